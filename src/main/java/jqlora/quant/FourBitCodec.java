@@ -1,0 +1,42 @@
+package jqlora.quant;
+
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import jqlora.tensor.TensorView;
+import jqlora.tensor.Workers;
+
+/** Weights to 4 bits and back. Every implementation gives the same bytes for every input. */
+public interface FourBitCodec {
+    /**
+     * Quantizes {@code weight}.
+     *
+     * @param weight any shape, F32, F16 or BF16; read
+     * @param arena gives the memory of the result
+     * @throws IllegalArgumentException for another dtype
+     */
+    QuantizedTensor quantize(TensorView weight, FourBitFormat format, Arena arena);
+
+    /**
+     * Decodes elements {@code first} ... {@code first + count - 1} of the flattened tensor, rounded to the format's dtype.
+     *
+     * @param out overwritten from index {@code at}
+     */
+    void dequantize(QuantizedTensor tensor, long first, int count, float[] out, int at);
+
+    /**
+     * Decodes the whole tensor.
+     *
+     * @param out F32 [elements], overwritten
+     */
+    void dequantize(QuantizedTensor tensor, MemorySegment out);
+
+    /** The fastest codec that this JVM can run: {@link VectorFourBitCodec} where the Vector API's module is there. */
+    static FourBitCodec fastest(Workers workers) {
+        return vectorModulePresent() ? new VectorFourBitCodec(workers) : new PlainFourBitCodec();
+    }
+
+    /** Whether the JVM was started with {@code --add-modules jdk.incubator.vector}. */
+    static boolean vectorModulePresent() {
+        return ModuleLayer.boot().findModule("jdk.incubator.vector").isPresent();
+    }
+}
