@@ -1,0 +1,231 @@
+package jqlora.ops;
+
+import java.util.List;
+import jqlora.quant.QuantizedTensor;
+import jqlora.tensor.DType;
+import jqlora.tensor.Tensor;
+import jqlora.tensor.TensorView;
+
+/**
+ * The operations of a decoder on one device. Gradients are explicit, there is no tape: what a backward needs is passed to it, so the
+ * caller decides what is kept and what is computed again. The same inputs give the same bits, call after call.
+ *
+ * <p>Every tensor that a method returns is new and belongs to the caller. Shapes: see the package. A backward says for each gradient
+ * whether it is overwritten or added into; null for a gradient means that nobody wants it.
+ */
+public interface Ops extends AutoCloseable {
+    /** Such as {@code cpu}. */
+    String name();
+
+    /** The type of activations and their gradients. */
+    DType computeType();
+
+    MemoryUse memory();
+
+    /** Makes the bytes now in use the peak. */
+    void resetPeak();
+
+    /** Frees the device's memory; no tensor of this backend may be used afterwards. */
+    @Override
+    void close();
+
+    // ---- memory
+
+    /** A tensor with undefined elements. */
+    Tensor allocate(DType dtype, long... dims);
+
+    Tensor zeros(DType dtype, long... dims);
+
+    /** A copy of {@code host} with its dtype. */
+    Tensor upload(TensorView host);
+
+    /** A copy of {@code values}, I32. */
+    Tensor upload(int[] values);
+
+    /** A copy of a 4-bit tensor of rank 2. */
+    Weight.FourBit upload(QuantizedTensor host);
+
+    /** A copy of {@code tensor} in host memory. */
+    TensorView download(Tensor tensor);
+
+    /** A copy of a 4-bit weight in host memory. */
+    QuantizedTensor download(Weight.FourBit weight);
+
+    /** The elements as F32 [shape of the weight]: decoded, or converted. */
+    Tensor toFloat(Weight weight);
+
+    /** Overwrites {@code target} with {@code source}: same shape and dtype. */
+    void copyInto(Tensor target, Tensor source);
+
+    /** Overwrites {@code tensor} with zeros. */
+    void fillZero(Tensor tensor);
+
+    /** {@code x + y}, compute type. */
+    Tensor add(Tensor x, Tensor y);
+
+    /** {@code x += y}, compute type or F32. */
+    void addInPlace(Tensor x, Tensor y);
+
+    // ---- embedding
+
+    /**
+     * Rows of the table.
+     *
+     * @param table [vocab, hidden], F32, BF16 or F16
+     * @param ids I32 [rows]
+     * @return [rows, hidden]
+     * @throws IllegalArgumentException if an id is outside the table, where the backend can tell without waiting for the device
+     */
+    Tensor embedding(Tensor table, Tensor ids);
+
+    /** @param dTable F32 [vocab, hidden], <em>added into</em> */
+    void embeddingBackward(Tensor dTable, Tensor dY, Tensor ids);
+
+    // ---- normalisation
+
+    /**
+     * {@code y = x rstd weight} with {@code rstd = 1 / sqrt(mean(x^2) + eps)} over the last axis.
+     *
+     * @param x [rows, hidden]
+     * @param weight [hidden]
+     * @param rstd F32 [rows], overwritten
+     * @return [rows, hidden]
+     * @see <a href="https://arxiv.org/abs/1910.07467">Root mean square layer normalization</a>
+     */
+    Tensor rmsNorm(Tensor x, Tensor weight, float eps, Tensor rstd);
+
+    /** {@code x rstd weight} again, with {@code rstd} as {@link #rmsNorm} wrote it: the same bits. */
+    Tensor rmsNormAgain(Tensor x, Tensor weight, Tensor rstd);
+
+    /**
+     * @param dX [rows, hidden], <em>added into</em>: x also feeds the residual stream
+     * @param dY [rows, hidden], read
+     * @param weight its gradient is added into when it is trained
+     */
+    void rmsNormBackward(Tensor dX, Tensor dY, Tensor x, Parameter weight, Tensor rstd);
+
+    /**
+     * RMS normalisation of each query and key head (Qwen3); values are copied.
+     *
+     * @param qkv [rows, qkv], read
+     * @param qWeight [headDim]
+     * @param kWeight [headDim]
+     * @param rstd F32 [rows, qHeads + kvHeads], overwritten
+     * @return [rows, qkv]
+     */
+    Tensor headNorm(Tensor qkv, AttentionShape shape, Tensor qWeight, Tensor kWeight, float eps, Tensor rstd);
+
+    /**
+     * @param dQkv [rows, qkv], read as the gradient of the result, overwritten with the gradient of {@code qkv}
+     * @param qkv as it was before the normalisation
+     */
+    void headNormBackward(Tensor dQkv, Tensor qkv, AttentionShape shape, Parameter qWeight, Parameter kWeight, Tensor rstd);
+
+    // ---- linear layers
+
+    /**
+     * Linear layers with one input, their results side by side: {@code y_i = W_i x + bias_i + scaling_i B_i A_i dropout_i(x)}.
+     *
+     * @param x [rows, inFeatures]
+     * @param inner F32 [rows, sum of r over the group], overwritten with {@code A_i dropout_i(x)}, which the backward needs; null when
+     *     no layer has an adapter
+     * @param dropoutKey with the layer's module number and the element's index decides what dropout zeroes; 0 for no dropout
+     * @return [rows, sum of outFeatures]
+     */
+    Tensor linear(Tensor x, List<LinearWeights> group, Tensor inner, long dropoutKey);
+
+    /**
+     * Gradients of all trained numbers of the group are added into.
+     *
+     * @param dX [rows, inFeatures], overwritten; null when nothing below is trained
+     * @param dY [rows, sum of outFeatures], read
+     * @param x as in the forward
+     * @param inner as the forward wrote it
+     * @param dropoutKey as in the forward
+     */
+    void linearBackward(Tensor dX, Tensor dY, Tensor x, List<LinearWeights> group, Tensor inner, long dropoutKey);
+
+    // ---- attention
+
+    /**
+     * Rotates queries and keys by their positions, in place.
+     *
+     * @param qkv [rows, qkv]
+     * @param positions I32 [rows], below the table's positions
+     */
+    void ropeInPlace(Tensor qkv, AttentionShape shape, RopeTable table, Tensor positions);
+
+    /** Rotates the gradients of queries and keys back, in place. */
+    void ropeBackwardInPlace(Tensor dQkv, AttentionShape shape, RopeTable table, Tensor positions);
+
+    /**
+     * {@code softmax(scale Q K^T, causal) V} within each sequence.
+     *
+     * @param qkv [rows, qkv]
+     * @param logSumExp F32 [rows, qHeads], overwritten: the logarithm of the softmax's denominator; null when there is no backward
+     * @return [rows, qHeads headDim]
+     * @see <a href="https://arxiv.org/abs/2307.08691">FlashAttention-2</a>
+     */
+    Tensor attention(Tensor qkv, AttentionShape shape, Sequences sequences, Tensor logSumExp);
+
+    /**
+     * @param dQkv [rows, qkv], overwritten
+     * @param dY [rows, qHeads headDim], read
+     * @param y as the forward returned it
+     */
+    void attentionBackward(Tensor dQkv, Tensor dY, Tensor qkv, Tensor y, Tensor logSumExp, AttentionShape shape, Sequences sequences);
+
+    /**
+     * Appends the keys and values of new tokens to the cache and lets the new queries attend to all.
+     *
+     * @param sequences the new tokens, and how many lie in the cache already
+     * @param layer whose cache it is
+     * @throws IllegalArgumentException if a sequence outgrows the cache
+     */
+    Tensor cachedAttention(Tensor qkv, AttentionShape shape, Sequences sequences, KvCache cache, int layer);
+
+    // ---- MLP
+
+    /**
+     * {@code activation(gate) up}.
+     *
+     * @param gateUp [rows, 2 intermediate]: all gates of a row, then all ups
+     * @return [rows, intermediate]
+     */
+    Tensor gatedActivation(Tensor gateUp, Activation activation);
+
+    /** @param dGateUp [rows, 2 intermediate], overwritten */
+    void gatedActivationBackward(Tensor dGateUp, Tensor dY, Tensor gateUp, Activation activation);
+
+    // ---- loss
+
+    /**
+     * Output layer and cross-entropy in one, in chunks of rows, so that the logits of a whole batch are never there at once. Rows
+     * without a target cost nothing.
+     *
+     * @param x [rows, hidden]
+     * @param head [vocab, hidden]; its gradients are added into when it is trained and dX is wanted
+     * @param targets the id that each row must predict, -100 for none; host array
+     * @param scale factor of every gradient, such as 1 / labelled tokens of the accumulation window
+     * @param lossSum F64 [1], <em>added into</em>: the sum, not scaled, of -log p(target)
+     * @param dX [rows, hidden], overwritten; null for the loss alone
+     */
+    void headLoss(Tensor x, LinearWeights head, int[] targets, double scale, Tensor lossSum, Tensor dX);
+
+    // ---- optimizer
+
+    /**
+     * The Euclidean norm of all gradients together.
+     *
+     * @param norm F64 [1], overwritten
+     */
+    void gradientNorm(List<Parameter> parameters, Tensor norm);
+
+    /**
+     * One AdamW step in PyTorch's order: decay, moments, update.
+     *
+     * @param norm F64 [1], as {@link #gradientNorm} wrote it
+     * @see <a href="https://arxiv.org/abs/1711.05101">Decoupled weight decay regularization</a>
+     */
+    void adamW(List<AdamWState> states, AdamWStep step, Tensor norm);
+}

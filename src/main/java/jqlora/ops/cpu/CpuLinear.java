@@ -1,0 +1,217 @@
+package jqlora.ops.cpu;
+
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.List;
+import jqlora.ops.DropoutMask;
+import jqlora.ops.LinearWeights;
+import jqlora.ops.LoraFactors;
+import jqlora.ops.Parameter;
+import jqlora.ops.cpu.Product.Factor;
+import jqlora.ops.cpu.Product.Target;
+import jqlora.tensor.DType;
+import jqlora.tensor.Shape;
+import jqlora.tensor.ShapeException;
+import jqlora.tensor.Tensor;
+import jqlora.tensor.TensorView;
+
+/**
+ * Linear layers with a shared input. The weights of a group are read as one matrix, stacked row under row, so that the input is
+ * packed once; the adapters' products are added into the result.
+ */
+final class CpuLinear {
+    private final CpuOps ops;
+
+    CpuLinear(CpuOps ops) {
+        this.ops = ops;
+    }
+
+    Tensor forward(Tensor x, List<LinearWeights> group, Tensor inner, long dropoutKey) {
+        int rows = (int) x.shape().dim(0), inFeatures = (int) x.shape().dim(1), outFeatures = outFeatures(group);
+        check("linear", x, group, inner);
+        Tensor y = ops.allocate(DType.F32, rows, outFeatures);
+        ops.product().multiply(Factor.of(matrix(x)), Factor.transposed(stacked(group)), target(y, 0, outFeatures), 1f, false);
+        int column = 0, innerColumn = 0, innerColumns = innerColumns(group);
+        for (LinearWeights linear : group) {
+            int out = (int) linear.weight().outFeatures();
+            if (linear.lora() != null) {
+                LoraFactors lora = linear.lora();
+                int r = (int) lora.r();
+                try (Dropped dropped = Dropped.of(ops, x, lora, dropoutKey)) {
+                    ops.product().multiply(Factor.of(matrix(dropped.tensor())), Factor.transposed(matrix(lora.a().value())),
+                            target(inner, innerColumn, innerColumns), 1f, false);
+                }
+                ops.product().multiply(Factor.of(slice(inner, innerColumn, r)), Factor.transposed(matrix(lora.b().value())),
+                        target(y, column, outFeatures), lora.scaling(), true);
+                innerColumn += r;
+            }
+            if (linear.bias() != null) {
+                addBias(y, column, outFeatures, linear.bias().value());
+            }
+            column += out;
+        }
+        assert x.shape().dim(1) == inFeatures;
+        return y;
+    }
+
+    void backward(Tensor dX, Tensor dY, Tensor x, List<LinearWeights> group, Tensor inner, long dropoutKey) {
+        check("linearBackward", x, group, inner);
+        int outFeatures = outFeatures(group), inFeatures = (int) x.shape().dim(1);
+        ShapeException.require("linearBackward: dY", dY.shape(), Shape.of(x.shape().dim(0), outFeatures));
+        if (dX != null) {
+            ShapeException.require("linearBackward: dX", dX.shape(), x.shape());
+            ops.product().multiply(Factor.of(matrix(dY)), Factor.of(stacked(group)), target(dX, 0, inFeatures), 1f, false);
+        }
+        int column = 0, innerColumn = 0;
+        for (LinearWeights linear : group) {
+            int out = (int) linear.weight().outFeatures();
+            MatrixSource dOut = slice(dY, column, out);
+            if (linear.weight() instanceof jqlora.ops.Weight.Dense(Parameter parameter) && parameter.isTrained()) {
+                ops.product().multiply(Factor.transposed(dOut), Factor.of(matrix(x)), target(parameter.gradient(), 0, inFeatures), 1f, true);
+            }
+            if (linear.bias() != null && linear.bias().isTrained()) {
+                addColumnSums(dY, column, out, linear.bias().gradient());
+            }
+            if (linear.lora() != null) {
+                loraBackward(linear.lora(), dOut, dX, x, slice(inner, innerColumn, (int) linear.lora().r()), dropoutKey);
+                innerColumn += (int) linear.lora().r();
+            }
+            column += out;
+        }
+    }
+
+    private void loraBackward(LoraFactors lora, MatrixSource dOut, Tensor dX, Tensor x, MatrixSource inner, long dropoutKey) {
+        int r = (int) lora.r(), rows = dOut.rows(), inFeatures = (int) x.shape().dim(1);
+        try (Tensor dInner = ops.allocate(DType.F32, rows, r); Dropped dropped = Dropped.of(ops, x, lora, dropoutKey)) {
+            ops.product().multiply(Factor.of(dOut), Factor.of(matrix(lora.b().value())), target(dInner, 0, r), lora.scaling(), false);
+            if (lora.b().isTrained()) {
+                ops.product().multiply(Factor.transposed(dOut), Factor.of(inner), target(lora.b().gradient(), 0, r), lora.scaling(), true);
+            }
+            if (lora.a().isTrained()) {
+                ops.product().multiply(Factor.transposed(matrix(dInner)), Factor.of(matrix(dropped.tensor())),
+                        target(lora.a().gradient(), 0, inFeatures), 1f, true);
+            }
+            if (dX == null) {
+                return;
+            }
+            if (!dropped.isMasked()) {
+                ops.product().multiply(Factor.of(matrix(dInner)), Factor.of(matrix(lora.a().value())), target(dX, 0, inFeatures), 1f, true);
+                return;
+            }
+            try (Tensor through = ops.allocate(DType.F32, rows, inFeatures)) {
+                ops.product().multiply(Factor.of(matrix(dInner)), Factor.of(matrix(lora.a().value())), target(through, 0, inFeatures), 1f, false);
+                dropped.mask(through);
+                ops.addInPlace(dX, through);
+            }
+        }
+    }
+
+    // ---- views
+
+    /** A tensor of rank 2 as a factor. */
+    MatrixSource matrix(Tensor tensor) {
+        return ops.matrix(tensor);
+    }
+
+    private MatrixSource stacked(List<LinearWeights> group) {
+        List<MatrixSource> parts = new ArrayList<>();
+        for (LinearWeights linear : group) {
+            parts.add(ops.matrix(linear.weight()));
+        }
+        return MatrixSource.Stacked.of(parts);
+    }
+
+    private static MatrixSource slice(Tensor tensor, int column, int columns) {
+        return new MatrixSource.Floats(CpuTensor.memory(tensor), column, tensor.shape().dim(1), (int) tensor.shape().dim(0), columns);
+    }
+
+    private static Target target(Tensor tensor, int column, int stride) {
+        return new Target(CpuTensor.memory(tensor), column, stride);
+    }
+
+    private void addBias(Tensor y, int column, int columns, Tensor bias) {
+        MemorySegment memory = CpuTensor.memory(y);
+        int out = (int) bias.shape().size();
+        try (Tensor floats = ops.asFloats(bias)) {
+            MemorySegment values = CpuTensor.memory(floats);
+            for (long row = 0; row < y.shape().dim(0); row++) {
+                ops.math().add(values, 0, memory, row * columns + column, out);
+            }
+        }
+    }
+
+    private void addColumnSums(Tensor dY, int column, int count, Tensor gradient) {
+        long columns = dY.shape().dim(1);
+        for (long row = 0; row < dY.shape().dim(0); row++) {
+            ops.math().add(CpuTensor.memory(dY), row * columns + column, CpuTensor.memory(gradient), 0, count);
+        }
+    }
+
+    // ---- checks
+
+    private static int outFeatures(List<LinearWeights> group) {
+        return group.stream().mapToInt(linear -> (int) linear.weight().outFeatures()).sum();
+    }
+
+    private static int innerColumns(List<LinearWeights> group) {
+        return group.stream().mapToInt(linear -> linear.lora() == null ? 0 : (int) linear.lora().r()).sum();
+    }
+
+    private static void check(String what, Tensor x, List<LinearWeights> group, Tensor inner) {
+        for (LinearWeights linear : group) {
+            if (x.shape().rank() != 2 || x.shape().dim(1) != linear.weight().inFeatures()) {
+                throw new ShapeException(what + ": x has shape " + x.shape() + ", it must be [rows, " + linear.weight().inFeatures() + "]");
+            }
+        }
+        int innerColumns = innerColumns(group);
+        if (innerColumns > 0) {
+            if (inner == null) {
+                throw new IllegalArgumentException(what + ": inner is null, it must be [" + x.shape().dim(0) + ", " + innerColumns + "] since a layer has an adapter");
+            }
+            ShapeException.require(what + ": inner", inner.shape(), Shape.of(x.shape().dim(0), innerColumns));
+        }
+    }
+
+    /** What an adapter reads: x itself, or x with dropped elements zeroed and the others scaled up. */
+    private record Dropped(CpuOps ops, Tensor tensor, LoraFactors lora, long key) implements AutoCloseable {
+        static Dropped of(CpuOps ops, Tensor x, LoraFactors lora, long dropoutKey) {
+            if (dropoutKey == 0 || lora.dropout() == 0) {
+                return new Dropped(ops, x, lora, 0);
+            }
+            Tensor copy = ops.allocate(DType.F32, x.shape().toArray());
+            ops.copyInto(copy, x);
+            Dropped dropped = new Dropped(ops, copy, lora, dropoutKey);
+            dropped.mask(copy);
+            return dropped;
+        }
+
+        boolean isMasked() {
+            return key != 0;
+        }
+
+        /** Multiplies by the mask: 0, or 1 / (1 - dropout). */
+        void mask(Tensor tensor) {
+            MemorySegment memory = CpuTensor.memory(tensor);
+            DropoutMask mask = new DropoutMask(key, lora.module(), lora.dropout());
+            ops.workers().ranges(tensor.shape().size() / DropoutMask.GROUP + 1, 2048, (from, to) -> {
+                boolean[] kept = new boolean[DropoutMask.GROUP];
+                int[] bits = new int[4];
+                for (long group = from; group < to; group++) {
+                    mask.kept(group, bits, kept);
+                    long first = group * DropoutMask.GROUP, end = Math.min(first + DropoutMask.GROUP, tensor.shape().size());
+                    for (long i = first; i < end; i++) {
+                        float value = memory.get(TensorView.FLOAT, i * 4);
+                        memory.set(TensorView.FLOAT, i * 4, kept[(int) (i - first)] ? value * mask.scale() : 0f);
+                    }
+                }
+            });
+        }
+
+        @Override
+        public void close() {
+            if (isMasked()) {
+                tensor.close();
+            }
+        }
+    }
+}

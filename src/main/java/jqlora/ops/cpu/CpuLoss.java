@@ -1,0 +1,98 @@
+package jqlora.ops.cpu;
+
+import static jqlora.tensor.TensorView.DOUBLE;
+import static jqlora.tensor.TensorView.FLOAT;
+
+import java.lang.foreign.MemorySegment;
+import java.util.List;
+import jqlora.ops.LinearWeights;
+import jqlora.tensor.DType;
+import jqlora.tensor.Shape;
+import jqlora.tensor.ShapeException;
+import jqlora.tensor.Tensor;
+
+/**
+ * Output layer and cross-entropy: the rows with a target are gathered, and their logits exist a chunk at a time. The gradient is made
+ * from the same logits at once, so they are never computed twice.
+ */
+final class CpuLoss {
+    private static final long LOGIT_BYTES = 64L << 20;            // of a chunk: enough rows to make reading the weight pay
+    private static final int FEWEST_ROWS = 64;
+    private static final int NO_TARGET = -100;
+
+    private final CpuOps ops;
+
+    CpuLoss(CpuOps ops) {
+        this.ops = ops;
+    }
+
+    void headLoss(Tensor x, LinearWeights head, int[] targets, double scale, Tensor lossSum, Tensor dX) {
+        int rows = (int) x.shape().dim(0), vocab = (int) head.weight().outFeatures();
+        int[] labelled = labelledRows(targets, rows, vocab);
+        if (dX != null) {
+            ShapeException.require("headLoss: dX", dX.shape(), x.shape());
+            ops.fillZero(dX);
+        }
+        int chunkRows = (int) Math.clamp(LOGIT_BYTES / (4L * vocab), FEWEST_ROWS, Math.max(FEWEST_ROWS, labelled.length));
+        double sum = 0;
+        for (int from = 0; from < labelled.length; from += chunkRows) {
+            int count = Math.min(chunkRows, labelled.length - from);
+            sum += chunk(x, head, targets, java.util.Arrays.copyOfRange(labelled, from, from + count), (float) scale, dX);
+        }
+        MemorySegment total = CpuTensor.memory(lossSum);
+        total.set(DOUBLE, 0, total.get(DOUBLE, 0) + sum);
+    }
+
+    private static int[] labelledRows(int[] targets, int rows, int vocab) {
+        if (targets.length != rows) {
+            throw new ShapeException("headLoss: " + targets.length + " targets, there must be one for each of the " + rows + " rows");
+        }
+        for (int row = 0; row < rows; row++) {
+            if (targets[row] != NO_TARGET && (targets[row] < 0 || targets[row] >= vocab)) {
+                throw new IllegalArgumentException("headLoss: target of row " + row + " is " + targets[row] + ", it must be in [0, " + vocab + ") or " + NO_TARGET);
+            }
+        }
+        return java.util.stream.IntStream.range(0, rows).filter(row -> targets[row] != NO_TARGET).toArray();
+    }
+
+    private double chunk(Tensor x, LinearWeights head, int[] targets, int[] rows, float scale, Tensor dX) {
+        int hidden = (int) x.shape().dim(1), vocab = (int) head.weight().outFeatures();
+        int r = head.lora() == null ? 0 : (int) head.lora().r();
+        double[] losses = new double[rows.length];
+        try (Tensor part = ops.allocate(DType.F32, rows.length, hidden); Tensor inner = r == 0 ? null : ops.allocate(DType.F32, rows.length, r)) {
+            for (int i = 0; i < rows.length; i++) {
+                MemorySegment.copy(CpuTensor.memory(x), (long) rows[i] * hidden * 4, CpuTensor.memory(part), (long) i * hidden * 4, hidden * 4L);
+            }
+            try (Tensor logits = ops.linear(part, List.of(head), inner, 0)) {
+                MemorySegment memory = CpuTensor.memory(logits);
+                ops.workers().ranges(rows.length, 1, (from, to) -> {
+                    for (int i = (int) from; i < to; i++) {
+                        losses[i] = crossEntropy(memory, (long) i * vocab, vocab, targets[rows[i]], scale);
+                    }
+                });
+                if (dX != null) {
+                    try (Tensor dPart = ops.allocate(DType.F32, rows.length, hidden)) {
+                        ops.linearBackward(dPart, logits, part, List.of(head), inner, 0);
+                        for (int i = 0; i < rows.length; i++) {
+                            MemorySegment.copy(CpuTensor.memory(dPart), (long) i * hidden * 4, CpuTensor.memory(dX), (long) rows[i] * hidden * 4, hidden * 4L);
+                        }
+                    }
+                }
+            }
+        }
+        double sum = 0;
+        for (double loss : losses) {
+            sum += loss;
+        }
+        return sum;
+    }
+
+    /** -log p(target); the logits become (softmax - onehot) scale. */
+    private double crossEntropy(MemorySegment logits, long at, int vocab, int target, float scale) {
+        float wanted = logits.get(FLOAT, (at + target) * 4);
+        float logSum = ops.math().softmax(logits, at, vocab, 1f);
+        logits.set(FLOAT, (at + target) * 4, logits.get(FLOAT, (at + target) * 4) - 1f);
+        ops.math().scale(logits, at, scale, null, logits, at, vocab);
+        return (double) logSum - wanted;
+    }
+}

@@ -1,0 +1,151 @@
+package jqlora.ops.cpu;
+
+import static jqlora.tensor.TensorView.FLOAT;
+
+import java.lang.foreign.MemorySegment;
+import jqlora.ops.AttentionShape;
+import jqlora.ops.Parameter;
+import jqlora.tensor.DType;
+import jqlora.tensor.Shape;
+import jqlora.tensor.ShapeException;
+import jqlora.tensor.Tensor;
+
+/** RMS normalisation of whole rows, and of the heads within a row. */
+final class CpuNorm {
+    private static final int GRAIN = 16;                          // rows that one task takes at least
+
+    private final CpuOps ops;
+
+    CpuNorm(CpuOps ops) {
+        this.ops = ops;
+    }
+
+    Tensor forward(Tensor x, Tensor weight, float eps, Tensor rstd) {
+        ShapeException.require("rmsNorm: weight", weight.shape(), Shape.of(x.shape().dim(-1)));
+        ShapeException.require("rmsNorm: rstd", rstd.shape(), Shape.of(x.shape().dim(0)));
+        int hidden = (int) x.shape().dim(1);
+        MemorySegment in = CpuTensor.memory(x), inverse = CpuTensor.memory(rstd);
+        ops.workers().ranges(x.shape().dim(0), GRAIN, (from, to) -> {
+            for (long row = from; row < to; row++) {
+                inverse.set(FLOAT, row * 4, inverseDeviation(in, row * hidden, hidden, eps));
+            }
+        });
+        return again(x, weight, rstd);
+    }
+
+    private float inverseDeviation(MemorySegment x, long at, int count, float eps) {
+        return (float) (1 / Math.sqrt(ops.math().dot(x, at, x, at, count) / count + eps));
+    }
+
+    Tensor again(Tensor x, Tensor weight, Tensor rstd) {
+        int hidden = (int) x.shape().dim(1);
+        Tensor y = ops.allocate(DType.F32, x.shape().toArray());
+        try (Tensor floats = ops.asFloats(weight)) {
+            MemorySegment in = CpuTensor.memory(x), out = CpuTensor.memory(y), w = CpuTensor.memory(floats), inverse = CpuTensor.memory(rstd);
+            ops.workers().ranges(x.shape().dim(0), GRAIN, (from, to) -> {
+                for (long row = from; row < to; row++) {
+                    ops.math().scale(in, row * hidden, inverse.get(FLOAT, row * 4), w, out, row * hidden, hidden);
+                }
+            });
+        }
+        return y;
+    }
+
+    void backward(Tensor dX, Tensor dY, Tensor x, Parameter weight, Tensor rstd) {
+        ShapeException.require("rmsNormBackward: dX", dX.shape(), x.shape());
+        ShapeException.require("rmsNormBackward: rstd", rstd.shape(), Shape.of(x.shape().dim(0)));
+        int hidden = (int) x.shape().dim(1);
+        try (Tensor floats = ops.asFloats(weight.value())) {
+            MemorySegment w = CpuTensor.memory(floats), in = CpuTensor.memory(x), dIn = CpuTensor.memory(dX), dOut = CpuTensor.memory(dY);
+            ops.workers().ranges(x.shape().dim(0), GRAIN, (from, to) -> {
+                MemorySegment weighted = ops.rowScratch(hidden);
+                for (long row = from; row < to; row++) {
+                    float inverse = CpuTensor.memory(rstd).get(FLOAT, row * 4);
+                    ops.math().scale(dOut, row * hidden, 1f, w, weighted, 0, hidden);
+                    float mean = ops.math().dot(weighted, 0, in, row * hidden, hidden) * inverse / hidden;
+                    ops.math().normBackward(dIn, dOut, in, row * hidden, w, inverse, mean, hidden);
+                }
+            });
+        }
+        if (weight.isTrained()) {
+            addWeightGradient(weight.gradient(), dY, x, rstd);
+        }
+    }
+
+    /** dWeight += sum over rows of dY x rstd, in the order of the rows. */
+    private void addWeightGradient(Tensor dWeight, Tensor dY, Tensor x, Tensor rstd) {
+        int hidden = (int) x.shape().dim(1);
+        MemorySegment row = ops.rowScratch(hidden);
+        for (long i = 0; i < x.shape().dim(0); i++) {
+            float inverse = CpuTensor.memory(rstd).get(FLOAT, i * 4);
+            ops.math().scale(CpuTensor.memory(x), i * hidden, inverse, CpuTensor.memory(dY).asSlice(i * hidden * 4, hidden * 4L), row, 0, hidden);
+            ops.math().add(row, 0, CpuTensor.memory(dWeight), 0, hidden);
+        }
+    }
+
+    // ---- heads: queries and keys are normalised, values are copied
+
+    Tensor headForward(Tensor qkv, AttentionShape shape, Tensor qWeight, Tensor kWeight, float eps, Tensor rstd) {
+        int heads = shape.numAttentionHeads() + shape.numKeyValueHeads(), dim = shape.headDim(), columns = shape.qkvColumns();
+        ShapeException.require("headNorm: rstd", rstd.shape(), Shape.of(qkv.shape().dim(0), heads));
+        Tensor y = ops.allocate(DType.F32, qkv.shape().toArray());
+        ops.copyInto(y, qkv);
+        try (Tensor q = ops.asFloats(qWeight); Tensor k = ops.asFloats(kWeight)) {
+            MemorySegment in = CpuTensor.memory(qkv), out = CpuTensor.memory(y), inverse = CpuTensor.memory(rstd);
+            ops.workers().ranges(qkv.shape().dim(0), GRAIN, (from, to) -> {
+                for (long row = from; row < to; row++) {
+                    for (int head = 0; head < heads; head++) {
+                        long at = row * columns + (long) head * dim;
+                        float deviation = inverseDeviation(in, at, dim, eps);
+                        inverse.set(FLOAT, (row * heads + head) * 4, deviation);
+                        Tensor weight = head < shape.numAttentionHeads() ? q : k;
+                        ops.math().scale(in, at, deviation, CpuTensor.memory(weight), out, at, dim);
+                    }
+                }
+            });
+        }
+        return y;
+    }
+
+    void headBackward(Tensor dQkv, Tensor qkv, AttentionShape shape, Parameter qWeight, Parameter kWeight, Tensor rstd) {
+        int heads = shape.numAttentionHeads() + shape.numKeyValueHeads(), dim = shape.headDim(), columns = shape.qkvColumns();
+        if (qWeight.isTrained() || kWeight.isTrained()) {
+            addHeadWeightGradients(dQkv, qkv, shape, qWeight, kWeight, rstd);
+        }
+        try (Tensor q = ops.asFloats(qWeight.value()); Tensor k = ops.asFloats(kWeight.value())) {
+            MemorySegment in = CpuTensor.memory(qkv), gradient = CpuTensor.memory(dQkv), inverse = CpuTensor.memory(rstd);
+            ops.workers().ranges(qkv.shape().dim(0), GRAIN, (from, to) -> {
+                MemorySegment dHead = ops.rowScratch(3L * dim), x = dHead.asSlice(4L * dim), weighted = dHead.asSlice(8L * dim);
+                for (long row = from; row < to; row++) {
+                    for (int head = 0; head < heads; head++) {
+                        long at = row * columns + (long) head * dim;
+                        float deviation = inverse.get(FLOAT, (row * heads + head) * 4);
+                        MemorySegment weight = CpuTensor.memory(head < shape.numAttentionHeads() ? q : k);
+                        MemorySegment.copy(gradient, at * 4, dHead, 0, dim * 4L);
+                        MemorySegment.copy(in, at * 4, x, 0, dim * 4L);
+                        gradient.asSlice(at * 4, dim * 4L).fill((byte) 0);
+                        ops.math().scale(dHead, 0, 1f, weight, weighted, 0, dim);
+                        float mean = ops.math().dot(weighted, 0, x, 0, dim) * deviation / dim;
+                        ops.math().normBackward(gradient.asSlice(at * 4, dim * 4L), dHead, x, 0, weight, deviation, mean, dim);
+                    }
+                }
+            });
+        }
+    }
+
+    private void addHeadWeightGradients(Tensor dQkv, Tensor qkv, AttentionShape shape, Parameter qWeight, Parameter kWeight, Tensor rstd) {
+        int heads = shape.numAttentionHeads() + shape.numKeyValueHeads(), dim = shape.headDim(), columns = shape.qkvColumns();
+        MemorySegment part = ops.rowScratch(dim);
+        for (long row = 0; row < qkv.shape().dim(0); row++) {
+            for (int head = 0; head < heads; head++) {
+                Parameter weight = head < shape.numAttentionHeads() ? qWeight : kWeight;
+                if (weight.isTrained()) {
+                    long at = row * columns + (long) head * dim;
+                    float deviation = CpuTensor.memory(rstd).get(FLOAT, (row * heads + head) * 4);
+                    ops.math().scale(CpuTensor.memory(qkv), at, deviation, CpuTensor.memory(dQkv).asSlice(at * 4, dim * 4L), part, 0, dim);
+                    ops.math().add(part, 0, CpuTensor.memory(weight.gradient()), 0, dim);
+                }
+            }
+        }
+    }
+}

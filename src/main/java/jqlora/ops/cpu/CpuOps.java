@@ -1,0 +1,452 @@
+package jqlora.ops.cpu;
+
+import static jqlora.tensor.TensorView.DOUBLE;
+import static jqlora.tensor.TensorView.FLOAT;
+import static jqlora.tensor.TensorView.INT;
+
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.List;
+import jqlora.ops.Activation;
+import jqlora.ops.AdamWState;
+import jqlora.ops.AdamWStep;
+import jqlora.ops.AttentionShape;
+import jqlora.ops.KvCache;
+import jqlora.ops.LinearWeights;
+import jqlora.ops.MemoryUse;
+import jqlora.ops.Ops;
+import jqlora.ops.Parameter;
+import jqlora.ops.RopeTable;
+import jqlora.ops.Sequences;
+import jqlora.ops.Weight;
+import jqlora.quant.Absmax;
+import jqlora.quant.DynamicMap;
+import jqlora.quant.FourBitCodec;
+import jqlora.quant.QuantizedTensor;
+import jqlora.tensor.DType;
+import jqlora.tensor.FloatConversion;
+import jqlora.tensor.Shape;
+import jqlora.tensor.ShapeException;
+import jqlora.tensor.Tensor;
+import jqlora.tensor.TensorView;
+import jqlora.tensor.Workers;
+
+/**
+ * {@link Ops} on the processor: float32 activations in memory outside the Java heap, 4-bit weights decoded while a product reads them.
+ */
+public final class CpuOps implements Ops {
+    private static final long COPY_GRAIN = 1 << 16;               // elements; below this a thread costs more than it saves
+
+    private final MemoryPool pool = new MemoryPool();
+    private final Workers workers;
+    private final Product product;
+    private final RowMath math;
+    private final FourBitCodec codec;
+    private final CpuLinear linear = new CpuLinear(this);
+    private final CpuAttention attention = new CpuAttention(this);
+    private final CpuNorm norm = new CpuNorm(this);
+    private final CpuLoss loss = new CpuLoss(this);
+    private final ThreadLocal<MemorySegment> rowScratch = ThreadLocal.withInitial(() -> MemorySegment.NULL);
+
+    private CpuOps(Workers workers, Product product, RowMath math, FourBitCodec codec) {
+        this.workers = workers;
+        this.product = product;
+        this.math = math;
+        this.codec = codec;
+    }
+
+    /** All processors, and the fastest products that this JVM can run. */
+    public static CpuOps create() {
+        return create(Runtime.getRuntime().availableProcessors());
+    }
+
+    /** @param threads how many threads compute, the caller included */
+    public static CpuOps create(int threads) {
+        Workers workers = new Workers(threads);
+        Product product = FourBitCodec.vectorModulePresent() ? new VectorProduct(workers) : new TorchProduct(workers);
+        return new CpuOps(workers, product, RowMath.fastest(), FourBitCodec.fastest(workers));
+    }
+
+    /** PyTorch's products and plain loops, as where the Vector API's module is missing. */
+    public static CpuOps withoutVectorApi(int threads) {
+        Workers workers = new Workers(threads);
+        return new CpuOps(workers, new TorchProduct(workers), new PlainRowMath(), new jqlora.quant.PlainFourBitCodec());
+    }
+
+    Workers workers() {
+        return workers;
+    }
+
+    Product product() {
+        return product;
+    }
+
+    RowMath math() {
+        return math;
+    }
+
+    @Override
+    public String name() {
+        return "cpu";
+    }
+
+    /** What the products run on, for reports. */
+    public String description() {
+        return product.description();
+    }
+
+    @Override
+    public DType computeType() {
+        return DType.F32;
+    }
+
+    @Override
+    public MemoryUse memory() {
+        return pool.use();
+    }
+
+    @Override
+    public void resetPeak() {
+        pool.resetPeak();
+    }
+
+    @Override
+    public void close() {
+        pool.close();
+        workers.close();
+    }
+
+    // ---- memory
+
+    @Override
+    public Tensor allocate(DType dtype, long... dims) {
+        return new CpuTensor(pool, dtype, Shape.of(dims));
+    }
+
+    @Override
+    public Tensor zeros(DType dtype, long... dims) {
+        Tensor tensor = allocate(dtype, dims);
+        fillZero(tensor);
+        return tensor;
+    }
+
+    @Override
+    public Tensor upload(TensorView host) {
+        Tensor tensor = allocate(host.dtype(), host.shape().toArray());
+        CpuTensor.memory(tensor).copyFrom(host.data());
+        return tensor;
+    }
+
+    @Override
+    public Tensor upload(int[] values) {
+        Tensor tensor = allocate(DType.I32, values.length);
+        MemorySegment.copy(values, 0, CpuTensor.memory(tensor), INT, 0, values.length);
+        return tensor;
+    }
+
+    @Override
+    public Weight.FourBit upload(QuantizedTensor host) {
+        Tensor codes = uploadBytes(host.codes(), DType.U8);
+        return switch (host.absmax()) {
+            case Absmax.Plain(var values) -> new Weight.FourBit(host.format(), host.shape(), codes, uploadBytes(values, DType.F32), null, 0f);
+            case Absmax.Nested nested -> new Weight.FourBit(host.format(), host.shape(), codes, uploadBytes(nested.codes(), DType.U8),
+                    uploadBytes(nested.scales(), DType.F32), nested.offset());
+        };
+    }
+
+    private Tensor uploadBytes(MemorySegment bytes, DType dtype) {
+        return upload(new TensorView(dtype, Shape.of(bytes.byteSize() / dtype.bytes()), bytes));
+    }
+
+    @Override
+    public TensorView download(Tensor tensor) {
+        MemorySegment copy = Arena.ofAuto().allocate(Math.max(1, tensor.byteSize()), 8).asSlice(0, tensor.byteSize());
+        copy.copyFrom(CpuTensor.memory(tensor));
+        return new TensorView(tensor.dtype(), tensor.shape(), copy);
+    }
+
+    @Override
+    public QuantizedTensor download(Weight.FourBit weight) {
+        MemorySegment codes = download(weight.codes()).data(), absmax = download(weight.absmax()).data();
+        Absmax stored = weight.nestedAbsmax() == null ? new Absmax.Plain(absmax)
+                : new Absmax.Nested(absmax, download(weight.nestedAbsmax()).data(), weight.offset(), DynamicMap.signed());
+        return new QuantizedTensor(weight.format(), weight.shape(), codes, stored);
+    }
+
+    private static QuantizedTensor view(Weight.FourBit weight) {
+        MemorySegment absmax = CpuTensor.memory(weight.absmax());
+        Absmax stored = weight.nestedAbsmax() == null ? new Absmax.Plain(absmax)
+                : new Absmax.Nested(absmax, CpuTensor.memory(weight.nestedAbsmax()), weight.offset(), DynamicMap.signed());
+        return new QuantizedTensor(weight.format(), weight.shape(), CpuTensor.memory(weight.codes()), stored);
+    }
+
+    @Override
+    public Tensor toFloat(Weight weight) {
+        return switch (weight) {
+            case Weight.Dense(Parameter parameter) -> toFloat(parameter.value());
+            case Weight.FourBit fourBit -> {
+                Tensor floats = allocate(DType.F32, fourBit.shape().toArray());
+                codec.dequantize(view(fourBit), CpuTensor.memory(floats));
+                yield floats;
+            }
+        };
+    }
+
+    private Tensor toFloat(Tensor tensor) {
+        Tensor floats = allocate(DType.F32, tensor.shape().toArray());
+        workers.ranges(tensor.shape().size(), COPY_GRAIN, (from, to) -> {
+            float[] part = new float[(int) (to - from)];
+            FloatConversion.toFloats(tensor.dtype(), CpuTensor.memory(tensor), from, part, 0, part.length);
+            MemorySegment.copy(part, 0, CpuTensor.memory(floats), FLOAT, from * 4, part.length);
+        });
+        return floats;
+    }
+
+    /** {@code tensor} as F32: itself behind a handle whose closing does nothing, or a converted copy. */
+    Tensor asFloats(Tensor tensor) {
+        return tensor.dtype() == DType.F32 ? new BorrowedTensor(tensor) : toFloat(tensor);
+    }
+
+    /** At least {@code elements} floats that only the calling thread uses; valid until its next call. */
+    MemorySegment rowScratch(long elements) {
+        MemorySegment scratch = rowScratch.get();
+        if (scratch.byteSize() < 4 * elements) {
+            scratch = Arena.ofAuto().allocate(4 * elements, 64);
+            rowScratch.set(scratch);
+        }
+        return scratch;
+    }
+
+    MatrixSource matrix(Weight weight) {
+        return switch (weight) {
+            case Weight.Dense(Parameter parameter) -> matrix(parameter.value());
+            case Weight.FourBit fourBit -> new MatrixSource.FourBit(view(fourBit), codec);
+        };
+    }
+
+    MatrixSource matrix(Tensor tensor) {
+        int rows = (int) tensor.shape().dim(0), columns = (int) tensor.shape().dim(1);
+        return tensor.dtype() == DType.F32 ? new MatrixSource.Floats(CpuTensor.memory(tensor), 0, columns, rows, columns)
+                : new MatrixSource.Halves(tensor.dtype(), CpuTensor.memory(tensor), rows, columns);
+    }
+
+    @Override
+    public void copyInto(Tensor target, Tensor source) {
+        ShapeException.require("copyInto: source", source.shape(), target.shape());
+        if (source.dtype() != target.dtype()) {
+            throw new IllegalArgumentException("copyInto: source is " + source.dtype() + ", it must be " + target.dtype() + " like the target");
+        }
+        CpuTensor.memory(target).copyFrom(CpuTensor.memory(source));
+    }
+
+    @Override
+    public void fillZero(Tensor tensor) {
+        CpuTensor.memory(tensor).fill((byte) 0);
+    }
+
+    @Override
+    public Tensor add(Tensor x, Tensor y) {
+        Tensor sum = allocate(DType.F32, x.shape().toArray());
+        copyInto(sum, x);
+        addInPlace(sum, y);
+        return sum;
+    }
+
+    @Override
+    public void addInPlace(Tensor x, Tensor y) {
+        ShapeException.require("add: y", y.shape(), x.shape());
+        MemorySegment to = CpuTensor.memory(x), from = CpuTensor.memory(y);
+        workers.ranges(x.shape().size(), COPY_GRAIN, (first, last) -> math.add(from, first, to, first, (int) (last - first)));
+    }
+
+    // ---- embedding
+
+    @Override
+    public Tensor embedding(Tensor table, Tensor ids) {
+        int hidden = (int) table.shape().dim(1);
+        long rows = ids.shape().size(), vocab = table.shape().dim(0);
+        Tensor y = allocate(DType.F32, rows, hidden);
+        MatrixSource source = matrix(table);
+        workers.ranges(rows, 64, (from, to) -> {
+            float[] buffer = new float[hidden];
+            for (long row = from; row < to; row++) {
+                int id = CpuTensor.memory(ids).get(INT, row * 4);
+                if (id < 0 || id >= vocab) {
+                    throw new IllegalArgumentException("embedding: token id " + id + " at row " + row + " must be in [0, " + vocab + ")");
+                }
+                source.read(id, 0, hidden, buffer, 0);
+                MemorySegment.copy(buffer, 0, CpuTensor.memory(y), FLOAT, row * hidden * 4, hidden);
+            }
+        });
+        return y;
+    }
+
+    @Override
+    public void embeddingBackward(Tensor dTable, Tensor dY, Tensor ids) {
+        int hidden = (int) dTable.shape().dim(1);
+        for (long row = 0; row < ids.shape().size(); row++) {
+            long id = CpuTensor.memory(ids).get(INT, row * 4);
+            math.add(CpuTensor.memory(dY), row * hidden, CpuTensor.memory(dTable), id * hidden, hidden);
+        }
+    }
+
+    // ---- layers
+
+    @Override
+    public Tensor rmsNorm(Tensor x, Tensor weight, float eps, Tensor rstd) {
+        return norm.forward(x, weight, eps, rstd);
+    }
+
+    @Override
+    public Tensor rmsNormAgain(Tensor x, Tensor weight, Tensor rstd) {
+        return norm.again(x, weight, rstd);
+    }
+
+    @Override
+    public void rmsNormBackward(Tensor dX, Tensor dY, Tensor x, Parameter weight, Tensor rstd) {
+        norm.backward(dX, dY, x, weight, rstd);
+    }
+
+    @Override
+    public Tensor headNorm(Tensor qkv, AttentionShape shape, Tensor qWeight, Tensor kWeight, float eps, Tensor rstd) {
+        return norm.headForward(qkv, shape, qWeight, kWeight, eps, rstd);
+    }
+
+    @Override
+    public void headNormBackward(Tensor dQkv, Tensor qkv, AttentionShape shape, Parameter qWeight, Parameter kWeight, Tensor rstd) {
+        norm.headBackward(dQkv, qkv, shape, qWeight, kWeight, rstd);
+    }
+
+    @Override
+    public Tensor linear(Tensor x, List<LinearWeights> group, Tensor inner, long dropoutKey) {
+        return linear.forward(x, group, inner, dropoutKey);
+    }
+
+    @Override
+    public void linearBackward(Tensor dX, Tensor dY, Tensor x, List<LinearWeights> group, Tensor inner, long dropoutKey) {
+        linear.backward(dX, dY, x, group, inner, dropoutKey);
+    }
+
+    @Override
+    public void ropeInPlace(Tensor qkv, AttentionShape shape, RopeTable table, Tensor positions) {
+        rotate(qkv, shape, table, positions, 1f);
+    }
+
+    @Override
+    public void ropeBackwardInPlace(Tensor dQkv, AttentionShape shape, RopeTable table, Tensor positions) {
+        rotate(dQkv, shape, table, positions, -1f);
+    }
+
+    private void rotate(Tensor qkv, AttentionShape shape, RopeTable table, Tensor positions, float direction) {
+        int half = (int) table.cos().shape().dim(1), heads = shape.numAttentionHeads() + shape.numKeyValueHeads();
+        MemorySegment memory = CpuTensor.memory(qkv), cos = CpuTensor.memory(table.cos()), sin = CpuTensor.memory(table.sin());
+        workers.ranges(qkv.shape().dim(0), 16, (from, to) -> {
+            for (long row = from; row < to; row++) {
+                int position = CpuTensor.memory(positions).get(INT, row * 4);
+                if (position < 0 || position >= table.positions()) {
+                    throw new IllegalArgumentException("rope: position " + position + " of row " + row + " must be in [0, " + table.positions() + ")");
+                }
+                for (int head = 0; head < heads; head++) {
+                    long at = row * shape.qkvColumns() + (long) head * shape.headDim();
+                    math.rotate(memory, at, at + half, cos, sin, (long) position * half, half, direction);
+                }
+            }
+        });
+    }
+
+    @Override
+    public Tensor attention(Tensor qkv, AttentionShape shape, Sequences sequences, Tensor logSumExp) {
+        requireQkv("attention", qkv, shape, sequences);
+        return attention.forward(qkv, shape, sequences, logSumExp);
+    }
+
+    @Override
+    public void attentionBackward(Tensor dQkv, Tensor dY, Tensor qkv, Tensor y, Tensor logSumExp, AttentionShape shape, Sequences sequences) {
+        requireQkv("attentionBackward", qkv, shape, sequences);
+        ShapeException.require("attentionBackward: dQkv", dQkv.shape(), qkv.shape());
+        attention.backward(dQkv, dY, qkv, y, logSumExp, shape, sequences);
+    }
+
+    @Override
+    public Tensor cachedAttention(Tensor qkv, AttentionShape shape, Sequences sequences, KvCache cache, int layer) {
+        requireQkv("cachedAttention", qkv, shape, sequences);
+        return attention.cached(qkv, shape, sequences, cache, layer);
+    }
+
+    private static void requireQkv(String what, Tensor qkv, AttentionShape shape, Sequences sequences) {
+        ShapeException.require(what + ": qkv", qkv.shape(), Shape.of(sequences.rows(), shape.qkvColumns()));
+    }
+
+    @Override
+    public Tensor gatedActivation(Tensor gateUp, Activation activation) {
+        int intermediate = (int) (gateUp.shape().dim(1) / 2);
+        Tensor y = allocate(DType.F32, gateUp.shape().dim(0), intermediate);
+        MemorySegment in = CpuTensor.memory(gateUp), out = CpuTensor.memory(y);
+        workers.ranges(gateUp.shape().dim(0), 4, (from, to) -> {
+            for (long row = from; row < to; row++) {
+                long gate = row * 2 * intermediate;
+                switch (activation) {
+                    case SILU -> math.silu(in, gate, gate + intermediate, out, row * intermediate, intermediate);
+                }
+            }
+        });
+        return y;
+    }
+
+    @Override
+    public void gatedActivationBackward(Tensor dGateUp, Tensor dY, Tensor gateUp, Activation activation) {
+        ShapeException.require("gatedActivationBackward: dGateUp", dGateUp.shape(), gateUp.shape());
+        int intermediate = (int) (gateUp.shape().dim(1) / 2);
+        MemorySegment in = CpuTensor.memory(gateUp), dIn = CpuTensor.memory(dGateUp), dOut = CpuTensor.memory(dY);
+        workers.ranges(gateUp.shape().dim(0), 4, (from, to) -> {
+            for (long row = from; row < to; row++) {
+                long gate = row * 2 * intermediate;
+                switch (activation) {
+                    case SILU -> math.siluBackward(dIn, in, gate, gate + intermediate, dOut, row * intermediate, intermediate);
+                }
+            }
+        });
+    }
+
+    // ---- loss and optimizer
+
+    @Override
+    public void headLoss(Tensor x, LinearWeights head, int[] targets, double scale, Tensor lossSum, Tensor dX) {
+        loss.headLoss(x, head, targets, scale, lossSum, dX);
+    }
+
+    @Override
+    public void gradientNorm(List<Parameter> parameters, Tensor norm) {
+        double[] squares = new double[parameters.size()];
+        workers.run(squares.length, i -> {
+            Tensor gradient = parameters.get(i).gradient();
+            MemorySegment memory = CpuTensor.memory(gradient);
+            long size = gradient.shape().size();
+            for (long at = 0; at < size; at += 4096) {
+                squares[i] += math.dot(memory, at, memory, at, (int) Math.min(4096, size - at));
+            }
+        });
+        double sum = 0;
+        for (double square : squares) {
+            sum += square;
+        }
+        CpuTensor.memory(norm).set(DOUBLE, 0, Math.sqrt(sum));
+    }
+
+    @Override
+    public void adamW(List<AdamWState> states, AdamWStep step, Tensor norm) {
+        double clip = step.maxGradNorm() == 0 ? 1 : Math.min(1, step.maxGradNorm() / (CpuTensor.memory(norm).get(DOUBLE, 0) + 1e-6));
+        var arguments = new RowMath.AdamWArguments((float) (1 - step.learningRate() * step.weightDecay()), (float) clip,
+                (float) step.beta1(), (float) step.beta2(), (float) step.eps(), (float) (1 / Math.sqrt(1 - Math.pow(step.beta2(), step.step()))),
+                (float) (step.learningRate() / (1 - Math.pow(step.beta1(), step.step()))));
+        for (AdamWState state : states) {
+            Tensor value = state.parameter().value();
+            if (value.dtype() != DType.F32) {
+                throw new IllegalArgumentException("adamW: " + state.parameter().name() + " is " + value.dtype() + ", a trained parameter must be F32");
+            }
+            workers.ranges(value.shape().size(), COPY_GRAIN, (from, to) -> math.adamW(arguments, CpuTensor.memory(value),
+                    CpuTensor.memory(state.parameter().gradient()), CpuTensor.memory(state.firstMoment()), CpuTensor.memory(state.secondMoment()),
+                    from, (int) (to - from)));
+        }
+    }
+}

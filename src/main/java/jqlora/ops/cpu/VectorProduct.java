@@ -1,0 +1,347 @@
+package jqlora.ops.cpu;
+
+import java.lang.foreign.MemorySegment;
+import java.nio.ByteOrder;
+import java.util.Arrays;
+import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.VectorSpecies;
+import jqlora.tensor.TensorView;
+import jqlora.tensor.Workers;
+
+/**
+ * Products on the Vector API. Both factors are packed into panels that lie in the caches: a of {@value #TILE_ROWS} rows, b of as many
+ * columns as a tile of accumulators holds; a 4-bit weight is decoded while it is packed, so it never exists as a whole.
+ *
+ * @see <a href="https://doi.org/10.1145/1356052.1356053">Goto and van de Geijn, Anatomy of high-performance matrix multiplication</a>
+ */
+final class VectorProduct implements Product {
+    private static final VectorSpecies<Float> SPECIES = FloatVector.SPECIES_PREFERRED;
+    private static final int LANES = SPECIES.length();
+    private static final ByteOrder ORDER = ByteOrder.LITTLE_ENDIAN;
+    private static final int TILE_ROWS = 4;
+    /** Vectors in a row of a tile: 16 accumulators where there are 32 registers, 12 where there are 16. */
+    private static final int TILE_VECTORS = LANES == 16 ? 4 : 3;
+    private static final int WIDE = TILE_VECTORS * LANES;
+    private static final int DEPTH = 384;                         // of a panel: 4 rows of a stay in L1, a panel of b in L2
+    private static final int FEW_ROWS = 4;                        // up to here packing b costs more than it saves
+
+    private final Workers workers;
+    private final ThreadLocal<float[]> packedA = ThreadLocal.withInitial(() -> new float[0]);
+    private final ThreadLocal<float[]> packedB = ThreadLocal.withInitial(() -> new float[0]);
+    private final ThreadLocal<float[]> rowBuffer = ThreadLocal.withInitial(() -> new float[0]);
+    private final ThreadLocal<float[]> edge = ThreadLocal.withInitial(() -> new float[2 * TILE_ROWS * WIDE]);
+
+    VectorProduct(Workers workers) {
+        this.workers = workers;
+    }
+
+    @Override
+    public String description() {
+        return "Vector API, " + SPECIES.vectorBitSize() + " bits, " + workers.size() + " threads";
+    }
+
+    @Override
+    public void multiply(Factor a, Factor b, Target c, float scale, boolean accumulate) {
+        int m = a.rows(), n = b.columns(), k = a.columns();
+        if (b.rows() != k) {
+            throw new AssertionError("product of [" + m + ", " + k + "] and [" + b.rows() + ", " + n + "]");
+        }
+        if (m <= FEW_ROWS && b.transposed() && !a.transposed()) {
+            multiplyFewRows(a.source(), b.source(), c, scale, accumulate);
+            return;
+        }
+        int width = n >= WIDE ? WIDE : LANES;
+        int rowPanels = Math.ceilDiv(m, TILE_ROWS), columnPanels = Math.ceilDiv(n, width);
+        // an even number of row panels, so that the narrow kernel can take two at once
+        float[] aPanels = grown(packedA, (rowPanels + 1) / 2 * 2 * TILE_ROWS * Math.min(DEPTH, k));
+        boolean panelEach = columnPanels >= 2 * workers.size();
+        float[] sharedB = panelEach ? null : grown(packedB, columnPanels * width * Math.min(DEPTH, k));
+        for (int k0 = 0; k0 < k; k0 += DEPTH) {
+            int depth = Math.min(DEPTH, k - k0), from = k0;
+            boolean add = accumulate || k0 > 0;
+            packRows(a, from, depth, scale, aPanels);
+            if (panelEach) {
+                workers.run(columnPanels, panel -> {
+                    float[] own = grown(packedB, width * depth);
+                    packColumns(b, from, depth, panel * width, width, own, 0);
+                    tiles(aPanels, 0, rowPanels, m, own, 0, depth, new Area(c, panel * width, n, width, add));
+                });
+            } else {
+                workers.run(columnPanels, panel -> packColumns(b, from, depth, panel * width, width, sharedB, panel * width * depth));
+                int bands = Math.clamp(2L * workers.size() / columnPanels, 1, Math.max(1, rowPanels / 2));
+                workers.run(columnPanels * bands, task -> {
+                    int panel = task / bands, band = task % bands;
+                    int first = evenPart(rowPanels, band, bands), last = band == bands - 1 ? rowPanels : evenPart(rowPanels, band + 1, bands);
+                    tiles(aPanels, first, last, m, sharedB, panel * width * depth, depth, new Area(c, panel * width, n, width, add));
+                });
+            }
+        }
+    }
+
+    private static int evenPart(int count, int part, int parts) {
+        return (int) ((long) count * part / parts) / 2 * 2;
+    }
+
+    /** The columns of the result that one panel of b gives. */
+    private record Area(Target c, int column, int columns, int width, boolean add) { }
+
+    private static float[] grown(ThreadLocal<float[]> buffer, int size) {
+        float[] array = buffer.get();
+        if (array.length < size) {
+            array = new float[size + size / 4];
+            buffer.set(array);
+        }
+        return array;
+    }
+
+    // ---- packing
+
+    /** Panels of TILE_ROWS rows of a: [panel][k][row], rows beyond the last are zero. */
+    private void packRows(Factor a, int k0, int depth, float scale, float[] panels) {
+        int m = a.rows(), rowPanels = Math.ceilDiv(m, TILE_ROWS);
+        if (a.transposed()) {
+            workers.run(Math.ceilDiv(depth, 16), part -> {
+                float[] row = grown(rowBuffer, m + TILE_ROWS);
+                for (int k = part * 16; k < Math.min(depth, part * 16 + 16); k++) {
+                    a.source().read(k0 + k, 0, m, row, 0);
+                    Arrays.fill(row, m, m + TILE_ROWS, 0f);
+                    scale(row, m, scale);
+                    for (int panel = 0; panel < rowPanels; panel++) {
+                        System.arraycopy(row, panel * TILE_ROWS, panels, (panel * depth + k) * TILE_ROWS, TILE_ROWS);
+                    }
+                }
+            });
+            return;
+        }
+        workers.run(Math.ceilDiv(rowPanels, 8), part -> {
+            float[] rows = grown(rowBuffer, TILE_ROWS * depth);
+            for (int panel = part * 8; panel < Math.min(rowPanels, part * 8 + 8); panel++) {
+                int count = Math.min(TILE_ROWS, m - panel * TILE_ROWS);
+                for (int i = 0; i < count; i++) {
+                    a.source().read(panel * TILE_ROWS + i, k0, depth, rows, i * depth);
+                }
+                Arrays.fill(rows, count * depth, TILE_ROWS * depth, 0f);
+                scale(rows, count * depth, scale);
+                int at = panel * depth * TILE_ROWS;
+                for (int k = 0; k < depth; k++, at += TILE_ROWS) {
+                    panels[at] = rows[k];
+                    panels[at + 1] = rows[depth + k];
+                    panels[at + 2] = rows[2 * depth + k];
+                    panels[at + 3] = rows[3 * depth + k];
+                }
+            }
+        });
+    }
+
+    private static void scale(float[] values, int count, float scale) {
+        if (scale != 1f) {
+            for (int i = 0; i < count; i++) {
+                values[i] *= scale;
+            }
+        }
+    }
+
+    /** One panel of {@code width} columns of b: [k][column], columns beyond the last are zero. */
+    private void packColumns(Factor b, int k0, int depth, int column, int width, float[] panel, int at) {
+        int count = Math.min(width, b.columns() - column);
+        if (!b.transposed()) {
+            for (int k = 0; k < depth; k++) {
+                b.source().read(k0 + k, column, count, panel, at + k * width);
+                if (count < width) {
+                    Arrays.fill(panel, at + k * width + count, at + (k + 1) * width, 0f);
+                }
+            }
+            return;
+        }
+        float[] rows = grown(rowBuffer, 8 * depth);
+        for (int j = 0; j < width; j += 8) {
+            for (int i = 0; i < 8; i++) {
+                if (j + i < count) {
+                    b.source().read(column + j + i, k0, depth, rows, i * depth);
+                } else {
+                    Arrays.fill(rows, i * depth, (i + 1) * depth, 0f);
+                }
+            }
+            transpose8(rows, depth, panel, at + j, width);
+        }
+    }
+
+    /** Eight rows of {@code depth} become eight columns of a panel: reads run along the rows, writes fill half a cache line. */
+    private static void transpose8(float[] rows, int depth, float[] panel, int at, int width) {
+        for (int k = 0, to = at; k < depth; k++, to += width) {
+            panel[to] = rows[k];
+            panel[to + 1] = rows[depth + k];
+            panel[to + 2] = rows[2 * depth + k];
+            panel[to + 3] = rows[3 * depth + k];
+            panel[to + 4] = rows[4 * depth + k];
+            panel[to + 5] = rows[5 * depth + k];
+            panel[to + 6] = rows[6 * depth + k];
+            panel[to + 7] = rows[7 * depth + k];
+        }
+    }
+
+    // ---- tiles
+
+    private void tiles(float[] a, int firstPanel, int lastPanel, int m, float[] b, int bAt, int depth, Area area) {
+        int rowsAtOnce = area.width == WIDE ? TILE_ROWS : 2 * TILE_ROWS;
+        float[] tile = edge.get();
+        boolean fullWidth = area.column + area.width <= area.columns;
+        for (int panel = firstPanel; panel < lastPanel; panel += rowsAtOnce / TILE_ROWS) {
+            int row = panel * TILE_ROWS, aAt = panel * depth * TILE_ROWS;
+            long at = area.c.first() + row * area.c.stride() + area.column;
+            if (area.width == WIDE && fullWidth && row + TILE_ROWS <= m) {
+                if (TILE_VECTORS == 4) {
+                    tile4x4(depth, a, aAt, b, bAt, area.c.memory(), at, area.c.stride(), area.add);
+                } else {
+                    tile4x3(depth, a, aAt, b, bAt, area.c.memory(), at, area.c.stride(), area.add);
+                }
+                continue;
+            }
+            MemorySegment heap = MemorySegment.ofArray(tile);
+            if (area.width != WIDE) {
+                tile8x1(depth, a, aAt, b, bAt, tile);
+            } else if (TILE_VECTORS == 4) {
+                tile4x4(depth, a, aAt, b, bAt, heap, 0, WIDE, false);
+            } else {
+                tile4x3(depth, a, aAt, b, bAt, heap, 0, WIDE, false);
+            }
+            int rows = Math.min(rowsAtOnce, m - row), columns = Math.min(area.width, area.columns - area.column);
+            for (int i = 0; i < rows; i++) {
+                for (int j = 0; j < columns; j++) {
+                    long offset = (at + i * area.c.stride() + j) * 4;
+                    float sum = tile[i * area.width + j];
+                    area.c.memory().set(TensorView.FLOAT, offset, area.add ? area.c.memory().get(TensorView.FLOAT, offset) + sum : sum);
+                }
+            }
+        }
+    }
+
+    private static void tile4x4(int depth, float[] a, int ai, float[] b, int bi, MemorySegment c, long at, long stride, boolean add) {
+        FloatVector z = FloatVector.zero(SPECIES);
+        FloatVector r00 = z, r01 = z, r02 = z, r03 = z, r10 = z, r11 = z, r12 = z, r13 = z;
+        FloatVector r20 = z, r21 = z, r22 = z, r23 = z, r30 = z, r31 = z, r32 = z, r33 = z;
+        for (int k = 0; k < depth; k++, ai += TILE_ROWS, bi += 4 * LANES) {
+            FloatVector b0 = FloatVector.fromArray(SPECIES, b, bi), b1 = FloatVector.fromArray(SPECIES, b, bi + LANES);
+            FloatVector b2 = FloatVector.fromArray(SPECIES, b, bi + 2 * LANES), b3 = FloatVector.fromArray(SPECIES, b, bi + 3 * LANES);
+            FloatVector x = FloatVector.broadcast(SPECIES, a[ai]);
+            r00 = x.fma(b0, r00); r01 = x.fma(b1, r01); r02 = x.fma(b2, r02); r03 = x.fma(b3, r03);
+            x = FloatVector.broadcast(SPECIES, a[ai + 1]);
+            r10 = x.fma(b0, r10); r11 = x.fma(b1, r11); r12 = x.fma(b2, r12); r13 = x.fma(b3, r13);
+            x = FloatVector.broadcast(SPECIES, a[ai + 2]);
+            r20 = x.fma(b0, r20); r21 = x.fma(b1, r21); r22 = x.fma(b2, r22); r23 = x.fma(b3, r23);
+            x = FloatVector.broadcast(SPECIES, a[ai + 3]);
+            r30 = x.fma(b0, r30); r31 = x.fma(b1, r31); r32 = x.fma(b2, r32); r33 = x.fma(b3, r33);
+        }
+        long o0 = at * 4, o1 = o0 + stride * 4, o2 = o1 + stride * 4, o3 = o2 + stride * 4, v = LANES * 4L;
+        if (add) {
+            r00 = r00.add(load(c, o0)); r01 = r01.add(load(c, o0 + v)); r02 = r02.add(load(c, o0 + 2 * v)); r03 = r03.add(load(c, o0 + 3 * v));
+            r10 = r10.add(load(c, o1)); r11 = r11.add(load(c, o1 + v)); r12 = r12.add(load(c, o1 + 2 * v)); r13 = r13.add(load(c, o1 + 3 * v));
+            r20 = r20.add(load(c, o2)); r21 = r21.add(load(c, o2 + v)); r22 = r22.add(load(c, o2 + 2 * v)); r23 = r23.add(load(c, o2 + 3 * v));
+            r30 = r30.add(load(c, o3)); r31 = r31.add(load(c, o3 + v)); r32 = r32.add(load(c, o3 + 2 * v)); r33 = r33.add(load(c, o3 + 3 * v));
+        }
+        r00.intoMemorySegment(c, o0, ORDER); r01.intoMemorySegment(c, o0 + v, ORDER);
+        r02.intoMemorySegment(c, o0 + 2 * v, ORDER); r03.intoMemorySegment(c, o0 + 3 * v, ORDER);
+        r10.intoMemorySegment(c, o1, ORDER); r11.intoMemorySegment(c, o1 + v, ORDER);
+        r12.intoMemorySegment(c, o1 + 2 * v, ORDER); r13.intoMemorySegment(c, o1 + 3 * v, ORDER);
+        r20.intoMemorySegment(c, o2, ORDER); r21.intoMemorySegment(c, o2 + v, ORDER);
+        r22.intoMemorySegment(c, o2 + 2 * v, ORDER); r23.intoMemorySegment(c, o2 + 3 * v, ORDER);
+        r30.intoMemorySegment(c, o3, ORDER); r31.intoMemorySegment(c, o3 + v, ORDER);
+        r32.intoMemorySegment(c, o3 + 2 * v, ORDER); r33.intoMemorySegment(c, o3 + 3 * v, ORDER);
+    }
+
+    private static void tile4x3(int depth, float[] a, int ai, float[] b, int bi, MemorySegment c, long at, long stride, boolean add) {
+        FloatVector z = FloatVector.zero(SPECIES);
+        FloatVector r00 = z, r01 = z, r02 = z, r10 = z, r11 = z, r12 = z, r20 = z, r21 = z, r22 = z, r30 = z, r31 = z, r32 = z;
+        for (int k = 0; k < depth; k++, ai += TILE_ROWS, bi += 3 * LANES) {
+            FloatVector b0 = FloatVector.fromArray(SPECIES, b, bi), b1 = FloatVector.fromArray(SPECIES, b, bi + LANES);
+            FloatVector b2 = FloatVector.fromArray(SPECIES, b, bi + 2 * LANES);
+            FloatVector x = FloatVector.broadcast(SPECIES, a[ai]);
+            r00 = x.fma(b0, r00); r01 = x.fma(b1, r01); r02 = x.fma(b2, r02);
+            x = FloatVector.broadcast(SPECIES, a[ai + 1]);
+            r10 = x.fma(b0, r10); r11 = x.fma(b1, r11); r12 = x.fma(b2, r12);
+            x = FloatVector.broadcast(SPECIES, a[ai + 2]);
+            r20 = x.fma(b0, r20); r21 = x.fma(b1, r21); r22 = x.fma(b2, r22);
+            x = FloatVector.broadcast(SPECIES, a[ai + 3]);
+            r30 = x.fma(b0, r30); r31 = x.fma(b1, r31); r32 = x.fma(b2, r32);
+        }
+        long o0 = at * 4, o1 = o0 + stride * 4, o2 = o1 + stride * 4, o3 = o2 + stride * 4, v = LANES * 4L;
+        if (add) {
+            r00 = r00.add(load(c, o0)); r01 = r01.add(load(c, o0 + v)); r02 = r02.add(load(c, o0 + 2 * v));
+            r10 = r10.add(load(c, o1)); r11 = r11.add(load(c, o1 + v)); r12 = r12.add(load(c, o1 + 2 * v));
+            r20 = r20.add(load(c, o2)); r21 = r21.add(load(c, o2 + v)); r22 = r22.add(load(c, o2 + 2 * v));
+            r30 = r30.add(load(c, o3)); r31 = r31.add(load(c, o3 + v)); r32 = r32.add(load(c, o3 + 2 * v));
+        }
+        r00.intoMemorySegment(c, o0, ORDER); r01.intoMemorySegment(c, o0 + v, ORDER); r02.intoMemorySegment(c, o0 + 2 * v, ORDER);
+        r10.intoMemorySegment(c, o1, ORDER); r11.intoMemorySegment(c, o1 + v, ORDER); r12.intoMemorySegment(c, o1 + 2 * v, ORDER);
+        r20.intoMemorySegment(c, o2, ORDER); r21.intoMemorySegment(c, o2 + v, ORDER); r22.intoMemorySegment(c, o2 + 2 * v, ORDER);
+        r30.intoMemorySegment(c, o3, ORDER); r31.intoMemorySegment(c, o3 + v, ORDER); r32.intoMemorySegment(c, o3 + 2 * v, ORDER);
+    }
+
+    private static FloatVector load(MemorySegment c, long offset) {
+        return FloatVector.fromMemorySegment(SPECIES, c, offset, ORDER);
+    }
+
+    /** Two row panels by one vector of columns, for results as narrow as a LoRA rank. */
+    private static void tile8x1(int depth, float[] a, int ai, float[] b, int bi, float[] tile) {
+        int next = ai + depth * TILE_ROWS;
+        FloatVector z = FloatVector.zero(SPECIES);
+        FloatVector r0 = z, r1 = z, r2 = z, r3 = z, r4 = z, r5 = z, r6 = z, r7 = z;
+        for (int k = 0; k < depth; k++, ai += TILE_ROWS, next += TILE_ROWS, bi += LANES) {
+            FloatVector x = FloatVector.fromArray(SPECIES, b, bi);
+            r0 = x.fma(FloatVector.broadcast(SPECIES, a[ai]), r0);
+            r1 = x.fma(FloatVector.broadcast(SPECIES, a[ai + 1]), r1);
+            r2 = x.fma(FloatVector.broadcast(SPECIES, a[ai + 2]), r2);
+            r3 = x.fma(FloatVector.broadcast(SPECIES, a[ai + 3]), r3);
+            r4 = x.fma(FloatVector.broadcast(SPECIES, a[next]), r4);
+            r5 = x.fma(FloatVector.broadcast(SPECIES, a[next + 1]), r5);
+            r6 = x.fma(FloatVector.broadcast(SPECIES, a[next + 2]), r6);
+            r7 = x.fma(FloatVector.broadcast(SPECIES, a[next + 3]), r7);
+        }
+        r0.intoArray(tile, 0);
+        r1.intoArray(tile, LANES);
+        r2.intoArray(tile, 2 * LANES);
+        r3.intoArray(tile, 3 * LANES);
+        r4.intoArray(tile, 4 * LANES);
+        r5.intoArray(tile, 5 * LANES);
+        r6.intoArray(tile, 6 * LANES);
+        r7.intoArray(tile, 7 * LANES);
+    }
+
+    // ---- few rows
+
+    /** {@code a b^T} for one to four rows of a, as in decoding token by token: a dot product for each row of b, read once. */
+    private void multiplyFewRows(MatrixSource a, MatrixSource b, Target c, float scale, boolean accumulate) {
+        int m = a.rows(), n = b.rows(), k = a.columns();
+        float[] x = new float[m * k];
+        for (int row = 0; row < m; row++) {
+            a.read(row, 0, k, x, row * k);
+        }
+        workers.ranges(n, Math.max(1, (1 << 16) / k), (from, to) -> {
+            float[] w = grown(rowBuffer, k);
+            for (int column = (int) from; column < to; column++) {
+                b.read(column, 0, k, w, 0);
+                for (int row = 0; row < m; row++) {
+                    long offset = (c.first() + row * c.stride() + column) * 4;
+                    float dot = scale * dot(x, row * k, w, k);
+                    c.memory().set(TensorView.FLOAT, offset, accumulate ? c.memory().get(TensorView.FLOAT, offset) + dot : dot);
+                }
+            }
+        });
+    }
+
+    private static float dot(float[] x, int at, float[] y, int count) {
+        FloatVector s0 = FloatVector.zero(SPECIES), s1 = s0, s2 = s0, s3 = s0;
+        int i = 0;
+        for (; i + 4 * LANES <= count; i += 4 * LANES) {
+            s0 = FloatVector.fromArray(SPECIES, x, at + i).fma(FloatVector.fromArray(SPECIES, y, i), s0);
+            s1 = FloatVector.fromArray(SPECIES, x, at + i + LANES).fma(FloatVector.fromArray(SPECIES, y, i + LANES), s1);
+            s2 = FloatVector.fromArray(SPECIES, x, at + i + 2 * LANES).fma(FloatVector.fromArray(SPECIES, y, i + 2 * LANES), s2);
+            s3 = FloatVector.fromArray(SPECIES, x, at + i + 3 * LANES).fma(FloatVector.fromArray(SPECIES, y, i + 3 * LANES), s3);
+        }
+        float sum = s0.add(s1).add(s2.add(s3)).reduceLanes(jdk.incubator.vector.VectorOperators.ADD);
+        for (; i < count; i++) {
+            sum += x[at + i] * y[i];
+        }
+        return sum;
+    }
+}
