@@ -1,0 +1,233 @@
+package jqlora.model;
+
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import jqlora.ops.KvCache;
+import jqlora.ops.Ops;
+import jqlora.ops.Parameter;
+import jqlora.ops.RopeTable;
+import jqlora.ops.Sequences;
+import jqlora.tensor.DType;
+import jqlora.tensor.NearNames;
+import jqlora.tensor.ShapeException;
+import jqlora.tensor.Tensor;
+import jqlora.tensor.TensorView;
+
+/**
+ * A causal language model: embedding, decoder layers, output layer, on one backend. Modules and tensors have the names of the
+ * checkpoint. Not for several threads at once.
+ */
+public final class CausalLm implements AutoCloseable {
+    /** Name of the output layer. */
+    public static final String LM_HEAD = "lm_head";
+
+    private final Ops ops;
+    private final DecoderSpec spec;
+    private final Parameter embedTokens;
+    private final List<DecoderLayer> layers;
+    private final Parameter norm;
+    private final Linear lmHead;
+    private final Map<String, Linear> linears = new LinkedHashMap<>();
+    private RopeTable rope;
+
+    CausalLm(Ops ops, DecoderSpec spec, Parameter embedTokens, List<DecoderLayer> layers, Parameter norm, Linear lmHead) {
+        ShapeException.require(embedTokens.name(), embedTokens.value().shape(), jqlora.tensor.Shape.of(spec.vocabSize(), spec.hiddenSize()));
+        this.ops = ops;
+        this.spec = spec;
+        this.embedTokens = embedTokens;
+        this.layers = List.copyOf(layers);
+        this.norm = norm;
+        this.lmHead = lmHead;
+        layers.forEach(layer -> layer.linears().forEach(linear -> linears.put(linear.name(), linear)));
+        linears.put(LM_HEAD, lmHead);
+    }
+
+    public DecoderSpec spec() {
+        return spec;
+    }
+
+    public Ops ops() {
+        return ops;
+    }
+
+    /** Every linear layer by its name, in the order of the forward; the output layer, {@value #LM_HEAD}, last. */
+    public Map<String, Linear> linears() {
+        return java.util.Collections.unmodifiableMap(linears);
+    }
+
+    /**
+     * The linear layer {@code name}.
+     *
+     * @throws IllegalArgumentException if there is none; the message gives names near it
+     */
+    public Linear linear(String name) {
+        Linear linear = linears.get(name);
+        if (linear == null) {
+            throw new IllegalArgumentException("model: there is no linear layer \"" + name + "\"" + NearNames.suggestion(name, linears.keySet()));
+        }
+        return linear;
+    }
+
+    /** The embedding table, [vocab, hidden]; also the output layer's weight where the family ties them. */
+    public Parameter embedTokens() {
+        return embedTokens;
+    }
+
+    /** Every parameter that is not an adapter's and not in 4 bits, each once, in the order of the forward. */
+    public List<Parameter> parameters() {
+        List<Parameter> parameters = new ArrayList<>();
+        parameters.add(embedTokens);
+        for (DecoderLayer layer : layers) {
+            parameters.addAll(layer.norms());
+            layer.linears().forEach(linear -> addOwn(parameters, linear));
+        }
+        parameters.add(norm);
+        if (!spec.tieWordEmbeddings()) {
+            addOwn(parameters, lmHead);
+        }
+        return parameters;
+    }
+
+    private static void addOwn(List<Parameter> parameters, Linear linear) {
+        if (linear.weight() instanceof jqlora.ops.Weight.Dense(Parameter parameter)) {
+            parameters.add(parameter);
+        }
+        if (linear.bias() != null) {
+            parameters.add(linear.bias());
+        }
+    }
+
+    List<DecoderLayer> layers() {
+        return layers;
+    }
+
+    Parameter norm() {
+        return norm;
+    }
+
+    Linear lmHead() {
+        return lmHead;
+    }
+
+    /** The first layer that has something to train; the number of layers when none has. */
+    int lowestTrainedLayer() {
+        if (embedTokens.isTrained()) {
+            return 0;
+        }
+        for (DecoderLayer layer : layers) {
+            if (layer.isTrained()) {
+                return layer.index();
+            }
+        }
+        return layers.size();
+    }
+
+    /** The rotation table for at least {@code positions} positions. */
+    RopeTable rope(int positions) {
+        if (rope == null || rope.positions() < positions) {
+            if (rope != null) {
+                rope.close();
+            }
+            int rows = Math.max(positions, Math.min(2 * positions, spec.attention().rope().maxPositionEmbeddings()));
+            rope = RopeTables.create(ops, spec.attention().rope(), spec.attention().headDim(), rows);
+        }
+        return rope;
+    }
+
+    // ---- computing
+
+    /**
+     * Adds to {@code lossSum} the sum of -log p over the batch's labelled tokens, and to the gradients of everything trained
+     * {@code scale} times the gradient of that sum.
+     *
+     * @param lossSum F64 [1]
+     * @param dropoutKey decides the dropout of adapters, different for each micro-batch; 0 for none
+     * @param budget which layers keep their activations; it changes time and memory, not one bit of the result
+     */
+    public void forwardBackward(TokenBatch batch, double scale, Tensor lossSum, long dropoutKey, ActivationBudget budget) {
+        new DecoderPass(this).train(batch, scale, lossSum, dropoutKey, budget);
+    }
+
+    /** Adds to {@code lossSum}, F64 [1], the sum of -log p over the batch's labelled tokens. */
+    public void loss(TokenBatch batch, Tensor lossSum) {
+        new DecoderPass(this).evaluate(batch, lossSum);
+    }
+
+    /** As {@link #loss(TokenBatch, Tensor)}, and waits for the number. */
+    public double loss(TokenBatch batch) {
+        try (Tensor lossSum = ops.zeros(DType.F64, 1)) {
+            loss(batch, lossSum);
+            return ops.download(lossSum).data().get(TensorView.DOUBLE, 0);
+        }
+    }
+
+    /**
+     * The scores of every token of the vocabulary after each token.
+     *
+     * @return [rows, vocab]; the caller closes it
+     */
+    public Tensor logits(int[] inputIds, Sequences sequences) {
+        try (Tensor normed = new DecoderPass(this).hidden(inputIds, sequences, null)) {
+            return ops.linear(normed, List.of(lmHead.weights()), null, 0);
+        }
+    }
+
+    /** An empty cache for {@code sequences} sequences of up to {@code maxLength} tokens. */
+    public KvCache newCache(int sequences, int maxLength) {
+        List<Tensor> keys = new ArrayList<>(), values = new ArrayList<>();
+        long columns = (long) spec.attention().numKeyValueHeads() * spec.attention().headDim();
+        for (int i = 0; i < layers.size(); i++) {
+            keys.add(ops.allocate(ops.computeType(), (long) sequences * maxLength, columns));
+            values.add(ops.allocate(ops.computeType(), (long) sequences * maxLength, columns));
+        }
+        return new KvCache(keys, values, maxLength);
+    }
+
+    /**
+     * Feeds new tokens and returns the scores after the last one of each sequence.
+     *
+     * @param sequences how many new tokens each sequence has, and how many lie in the cache
+     * @return F32 [sequences][vocab]
+     */
+    public float[][] decode(int[] inputIds, Sequences sequences, KvCache cache) {
+        try (Tensor normed = new DecoderPass(this).hidden(inputIds, sequences, cache); Tensor last = lastRows(normed, sequences);
+                Tensor logits = ops.linear(last, List.of(lmHead.weights()), null, 0)) {
+            float[] all = ops.download(logits).toFloats();
+            float[][] rows = new float[sequences.count()][];
+            for (int i = 0; i < rows.length; i++) {
+                rows[i] = java.util.Arrays.copyOfRange(all, i * spec.vocabSize(), (i + 1) * spec.vocabSize());
+            }
+            return rows;
+        }
+    }
+
+    private Tensor lastRows(Tensor normed, Sequences sequences) {
+        int[] rows = new int[sequences.count()];
+        for (int i = 0; i < rows.length; i++) {
+            rows[i] = sequences.start(i + 1) - 1;
+        }
+        try (Tensor ids = ops.upload(rows)) {
+            return ops.embedding(normed, ids);
+        }
+    }
+
+    /** Gives back all memory of the model; adapters are not the model's. */
+    @Override
+    public void close() {
+        embedTokens.close();
+        layers.forEach(DecoderLayer::close);
+        norm.close();
+        lmHead.close();
+        if (rope != null) {
+            rope.close();
+        }
+    }
+
+    /** Such as {@code llama, 30 layers, hidden 576 on cpu}. */
+    @Override
+    public String toString() {
+        return spec + " on " + ops.name();
+    }
+}

@@ -1,0 +1,36 @@
+package jqlora.model;
+
+import jqlora.ops.AttentionShape;
+
+/**
+ * The shape of a decoder, from {@code config.json} alone.
+ *
+ * @param modelType {@code model_type} of the config, such as {@code llama}
+ * @param rmsNormEps added to the mean square before the root
+ * @param tieWordEmbeddings whether the output layer is the embedding table
+ */
+public record DecoderSpec(String modelType, int vocabSize, int hiddenSize, int numHiddenLayers, AttentionSpec attention, MlpSpec mlp,
+        float rmsNormEps, boolean tieWordEmbeddings) {
+    public DecoderSpec {
+        if (vocabSize < 1 || hiddenSize < 1 || numHiddenLayers < 1) {
+            throw new IllegalArgumentException("decoder: vocabSize " + vocabSize + ", hiddenSize " + hiddenSize + ", numHiddenLayers "
+                    + numHiddenLayers + " must all be at least 1");
+        }
+        if (attention.slidingWindows().size() != numHiddenLayers) {
+            throw new IllegalArgumentException("decoder: " + attention.slidingWindows().size() + " sliding windows for "
+                    + numHiddenLayers + " layers, there must be one each");
+        }
+    }
+
+    /** The attention of layer {@code layer}, from 0. */
+    public AttentionShape attentionShape(int layer) {
+        return new AttentionShape(attention.numAttentionHeads(), attention.numKeyValueHeads(), attention.headDim(),
+                attention.slidingWindows().get(layer), (float) (1 / Math.sqrt(attention.headDim())));
+    }
+
+    /** Such as {@code llama, 30 layers, hidden 576}. */
+    @Override
+    public String toString() {
+        return modelType + ", " + numHiddenLayers + " layers, hidden " + hiddenSize;
+    }
+}

@@ -1,0 +1,93 @@
+package jqlora.model;
+
+import jqlora.ops.LinearWeights;
+import jqlora.ops.LoraFactors;
+import jqlora.ops.Parameter;
+import jqlora.ops.Weight;
+import jqlora.tensor.Shape;
+import jqlora.tensor.ShapeException;
+
+/** A linear layer under its name in the checkpoint, with a place for an adapter. */
+public final class Linear implements AutoCloseable {
+    private final String name;
+    private final Parameter bias;
+    private Weight weight;
+    private LoraFactors lora;
+
+    /** @param name without {@code .weight}, such as {@code model.layers.0.self_attn.q_proj}
+     * @param bias null when there is none */
+    Linear(String name, Weight weight, Parameter bias) {
+        this.name = name;
+        this.weight = weight;
+        this.bias = bias;
+    }
+
+    public String name() {
+        return name;
+    }
+
+    public Weight weight() {
+        return weight;
+    }
+
+    /** Null when the layer has none. */
+    public Parameter bias() {
+        return bias;
+    }
+
+    /** The adapter in force; null when there is none. */
+    public LoraFactors lora() {
+        return lora;
+    }
+
+    public long inFeatures() {
+        return weight.inFeatures();
+    }
+
+    public long outFeatures() {
+        return weight.outFeatures();
+    }
+
+    /** Puts {@code lora} in force in place of what was there; null for none. The adapter's tensors stay the caller's. */
+    public void setLora(LoraFactors lora) {
+        if (lora != null) {
+            ShapeException.require(name + ": lora_A", lora.a().value().shape(), Shape.of(lora.r(), inFeatures()));
+            ShapeException.require(name + ": lora_B", lora.b().value().shape(), Shape.of(outFeatures(), lora.r()));
+        }
+        this.lora = lora;
+    }
+
+    /** Puts {@code weight} in place of the present one, which is returned open. */
+    public Weight replaceWeight(Weight weight) {
+        ShapeException.require(name + ": weight", weight.shape(), this.weight.shape());
+        Weight before = this.weight;
+        this.weight = weight;
+        return before;
+    }
+
+    /** What an operation needs of this layer. */
+    LinearWeights weights() {
+        return new LinearWeights(weight, bias, lora);
+    }
+
+    /** Whether one of its numbers is trained, an adapter's included. */
+    boolean isTrained() {
+        return weight instanceof Weight.Dense(Parameter parameter) && parameter.isTrained() || bias != null && bias.isTrained()
+                || lora != null && (lora.a().isTrained() || lora.b().isTrained());
+    }
+
+    /** Closes weight and bias, not the adapter. */
+    @Override
+    public void close() {
+        weight.close();
+        if (bias != null) {
+            bias.close();
+        }
+    }
+
+    /** Such as {@code model.layers.0.self_attn.q_proj [576, 576]}. */
+    @Override
+    public String toString() {
+        return name + " " + weight.shape();
+    }
+}
