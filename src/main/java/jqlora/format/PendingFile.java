@@ -1,0 +1,95 @@
+package jqlora.format;
+
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.AtomicMoveNotSupportedException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.StandardOpenOption;
+import java.util.UUID;
+
+/**
+ * A file that takes its name only when it is whole: written beside its target under a hidden name and forced to the disk, then
+ * renamed by {@link #commit}. Closed without a commit, it is deleted, and what was there before stays.
+ */
+public final class PendingFile implements AutoCloseable {
+    private final Path target;
+    private final Path temporary;
+    private boolean committed;
+
+    private PendingFile(Path target, Path temporary) {
+        this.target = target;
+        this.temporary = temporary;
+    }
+
+    /** Writes the content of a file. */
+    @FunctionalInterface
+    public interface Body {
+        void writeTo(FileChannel channel) throws IOException;
+    }
+
+    /** Writes {@code body}, to appear as {@code target} on {@link #commit}; the folder must be there. */
+    public static PendingFile write(Path target, Body body) throws IOException {
+        Path temporary = target.resolveSibling("." + target.getFileName() + "." + UUID.randomUUID() + ".tmp");
+        PendingFile pending = new PendingFile(target, temporary);
+        boolean written = false;
+        try (FileChannel channel = FileChannel.open(temporary, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
+            body.writeTo(channel);
+            channel.force(true);
+            written = true;
+        } finally {
+            if (!written) {
+                pending.close();
+            }
+        }
+        return pending;
+    }
+
+    /** Writes {@code text} in UTF-8 as {@code target}, whole or not at all. */
+    public static void replace(Path target, String text) throws IOException {
+        try (PendingFile file = write(target, channel -> writeFully(channel, ByteBuffer.wrap(text.getBytes(StandardCharsets.UTF_8))))) {
+            file.commit();
+        }
+    }
+
+    static void writeFully(FileChannel channel, ByteBuffer bytes) throws IOException {
+        while (bytes.hasRemaining()) {
+            channel.write(bytes);
+        }
+    }
+
+    /** Gives the file its name, in place of what had it. */
+    public void commit() throws IOException {
+        try {
+            Files.move(temporary, target, StandardCopyOption.ATOMIC_MOVE);
+        } catch (AtomicMoveNotSupportedException unsupported) {
+            Files.move(temporary, target, StandardCopyOption.REPLACE_EXISTING);
+        }
+        committed = true;
+        forceFolder(target.toAbsolutePath().getParent());
+    }
+
+    /** Makes renames in {@code folder} last through a power cut, where the system can open a folder. */
+    static void forceFolder(Path folder) {
+        try (FileChannel channel = FileChannel.open(folder, StandardOpenOption.READ)) {
+            channel.force(true);
+        } catch (IOException unsupported) {
+            return;                                               // Windows cannot; the rename itself is done
+        }
+    }
+
+    /** Where the bytes are until {@link #commit}. */
+    public Path temporary() {
+        return temporary;
+    }
+
+    @Override
+    public void close() throws IOException {
+        if (!committed) {
+            Files.deleteIfExists(temporary);
+        }
+    }
+}
