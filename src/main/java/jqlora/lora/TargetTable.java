@@ -1,0 +1,72 @@
+package jqlora.lora;
+
+import java.util.ArrayList;
+import java.util.List;
+import jqlora.model.CausalLm;
+import jqlora.model.Linear;
+import jqlora.tensor.NearNames;
+
+/** What a configuration adapts in a model, pattern by pattern, before anything is made. */
+public record TargetTable(List<Row> rows) {
+    public TargetTable {
+        rows = List.copyOf(rows);
+    }
+
+    /**
+     * @param pattern a listed name, the regular expression, or all-linear
+     * @param modules full names that it matches, in the order of the forward
+     * @param parameters that their adapters have
+     */
+    public record Row(String pattern, List<String> modules, long parameters) {
+        public Row {
+            modules = List.copyOf(modules);
+        }
+    }
+
+    /**
+     * The table of {@code config} on {@code model}.
+     *
+     * @throws IllegalArgumentException if a pattern matches no module; the message gives names near it. (PEFT complains only
+     *     when none of the patterns matches.)
+     */
+    public static TargetTable of(CausalLm model, LoraConfig config) {
+        List<Row> rows = new ArrayList<>();
+        for (TargetModules part : config.targetModules().parts()) {
+            List<String> modules = model.linears().keySet().stream().filter(name -> config.adapts(part, name, isInner(name))).toList();
+            if (modules.isEmpty()) {
+                throw new IllegalArgumentException(noMatch(model, config, part));
+            }
+            rows.add(new Row(part.text(), modules, modules.stream().mapToLong(name -> parameters(model.linear(name), config.rOf(name))).sum()));
+        }
+        return new TargetTable(rows);
+    }
+
+    /** The adapted modules, each once, in the order of the forward. */
+    static List<String> modules(CausalLm model, LoraConfig config) {
+        of(model, config);
+        return model.linears().keySet().stream().filter(name -> config.adapts(name, isInner(name))).toList();
+    }
+
+    private static boolean isInner(String name) {
+        return !name.equals(CausalLm.LM_HEAD);
+    }
+
+    private static long parameters(Linear linear, int r) {
+        return r * (linear.inFeatures() + linear.outFeatures());
+    }
+
+    private static String noMatch(CausalLm model, LoraConfig config, TargetModules part) {
+        boolean withoutLimits = model.linears().keySet().stream().anyMatch(name -> part.matches(name, isInner(name)));
+        if (withoutLimits) {
+            return "targetModules: \"" + part.text() + "\" matches only modules that " + config.limits() + " takes out again";
+        }
+        List<String> endings = model.linears().keySet().stream().map(name -> name.substring(name.lastIndexOf('.') + 1)).distinct().toList();
+        return "targetModules: \"" + part.text() + "\" matches no linear layer of the model" + NearNames.hint(part.text(), endings)
+                + "; its layers are called " + String.join(", ", endings);
+    }
+
+    /** Parameters of all adapters; a module that several patterns match counts in each row, and here once a row too. */
+    public long parameters() {
+        return rows.stream().mapToLong(Row::parameters).sum();
+    }
+}
