@@ -106,8 +106,8 @@ public final class Checkpoint implements NamedTensors {
         return new SafetensorsException(folder, "has neither " + SINGLE + " nor " + INDEX + ", a model's folder must have one of them");
     }
 
-    /** The folder. */
-    public Path folder() {
+    @Override
+    public Path path() {
         return folder;
     }
 

@@ -76,7 +76,7 @@ public record JsonView(String file, String path, JsonObject object) {
 
     /** The whole number at {@code key}; one with a fraction or exponent is refused. */
     public long whole(String key) throws JsonFileException {
-        return asWhole(key, Long.MIN_VALUE, Long.MAX_VALUE, "an integer");
+        return asWhole(key, required(key, "an integer"), Long.MIN_VALUE, Long.MAX_VALUE, "an integer");
     }
 
     public long whole(String key, long fallback) throws JsonFileException {
@@ -85,7 +85,7 @@ public record JsonView(String file, String path, JsonObject object) {
 
     /** The number from 1 to 2^31 - 1 at {@code key}. */
     public int positive(String key) throws JsonFileException {
-        return (int) asWhole(key, 1, Integer.MAX_VALUE, "a positive integer");
+        return (int) asWhole(key, required(key, "a positive integer"), 1, Integer.MAX_VALUE, "a positive integer");
     }
 
     public int positive(String key, int fallback) throws JsonFileException {
@@ -135,6 +135,16 @@ public record JsonView(String file, String path, JsonObject object) {
             texts.add(asText(key + "[" + texts.size() + "]", element));
         }
         return List.copyOf(texts);
+    }
+
+    /** The list of whole numbers at {@code key}. */
+    public long[] wholes(String key) throws JsonFileException {
+        JsonArray array = array(key, "a list of integers");
+        long[] wholes = new long[array.size()];
+        for (int i = 0; i < wholes.length; i++) {
+            wholes[i] = asWhole(key + "[" + i + "]", array.get(i), Long.MIN_VALUE, Long.MAX_VALUE, "an integer");
+        }
+        return wholes;
     }
 
     /** The list of numbers at {@code key}. */
@@ -201,8 +211,7 @@ public record JsonView(String file, String path, JsonObject object) {
         return primitive.getAsString();
     }
 
-    private long asWhole(String key, long smallest, long largest, String must) throws JsonFileException {
-        JsonElement value = required(key, must);
+    private long asWhole(String key, JsonElement value, long smallest, long largest, String must) throws JsonFileException {
         if (!(isNumber(value) && PythonNumber.of(value.getAsNumber()) instanceof Long whole && whole >= smallest && whole <= largest)) {
             throw wrong(key, value, must);
         }

@@ -1,11 +1,15 @@
 package jqlora.format;
 
+import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import jqlora.tensor.TensorView;
 
 /** Tensors by name in one file or a folder of them, mapped into memory: nothing is copied until it is read. */
 public sealed interface NamedTensors extends AutoCloseable permits SafetensorsFile, Checkpoint {
+    /** The file, or the folder of files. */
+    Path path();
+
     /** What each tensor is, by name, in the order of the bytes. */
     Map<String, TensorInfo> infos();
 

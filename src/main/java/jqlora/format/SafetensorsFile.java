@@ -96,7 +96,7 @@ public final class SafetensorsFile implements NamedTensors {
         return chars.flip().toString();
     }
 
-    /** The file. */
+    @Override
     public Path path() {
         return path;
     }

@@ -5,6 +5,7 @@
  * <p>May import: tensor, quant. Only place for the JSON library; other rooms read with {@link jqlora.format.JsonView} and write maps
  * and lists with {@link jqlora.format.PythonJson}.
  * <p>Read in this order: {@link jqlora.format.SafetensorsFile}, {@link jqlora.format.SafetensorsWriter},
- * {@link jqlora.format.Checkpoint}, {@link jqlora.format.JsonView}, {@link jqlora.format.PythonJson}.
+ * {@link jqlora.format.Checkpoint}, {@link jqlora.format.JsonView}, {@link jqlora.format.PythonJson}, {@link jqlora.format.HfConfig},
+ * {@link jqlora.format.BitsAndBytesState}.
  */
 package jqlora.format;

@@ -44,11 +44,11 @@ public final class DynamicMap {
         int filled = 0;
         for (int i = 0; i < EXPONENTS; i++) {
             int points = (signed ? 1 << i : 1 << i + 1) + 1;
-            double scale = Math.pow(10, i - (EXPONENTS - 1));
+            float scale = (float) Math.pow(10, i - (EXPONENTS - 1));      // PyTorch rounds the scalar before it multiplies
             float[] boundaries = linspace(0.1f, 1f, points);
             for (int j = 0; j + 1 < points; j++) {
                 float mean = (boundaries[j] + boundaries[j + 1]) / 2f;
-                float value = (float) (scale * mean);
+                float value = scale * mean;
                 values[filled++] = value;
                 if (signed) {
                     values[filled++] = -value;
