@@ -65,7 +65,7 @@ public final class CausalLm implements AutoCloseable {
     public Linear linear(String name) {
         Linear linear = linears.get(name);
         if (linear == null) {
-            throw new IllegalArgumentException("model: there is no linear layer \"" + name + "\"" + NearNames.suggestion(name, linears.keySet()));
+            throw new IllegalArgumentException("model: there is no linear layer \"" + name + "\"" + NearNames.hint(name, linears.keySet()));
         }
         return linear;
     }

@@ -32,7 +32,7 @@ final class CheckpointWeights implements WeightSource {
         TensorView tensor = checkpoint.get(name);
         require(name, tensor.shape(), shape);
         if (!tensor.dtype().isWeightType()) {
-            throw new SafetensorsException(checkpoint.folder(), "tensor \"" + name + "\" is " + tensor.dtype() + ", a weight must be F32, BF16 or F16");
+            throw new SafetensorsException(checkpoint.path(), name, "is " + tensor.dtype() + ", a weight must be F32, BF16 or F16");
         }
         count(name, tensor.data().byteSize());
         return tensor;
@@ -51,7 +51,7 @@ final class CheckpointWeights implements WeightSource {
 
     private void require(String name, Shape actual, Shape expected) throws SafetensorsException {
         if (!actual.equals(expected)) {
-            throw new SafetensorsException(checkpoint.folder(), "tensor \"" + name + "\" has shape " + actual + ", by config.json it must be " + expected);
+            throw new SafetensorsException(checkpoint.path(), name, "has shape " + actual + ", by config.json it must be " + expected);
         }
     }
 
@@ -65,7 +65,7 @@ final class CheckpointWeights implements WeightSource {
     void requireAllRead(DecoderSpec spec) throws SafetensorsException {
         List<String> left = BitsAndBytesState.parameters(checkpoint).stream().filter(name -> !read.contains(name) && !mayBeLeft(name, spec)).toList();
         if (!left.isEmpty()) {
-            throw new SafetensorsException(checkpoint.folder(), left.size() + " tensors are not part of a " + spec.modelType()
+            throw new SafetensorsException(checkpoint.path(), left.size() + " tensors are not part of a " + spec.modelType()
                     + " model with this config.json, such as " + String.join(", ", left.subList(0, Math.min(SHOWN, left.size()))));
         }
     }

@@ -1,0 +1,204 @@
+package jqlora.model;
+
+import static jqlora.Assert.assertClose;
+import static jqlora.Assert.assertFails;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.stream.Stream;
+import jqlora.Oracle;
+import jqlora.format.HfConfig;
+import jqlora.format.JsonFileException;
+import jqlora.format.SafetensorsFile;
+import jqlora.ops.Parameter;
+import jqlora.ops.Sequences;
+import jqlora.ops.cpu.CpuOps;
+import jqlora.tensor.DType;
+import jqlora.tensor.Tensor;
+import jqlora.tensor.TensorView;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** Every supported family against transformers: logits, loss, every gradient, a greedy continuation. */
+class FamiliesTest {
+    /** Float32 noise of two different orders of summation, measured: the largest difference in any family is 3e-6 of the largest value. */
+    private static final double RTOL = 2e-4, ATOL = 2e-5;
+
+    private static CpuOps ops;
+
+    @BeforeAll
+    static void open() {
+        ops = CpuOps.create();
+    }
+
+    @AfterAll
+    static void close() {
+        assertEquals(0, ops.memory().bytesInUse(), "bytes in use after all models are closed");
+        ops.close();
+    }
+
+    static Stream<Path> supported() throws IOException {
+        List<Path> folders = new ArrayList<>();
+        for (Path folder : Oracle.list("families", "*")) {
+            if (folder.toFile().isDirectory() && Families.SUPPORTED.contains(HfConfig.read(folder).modelType())) {
+                folders.add(folder);
+            }
+        }
+        return folders.stream();
+    }
+
+    static Stream<Path> others() throws IOException {
+        List<Path> folders = new ArrayList<>();
+        for (Path folder : Oracle.list("families", "*")) {
+            if (folder.toFile().isDirectory() && !Families.SUPPORTED.contains(HfConfig.read(folder).modelType())) {
+                folders.add(folder);
+            }
+        }
+        return folders.stream();
+    }
+
+    @Test
+    void everyRequiredFamilyHasACase() throws IOException {
+        List<String> names = supported().map(folder -> folder.getFileName().toString()).toList();
+        assertTrue(names.containsAll(List.of("llama", "llama_tied", "llama3_rope", "llama_bias", "mistral", "qwen2", "qwen3")), "families with a case: " + names);
+    }
+
+    /** The tokens of a right-padded batch without the padding. */
+    private record Case(int[] ids, int[] labels, Sequences sequences, boolean[] real) {
+        static Case of(SafetensorsFile file) throws IOException {
+            int[] ids = file.get("input_ids").toInts(), labels = file.get("labels").toInts(), mask = file.get("attention_mask").toInts();
+            int rows = (int) file.get("input_ids").shape().dim(0), length = ids.length / rows;
+            int[] lengths = new int[rows];
+            boolean[] real = new boolean[ids.length];
+            List<Integer> kept = new ArrayList<>();
+            for (int i = 0; i < ids.length; i++) {
+                if (mask[i] != 0) {
+                    lengths[i / length]++;
+                    real[i] = true;
+                    kept.add(i);
+                }
+            }
+            return new Case(kept.stream().mapToInt(i -> ids[i]).toArray(), kept.stream().mapToInt(i -> labels[i]).toArray(), Sequences.ofLengths(lengths), real);
+        }
+
+        float[] realRows(TensorView tensor) {
+            float[] all = tensor.toFloats();
+            int columns = (int) tensor.shape().dim(-1);
+            float[] rows = new float[ids.length * columns];
+            int to = 0;
+            for (int row = 0; row < real.length; row++) {
+                if (real[row]) {
+                    System.arraycopy(all, row * columns, rows, columns * to++, columns);
+                }
+            }
+            return rows;
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("supported")
+    void logitsLossAndEveryGradient(Path folder) throws IOException {
+        try (SafetensorsFile file = SafetensorsFile.open(folder.resolve("case.safetensors"));
+                CausalLm model = ModelLoader.load(folder, LoadOptions.fullFineTuning(), ops, LoadListener.SILENT)) {
+            Case oracle = Case.of(file);
+            try (Tensor logits = model.logits(oracle.ids, oracle.sequences)) {
+                assertClose("logits", ops.download(logits).toFloats(), oracle.realRows(file.get("logits")), RTOL, ATOL);
+            }
+            TokenBatch batch = TokenBatch.of(oracle.ids, oracle.labels, oracle.sequences);
+            double expected = file.get("loss").toFloats()[0];
+            assertClose("loss", model.loss(batch) / batch.labelledTokens(), expected, 2e-6, 0);
+            try (Tensor sum = ops.zeros(DType.F64, 1)) {
+                model.forwardBackward(batch, 1.0 / batch.labelledTokens(), sum, 0, ActivationBudget.keepAll());
+                assertClose("loss of the training step", ops.download(sum).data().get(TensorView.DOUBLE, 0) / batch.labelledTokens(), expected, 2e-6, 0);
+            }
+            int compared = 0;
+            for (Parameter parameter : model.parameters()) {
+                assertClose(parameter.name(), ops.download(parameter.gradient()).toFloats(), file.get("grad." + parameter.name()).toFloats(), RTOL, ATOL);
+                compared++;
+            }
+            assertEquals(file.names().stream().filter(name -> name.startsWith("grad.")).count(), compared, "gradients in the case");
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("supported")
+    void keptAndRecomputedActivationsGiveTheSameBits(Path folder) throws IOException {
+        try (SafetensorsFile file = SafetensorsFile.open(folder.resolve("case.safetensors"))) {
+            Case oracle = Case.of(file);
+            float[][] kept = gradients(folder, oracle, ActivationBudget.keepAll());
+            assertTrue(Arrays.deepEquals(kept, gradients(folder, oracle, ActivationBudget.recomputeAll())), "all layers computed again");
+            assertTrue(Arrays.deepEquals(kept, gradients(folder, oracle, new ActivationBudget(90_000))), "one of two layers computed again");
+        }
+    }
+
+    private static float[][] gradients(Path folder, Case oracle, ActivationBudget budget) throws IOException {
+        try (CausalLm model = ModelLoader.load(folder, LoadOptions.fullFineTuning(), ops, LoadListener.SILENT); Tensor sum = ops.zeros(DType.F64, 1)) {
+            model.forwardBackward(TokenBatch.of(oracle.ids, oracle.labels, oracle.sequences), 0.25, sum, 0, budget);
+            return model.parameters().stream().map(parameter -> ops.download(parameter.gradient()).toFloats()).toArray(float[][]::new);
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("supported")
+    void packedSequencesGiveTheLogitsOfEachAlone(Path folder) throws IOException {
+        try (SafetensorsFile file = SafetensorsFile.open(folder.resolve("case.safetensors"));
+                CausalLm model = ModelLoader.load(folder, LoadOptions.asStored(), ops, LoadListener.SILENT)) {
+            Case oracle = Case.of(file);
+            try (Tensor packed = model.logits(oracle.ids, oracle.sequences)) {
+                float[] all = ops.download(packed).toFloats();
+                int vocab = model.spec().vocabSize();
+                for (int i = 0; i < oracle.sequences.count(); i++) {
+                    int from = oracle.sequences.start(i), to = oracle.sequences.start(i + 1);
+                    try (Tensor alone = model.logits(Arrays.copyOfRange(oracle.ids, from, to), Sequences.ofLengths(to - from))) {
+                        assertArrayEquals(Arrays.copyOfRange(all, from * vocab, to * vocab), ops.download(alone).toFloats(), "sequence " + i);
+                    }
+                }
+            }
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("supported")
+    void greedyContinuationThroughTheCache(Path folder) throws IOException {
+        try (SafetensorsFile file = SafetensorsFile.open(folder.resolve("case.safetensors"));
+                CausalLm model = ModelLoader.load(folder, LoadOptions.asStored(), ops, LoadListener.SILENT)) {
+            int[] prompt = file.get("greedy_prompt").toInts(), expected = file.get("greedy_tokens").toInts();
+            int[] tokens = Arrays.copyOf(prompt, expected.length);
+            try (var cache = model.newCache(1, expected.length)) {
+                int past = 0, fed = prompt.length;
+                while (past + fed < expected.length) {
+                    int[] fresh = Arrays.copyOfRange(tokens, past, past + fed);
+                    float[] scores = model.decode(fresh, Sequences.continuing(new int[] {fed}, new int[] {past}), cache)[0];
+                    past += fed;
+                    fed = 1;
+                    tokens[past] = argmax(scores);
+                }
+            }
+            assertArrayEquals(expected, tokens);
+        }
+    }
+
+    private static int argmax(float[] scores) {
+        int best = 0;
+        for (int i = 1; i < scores.length; i++) {
+            best = scores[i] > scores[best] ? i : best;
+        }
+        return best;
+    }
+
+    @ParameterizedTest
+    @MethodSource("others")
+    void otherFamiliesAreRefusedByName(Path folder) {
+        assertFails(JsonFileException.class, () -> ModelLoader.load(folder, LoadOptions.asStored(), ops, LoadListener.SILENT),
+                "config.json", "model_type", "llama, mistral, qwen2, qwen3");
+    }
+}
