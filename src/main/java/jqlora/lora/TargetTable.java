@@ -6,8 +6,12 @@ import jqlora.model.CausalLm;
 import jqlora.model.Linear;
 import jqlora.tensor.NearNames;
 
-/** What a configuration adapts in a model, pattern by pattern, before anything is made. */
-public record TargetTable(List<Row> rows) {
+/**
+ * What a configuration adapts in a model, pattern by pattern, before anything is made.
+ *
+ * @param parameters of all adapters together; a module that several patterns match counts once
+ */
+public record TargetTable(List<Row> rows, long parameters) {
     public TargetTable {
         rows = List.copyOf(rows);
     }
@@ -38,7 +42,9 @@ public record TargetTable(List<Row> rows) {
             }
             rows.add(new Row(part.text(), modules, modules.stream().mapToLong(name -> parameters(model.linear(name), config.rOf(name))).sum()));
         }
-        return new TargetTable(rows);
+        long all = model.linears().keySet().stream().filter(name -> config.adapts(name, isInner(name)))
+                .mapToLong(name -> parameters(model.linear(name), config.rOf(name))).sum();
+        return new TargetTable(rows, all);
     }
 
     /** The adapted modules, each once, in the order of the forward. */
@@ -63,10 +69,5 @@ public record TargetTable(List<Row> rows) {
         List<String> endings = model.linears().keySet().stream().map(name -> name.substring(name.lastIndexOf('.') + 1)).distinct().toList();
         return "targetModules: \"" + part.text() + "\" matches no linear layer of the model" + NearNames.hint(part.text(), endings)
                 + "; its layers are called " + String.join(", ", endings);
-    }
-
-    /** Parameters of all adapters; a module that several patterns match counts in each row, and here once a row too. */
-    public long parameters() {
-        return rows.stream().mapToLong(Row::parameters).sum();
     }
 }

@@ -1,0 +1,133 @@
+package jqlora.lora;
+
+import com.google.gson.JsonElement;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import jqlora.format.JsonFileException;
+import jqlora.format.JsonView;
+
+/**
+ * {@link LoraConfig} in the keys of PEFT's {@code adapter_config.json}.
+ *
+ * @see <a href="https://github.com/huggingface/peft/blob/v0.21.0/src/peft/tuners/lora/config.py">PEFT 0.21.0, LoraConfig</a>
+ */
+final class AdapterConfigJson {
+    /** Keys that say nothing about what is computed. */
+    private static final Set<String> NEUTRAL = Set.of("peft_type", "task_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision",
+            "inference_mode", "init_lora_weights", "megatron_config", "megatron_core", "loftq_config", "qalora_group_size", "ensure_weight_tying");
+    private static final Set<String> READ = Set.of("r", "lora_alpha", "lora_dropout", "use_rslora", "target_modules", "exclude_modules",
+            "layers_to_transform", "layers_pattern", "rank_pattern", "alpha_pattern", "bias");
+
+    private AdapterConfigJson() { }
+
+    /**
+     * The configuration in {@code json}.
+     *
+     * @throws JsonFileException if it is not LoRA, a value is not as it must be, or it asks for something that cannot be computed
+     *     here, such as DoRA: the adapter would silently be another
+     */
+    static LoraConfig read(JsonView json) throws JsonFileException {
+        if (!json.text("peft_type").equals("LORA")) {
+            throw json.fault("peft_type", "\"LORA\"");
+        }
+        if (!json.text("bias", "none").equals("none")) {
+            throw json.fault("bias", "\"none\"; trained biases cannot be computed yet");
+        }
+        for (String key : json.keys()) {
+            if (!NEUTRAL.contains(key) && !READ.contains(key) && asksForSomething(json.object().get(key))) {
+                throw json.fault(key, "absent, null, false or empty; this part of PEFT cannot be computed yet");
+            }
+        }
+        try {
+            return new LoraConfig(json.positive("r"), json.number("lora_alpha"), (float) json.number("lora_dropout", 0), json.flag("use_rslora", false),
+                    targets(json, "target_modules"), limits(json), patterns(json));
+        } catch (IllegalArgumentException invalid) {
+            throw new JsonFileException(json.file(), invalid.getMessage());
+        }
+    }
+
+    private static boolean asksForSomething(JsonElement value) {
+        return !(value.isJsonNull() || value.isJsonObject() && value.getAsJsonObject().isEmpty() || value.isJsonArray() && value.getAsJsonArray().isEmpty()
+                || value.isJsonPrimitive() && value.getAsJsonPrimitive().isBoolean() && !value.getAsBoolean());
+    }
+
+    private static TargetModules targets(JsonView json, String key) throws JsonFileException {
+        if (!json.has(key)) {
+            throw json.fault(key, "a list of names, a regular expression or \"all-linear\"");
+        }
+        return isText(json, key) ? TargetModules.ofText(json.text(key)) : new TargetModules.Names(json.texts(key));
+    }
+
+    private static boolean isText(JsonView json, String key) {
+        return json.object().get(key).isJsonPrimitive();
+    }
+
+    private static TargetLimits limits(JsonView json) throws JsonFileException {
+        boolean excludes = json.has("exclude_modules") && (isText(json, "exclude_modules") || !json.texts("exclude_modules").isEmpty());
+        TargetModules excluded = excludes ? targets(json, "exclude_modules") : null;
+        List<Integer> layers = List.of();
+        if (json.has("layers_to_transform")) {
+            layers = isText(json, "layers_to_transform") ? List.of(Math.toIntExact(json.whole("layers_to_transform")))
+                    : java.util.Arrays.stream(json.numbers("layers_to_transform")).mapToObj(number -> (int) number).toList();
+        }
+        List<String> patterns = List.of();
+        if (json.has("layers_pattern")) {
+            patterns = isText(json, "layers_pattern") ? List.of(json.text("layers_pattern")) : json.texts("layers_pattern");
+        }
+        return new TargetLimits(excluded, layers, patterns.stream().filter(pattern -> !pattern.isEmpty()).toList());
+    }
+
+    private static RankPatterns patterns(JsonView json) throws JsonFileException {
+        Map<String, Integer> ranks = new LinkedHashMap<>();
+        Map<String, Double> alphas = new LinkedHashMap<>();
+        if (json.has("rank_pattern")) {
+            JsonView object = json.object("rank_pattern");
+            for (String key : object.keys()) {
+                ranks.put(key, object.positive(key));
+            }
+        }
+        if (json.has("alpha_pattern")) {
+            JsonView object = json.object("alpha_pattern");
+            for (String key : object.keys()) {
+                alphas.put(key, object.number(key));
+            }
+        }
+        return new RankPatterns(ranks, alphas);
+    }
+
+    /** The keys that differ from PEFT's defaults, and those that are always given. */
+    static Map<String, Object> write(LoraConfig config, String baseModel) {
+        Map<String, Object> keys = new LinkedHashMap<>();
+        keys.put("base_model_name_or_path", baseModel);
+        keys.put("task_type", "CAUSAL_LM");
+        keys.put("r", config.r());
+        keys.put("lora_alpha", number(config.loraAlpha()));
+        // the shortest decimal of the float, not of the double that it widens to: 0.05, not 0.05000000074505806
+        keys.put("lora_dropout", Double.parseDouble(Float.toString(config.loraDropout())));
+        keys.put("use_rslora", config.useRslora());
+        keys.put("target_modules", targets(config.targetModules()));
+        keys.put("exclude_modules", config.limits().excludeModules() == null ? null : targets(config.limits().excludeModules()));
+        keys.put("layers_to_transform", config.limits().layersToTransform().isEmpty() ? null : config.limits().layersToTransform());
+        keys.put("layers_pattern", config.limits().layersPattern().isEmpty() ? null : config.limits().layersPattern());
+        keys.put("rank_pattern", config.patterns().rankPattern());
+        Map<String, Object> alphas = new LinkedHashMap<>();
+        config.patterns().alphaPattern().forEach((key, alpha) -> alphas.put(key, number(alpha)));
+        keys.put("alpha_pattern", alphas);
+        return keys;
+    }
+
+    private static Object targets(TargetModules targets) {
+        return switch (targets) {
+            case TargetModules.Names(var names) -> names;
+            case TargetModules.Regex(var regex) -> regex;
+            case TargetModules.AllLinear() -> "all-linear";
+        };
+    }
+
+    /** A whole number as Python's int, as PEFT writes alpha. */
+    private static Object number(double value) {
+        return value == Math.rint(value) ? (Object) (long) value : (Object) value;
+    }
+}
