@@ -28,19 +28,23 @@ public record TargetTable(List<Row> rows, long parameters) {
     }
 
     /**
-     * The table of {@code config} on {@code model}.
+     * The table of {@code config} on {@code model}. A pattern whose modules the limits all take out again has a row without modules.
      *
-     * @throws IllegalArgumentException if a pattern matches no module; the message gives names near it. (PEFT complains only
-     *     when none of the patterns matches.)
+     * @throws IllegalArgumentException if a pattern matches no module of the model; the message gives names near it (PEFT complains
+     *     only when none of the patterns matches); or if the limits leave no module at all
      */
     public static TargetTable of(CausalLm model, LoraConfig config) {
         List<Row> rows = new ArrayList<>();
         for (TargetModules part : config.targetModules().parts()) {
-            List<String> modules = model.linears().keySet().stream().filter(name -> config.adapts(part, name, isInner(name))).toList();
-            if (modules.isEmpty()) {
-                throw new IllegalArgumentException(noMatch(model, config, part));
+            if (model.linears().keySet().stream().noneMatch(name -> part.matches(name, isInner(name)))) {
+                throw new IllegalArgumentException(noMatch(model, part));
             }
+            List<String> modules = model.linears().keySet().stream().filter(name -> config.adapts(part, name, isInner(name))).toList();
             rows.add(new Row(part.text(), modules, modules.stream().mapToLong(name -> parameters(model.linear(name), config.rOf(name))).sum()));
+        }
+        if (rows.stream().allMatch(row -> row.modules().isEmpty())) {
+            throw new IllegalArgumentException("targetModules: " + config.targetModules().text() + " matches only modules that excludeModules or"
+                    + " layersToTransform take out again; nothing would be trained");
         }
         long all = model.linears().keySet().stream().filter(name -> config.adapts(name, isInner(name)))
                 .mapToLong(name -> parameters(model.linear(name), config.rOf(name))).sum();
@@ -61,11 +65,7 @@ public record TargetTable(List<Row> rows, long parameters) {
         return r * (linear.inFeatures() + linear.outFeatures());
     }
 
-    private static String noMatch(CausalLm model, LoraConfig config, TargetModules part) {
-        boolean withoutLimits = model.linears().keySet().stream().anyMatch(name -> part.matches(name, isInner(name)));
-        if (withoutLimits) {
-            return "targetModules: \"" + part.text() + "\" matches only modules that " + config.limits() + " takes out again";
-        }
+    private static String noMatch(CausalLm model, TargetModules part) {
         List<String> endings = model.linears().keySet().stream().map(name -> name.substring(name.lastIndexOf('.') + 1)).distinct().toList();
         return "targetModules: \"" + part.text() + "\" matches no linear layer of the model" + NearNames.hint(part.text(), endings)
                 + "; its layers are called " + String.join(", ", endings);
