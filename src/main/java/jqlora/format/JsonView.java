@@ -36,6 +36,23 @@ public record JsonView(String file, String path, JsonObject object) {
         return whole(file, JsonText.parse(file, text));
     }
 
+    /**
+     * The objects of the array that {@code text} holds, each under its number from 1.
+     *
+     * @throws JsonFileException if it is not an array of objects
+     */
+    public static List<JsonView> parseArray(String file, String text) throws JsonFileException {
+        JsonElement tree = JsonText.parse(file, text);
+        if (!tree.isJsonArray()) {
+            throw new JsonFileException(file, "is " + shown(tree) + ", it must be an array");
+        }
+        List<JsonView> objects = new ArrayList<>();
+        for (JsonElement element : tree.getAsJsonArray()) {
+            objects.add(whole(file + ": element " + (objects.size() + 1), element));
+        }
+        return objects;
+    }
+
     /** An object made of {@code values}: maps, iterables, strings, numbers, booleans and nulls. */
     public static JsonView of(String file, Map<String, ?> values) {
         return new JsonView(file, "", JsonTrees.of(values).getAsJsonObject());
@@ -51,6 +68,23 @@ public record JsonView(String file, String path, JsonObject object) {
     /** The keys, in the order of the file; one whose value is null too. */
     public Set<String> keys() {
         return object.keySet();
+    }
+
+    /** Whether the value says something: it is there, and not null, false, an empty list or an empty object. */
+    public boolean isSet(String key) {
+        JsonElement value = object.get(key);
+        return has(key) && !(value.isJsonObject() && value.getAsJsonObject().isEmpty() || value.isJsonArray() && value.getAsJsonArray().isEmpty()
+                || value.isJsonPrimitive() && value.getAsJsonPrimitive().isBoolean() && !value.getAsBoolean());
+    }
+
+    /** Whether the value is an array. */
+    public boolean isArray(String key) {
+        return has(key) && object.get(key).isJsonArray();
+    }
+
+    /** Whether the value is an object. */
+    public boolean isObject(String key) {
+        return has(key) && object.get(key).isJsonObject();
     }
 
     /** Whether the key is there and its value is not null. */

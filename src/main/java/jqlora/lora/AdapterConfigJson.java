@@ -1,6 +1,6 @@
 package jqlora.lora;
 
-import com.google.gson.JsonElement;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -36,7 +36,7 @@ final class AdapterConfigJson {
             throw json.fault("bias", "\"none\"; trained biases cannot be computed yet");
         }
         for (String key : json.keys()) {
-            if (!NEUTRAL.contains(key) && !READ.contains(key) && asksForSomething(json.object().get(key))) {
+            if (!NEUTRAL.contains(key) && !READ.contains(key) && json.isSet(key)) {
                 throw json.fault(key, "absent, null, false or empty; this part of PEFT cannot be computed yet");
             }
         }
@@ -48,33 +48,23 @@ final class AdapterConfigJson {
         }
     }
 
-    private static boolean asksForSomething(JsonElement value) {
-        return !(value.isJsonNull() || value.isJsonObject() && value.getAsJsonObject().isEmpty() || value.isJsonArray() && value.getAsJsonArray().isEmpty()
-                || value.isJsonPrimitive() && value.getAsJsonPrimitive().isBoolean() && !value.getAsBoolean());
-    }
-
     private static TargetModules targets(JsonView json, String key) throws JsonFileException {
         if (!json.has(key)) {
             throw json.fault(key, "a list of names, a regular expression or \"all-linear\"");
         }
-        return isText(json, key) ? TargetModules.ofText(json.text(key)) : new TargetModules.Names(json.texts(key));
-    }
-
-    private static boolean isText(JsonView json, String key) {
-        return json.object().get(key).isJsonPrimitive();
+        return json.isArray(key) ? new TargetModules.Names(json.texts(key)) : TargetModules.ofText(json.text(key));
     }
 
     private static TargetLimits limits(JsonView json) throws JsonFileException {
-        boolean excludes = json.has("exclude_modules") && (isText(json, "exclude_modules") || !json.texts("exclude_modules").isEmpty());
-        TargetModules excluded = excludes ? targets(json, "exclude_modules") : null;
+        TargetModules excluded = json.isSet("exclude_modules") ? targets(json, "exclude_modules") : null;
         List<Integer> layers = List.of();
         if (json.has("layers_to_transform")) {
-            layers = isText(json, "layers_to_transform") ? List.of(Math.toIntExact(json.whole("layers_to_transform")))
-                    : java.util.Arrays.stream(json.numbers("layers_to_transform")).mapToObj(number -> (int) number).toList();
+            layers = json.isArray("layers_to_transform") ? Arrays.stream(json.numbers("layers_to_transform")).mapToObj(number -> (int) number).toList()
+                    : List.of(Math.toIntExact(json.whole("layers_to_transform")));
         }
         List<String> patterns = List.of();
         if (json.has("layers_pattern")) {
-            patterns = isText(json, "layers_pattern") ? List.of(json.text("layers_pattern")) : json.texts("layers_pattern");
+            patterns = json.isArray("layers_pattern") ? json.texts("layers_pattern") : List.of(json.text("layers_pattern"));
         }
         return new TargetLimits(excluded, layers, patterns.stream().filter(pattern -> !pattern.isEmpty()).toList());
     }

@@ -1,0 +1,82 @@
+package jqlora.train;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import jqlora.format.SafetensorsFile;
+import jqlora.format.SafetensorsWriter;
+import jqlora.format.TensorSource;
+import jqlora.ops.AdamWState;
+import jqlora.ops.AdamWStep;
+import jqlora.ops.Ops;
+import jqlora.ops.Parameter;
+import jqlora.tensor.DType;
+import jqlora.tensor.Tensor;
+
+/** The optimizer of a run: moments of every trained parameter, in two groups, with and without weight decay. */
+final class AdamW implements AutoCloseable {
+    private static final String FIRST = "exp_avg.", SECOND = "exp_avg_sq.";
+
+    private final Ops ops;
+    private final OptimizerConfig config;
+    private final List<AdamWState> decayed = new ArrayList<>();
+    private final List<AdamWState> others = new ArrayList<>();
+
+    AdamW(Ops ops, List<Parameter> parameters, OptimizerConfig config) {
+        this.ops = ops;
+        this.config = config;
+        for (Parameter parameter : parameters) {
+            long[] dims = parameter.value().shape().toArray();
+            (isDecayed(parameter.name()) ? decayed : others).add(new AdamWState(parameter, ops.zeros(DType.F32, dims), ops.zeros(DType.F32, dims)));
+        }
+    }
+
+    /** transformers' rule: neither biases nor norms. */
+    private static boolean isDecayed(String name) {
+        return !name.endsWith(".bias") && !name.contains("norm");
+    }
+
+    /** One step from the gradients there are; they are zero afterwards.
+     * @param norm F64 [1], the gradients' norm */
+    void step(int step, double learningRate, Tensor norm) {
+        update(decayed, step, learningRate, config.weightDecay(), norm);
+        update(others, step, learningRate, 0, norm);
+        all().forEach(state -> ops.fillZero(state.parameter().gradient()));
+    }
+
+    private void update(List<AdamWState> states, int step, double learningRate, double decay, Tensor norm) {
+        if (!states.isEmpty()) {
+            ops.adamW(states, new AdamWStep(step, learningRate, config.beta1(), config.beta2(), config.eps(), decay, config.maxGradNorm()), norm);
+        }
+    }
+
+    private List<AdamWState> all() {
+        List<AdamWState> all = new ArrayList<>(decayed);
+        all.addAll(others);
+        return all;
+    }
+
+    void save(Path file) throws IOException {
+        List<TensorSource> tensors = new ArrayList<>();
+        for (AdamWState state : all()) {
+            tensors.add(TensorSource.of(FIRST + state.parameter().name(), ops.download(state.firstMoment())));
+            tensors.add(TensorSource.of(SECOND + state.parameter().name(), ops.download(state.secondMoment())));
+        }
+        SafetensorsWriter.write(file, tensors, SafetensorsWriter.PT);
+    }
+
+    void restore(Path path) throws IOException {
+        try (SafetensorsFile file = SafetensorsFile.open(path)) {
+            for (AdamWState state : all()) {
+                TrainedWeights.copy(ops, file, FIRST + state.parameter().name(), state.firstMoment());
+                TrainedWeights.copy(ops, file, SECOND + state.parameter().name(), state.secondMoment());
+            }
+        }
+    }
+
+    @Override
+    public void close() {
+        all().forEach(AdamWState::close);
+    }
+}

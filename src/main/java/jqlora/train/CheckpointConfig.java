@@ -1,0 +1,30 @@
+package jqlora.train;
+
+/**
+ * When checkpoints are written and how many stay.
+ *
+ * @param saveSteps steps between checkpoints; 0 for none
+ * @param saveTotalLimit checkpoints that stay, the newest; at least 1
+ * @param evalSteps steps between evaluations on the held-out rows; 0 for one at the end alone
+ */
+public record CheckpointConfig(int saveSteps, int saveTotalLimit, int evalSteps) {
+    public CheckpointConfig {
+        if (saveSteps < 0 || saveTotalLimit < 1 || evalSteps < 0) {
+            throw new IllegalArgumentException("checkpoints: saveSteps " + saveSteps + ", saveTotalLimit " + saveTotalLimit + ", evalSteps " + evalSteps
+                    + " must be at least 0, 1 and 0");
+        }
+    }
+
+    /** Every 250 steps as qlora.py:213, the newest two; evaluated at the end. */
+    public static CheckpointConfig defaults() {
+        return new CheckpointConfig(250, 2, 0);
+    }
+
+    public CheckpointConfig withSaveSteps(int saveSteps) {
+        return new CheckpointConfig(saveSteps, saveTotalLimit, evalSteps);
+    }
+
+    public CheckpointConfig withEvalSteps(int evalSteps) {
+        return new CheckpointConfig(saveSteps, saveTotalLimit, evalSteps);
+    }
+}

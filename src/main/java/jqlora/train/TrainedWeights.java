@@ -1,0 +1,94 @@
+package jqlora.train;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.List;
+import jqlora.format.SafetensorsException;
+import jqlora.format.SafetensorsFile;
+import jqlora.format.SafetensorsWriter;
+import jqlora.format.PeftAdapterFiles;
+import jqlora.format.TensorSource;
+import jqlora.lora.LoraAdapter;
+import jqlora.model.CausalLm;
+import jqlora.ops.Ops;
+import jqlora.ops.Parameter;
+import jqlora.tensor.Tensor;
+import jqlora.tensor.TensorView;
+
+/** What a run trains: an adapter, or the whole model. */
+public sealed interface TrainedWeights {
+    CausalLm model();
+
+    /** The trained parameters, each with a gradient, in a fixed order. */
+    List<Parameter> parameters();
+
+    /** Writes them into {@code folder}. */
+    void save(Path folder) throws IOException;
+
+    /** Name of the file in the folder that holds them, by their names. */
+    String fileName();
+
+    /** An adapter; saved as a PEFT folder.
+     * @param baseModel for the adapter's configuration; may be null */
+    record OfAdapter(LoraAdapter adapter, String baseModel) implements TrainedWeights {
+        @Override
+        public CausalLm model() {
+            return adapter.model();
+        }
+
+        @Override
+        public List<Parameter> parameters() {
+            return adapter.parameters();
+        }
+
+        @Override
+        public void save(Path folder) throws IOException {
+            adapter.save(folder, baseModel);
+        }
+
+        @Override
+        public String fileName() {
+            return PeftAdapterFiles.WEIGHTS;
+        }
+    }
+
+    /** Every parameter of a model that was loaded for full fine-tuning; saved in float32. */
+    record OfModel(CausalLm model) implements TrainedWeights {
+        @Override
+        public List<Parameter> parameters() {
+            return model.parameters().stream().filter(Parameter::isTrained).toList();
+        }
+
+        @Override
+        public void save(Path folder) throws IOException {
+            Ops ops = model.ops();
+            SafetensorsWriter.write(folder.resolve(fileName()), parameters().stream().map(parameter -> TensorSource.of(parameter.name(), ops.download(parameter.value()))).toList(),
+                    SafetensorsWriter.PT);
+        }
+
+        @Override
+        public String fileName() {
+            return "model.safetensors";
+        }
+    }
+
+    /** Overwrites the parameters with those that {@link #save} wrote into {@code folder}. */
+    default void restore(Path folder) throws IOException {
+        try (SafetensorsFile file = SafetensorsFile.open(folder.resolve(fileName()))) {
+            for (Parameter parameter : parameters()) {
+                copy(model().ops(), file, parameter.name(), parameter.value());
+            }
+        }
+    }
+
+    /** Overwrites {@code target} with the tensor {@code name} of {@code file}. */
+    static void copy(Ops ops, SafetensorsFile file, String name, Tensor target) throws IOException {
+        TensorView stored = file.get(name);
+        if (!stored.shape().equals(target.shape()) || stored.dtype() != target.dtype()) {
+            throw new SafetensorsException(file.path(), name, "is " + stored + ", for this run it must be " + target.dtype() + " " + target.shape());
+        }
+        try (Tensor uploaded = ops.upload(stored)) {
+            ops.copyInto(target, uploaded);
+        }
+    }
+}
