@@ -1,0 +1,54 @@
+package jqlora.generate;
+
+import java.util.Arrays;
+import java.util.Set;
+import java.util.function.IntConsumer;
+import java.util.random.RandomGenerator;
+import java.util.random.RandomGeneratorFactory;
+import jqlora.model.CausalLm;
+import jqlora.ops.KvCache;
+import jqlora.ops.Sequences;
+
+/**
+ * Continues token ids.
+ *
+ * @param stopIds ids after which an answer ends
+ */
+public record Generator(CausalLm model, GenerationConfig config, Set<Integer> stopIds) {
+
+    /**
+     * The tokens that follow {@code prompt}, the stop token included where there is one.
+     *
+     * @param prompt [1 ... ]
+     * @param listener hears each token as it is chosen
+     * @throws IllegalArgumentException if the prompt is empty
+     */
+    public int[] generate(int[] prompt, IntConsumer listener) {
+        if (prompt.length == 0) {
+            throw new IllegalArgumentException("generation: the prompt has no token, it must have at least one");
+        }
+        RandomGenerator random = RandomGeneratorFactory.of("L64X128MixRandom").create(config.seed());
+        int[] made = new int[config.maxNewTokens()];
+        int count = 0, past = 0;
+        int[] fed = prompt;
+        try (KvCache cache = model.newCache(1, prompt.length + config.maxNewTokens())) {
+            while (count < made.length) {
+                float[] scores = model.decode(fed, Sequences.continuing(new int[] {fed.length}, new int[] {past}), cache)[0];
+                past += fed.length;
+                int token = config.sampler().next(scores, random);
+                made[count++] = token;
+                listener.accept(token);
+                if (stopIds.contains(token) || Thread.currentThread().isInterrupted()) {
+                    break;
+                }
+                fed = new int[] {token};
+            }
+        }
+        return Arrays.copyOf(made, count);
+    }
+
+    /** As {@link #generate(int[], IntConsumer)}, heard by nobody. */
+    public int[] generate(int... prompt) {
+        return generate(prompt, token -> { });
+    }
+}

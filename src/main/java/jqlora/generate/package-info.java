@@ -1,0 +1,8 @@
+/**
+ * Decoding: token by token through a key-value cache, greedy or sampled.
+ *
+ * <p>May import: tensor, ops, model, data.
+ * <p>Read in this order: {@link jqlora.generate.GenerationConfig}, {@link jqlora.generate.Generator}, {@link jqlora.generate.Sampler},
+ * {@link jqlora.generate.Assistant}.
+ */
+package jqlora.generate;

@@ -1,0 +1,115 @@
+package jqlora.model;
+
+import java.io.IOException;
+import java.lang.foreign.MemorySegment;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.stream.Stream;
+import jqlora.format.BitsAndBytesConfig;
+import jqlora.format.BitsAndBytesState;
+import jqlora.format.CheckpointWriter;
+import jqlora.format.HfConfig;
+import jqlora.format.TensorSource;
+import jqlora.ops.Ops;
+import jqlora.ops.Parameter;
+import jqlora.ops.Weight;
+import jqlora.quant.FourBitFormat;
+import jqlora.tensor.DType;
+import jqlora.tensor.FloatConversion;
+import jqlora.tensor.Tensor;
+import jqlora.tensor.TensorView;
+
+/**
+ * Writes a model as a Hugging Face folder, tensor by tensor: weights that are numbers in one dtype, weights in 4 bits as bitsandbytes stores them,
+ * config.json, and the tokenizer's files copied from the folder that the model came from. Adapters are not written; merge them first.
+ *
+ * @param source the folder that the model was loaded from
+ * @param dtype of the weights that are numbers
+ */
+public record ModelWriter(Path source, DType dtype) {
+    private static final List<String> COPIED = List.of("generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+            "chat_template.jinja", "vocab.json", "merges.txt", "tokenizer.model", "added_tokens.json");
+    private static final int CHUNK = 1 << 20;
+
+    public ModelWriter {
+        if (!dtype.isWeightType()) {
+            throw new IllegalArgumentException("save: dtype is " + dtype + ", it must be F32, BF16 or F16");
+        }
+    }
+
+    /**
+     * Writes {@code model} into {@code folder}, which is made if it is not there.
+     *
+     * @throws IOException if a file cannot be written, or the folder is the one that the model came from
+     * @throws IllegalArgumentException if an adapter is in force, or 4-bit weights have different formats
+     */
+    public void write(CausalLm model, Path folder) throws IOException {
+        if (Files.isDirectory(folder) && Files.isSameFile(folder, source)) {
+            throw new IOException(folder + ": is the folder that the model was loaded from, it must be another one");
+        }
+        Optional<Linear> adapted = model.linears().values().stream().filter(linear -> linear.lora() != null).findFirst();
+        if (adapted.isPresent()) {
+            throw new IllegalArgumentException("save: " + adapted.get().name() + " has an adapter in force; merge or detach it first");
+        }
+        List<TensorSource> tensors = new ArrayList<>();
+        for (Parameter parameter : model.parameters()) {
+            tensors.add(numbers(model.ops(), parameter));
+        }
+        for (Linear linear : model.linears().values()) {
+            if (linear.weight() instanceof Weight.FourBit fourBit) {
+                tensors.addAll(BitsAndBytesState.sources(linear.name() + ".weight", model.ops().download(fourBit)));
+            }
+        }
+        long parameters = model.linears().values().stream().mapToLong(linear -> linear.weight().shape().size()).sum();
+        Files.createDirectories(folder);
+        CheckpointWriter.write(folder, tensors, CheckpointWriter.MAX_SHARD_BYTES, parameters);
+        for (String name : COPIED) {
+            if (Files.isRegularFile(source.resolve(name))) {
+                Files.copy(source.resolve(name), folder.resolve(name), StandardCopyOption.REPLACE_EXISTING);
+            }
+        }
+        config(model).write(folder);
+    }
+
+    private TensorSource numbers(Ops ops, Parameter parameter) {
+        return new TensorSource(parameter.name(), dtype, parameter.value().shape(), sink -> {
+            Tensor value = parameter.value();
+            TensorView view = ops.download(value);
+            if (value.dtype() == dtype) {
+                sink.write(view.data());
+                return;
+            }
+            float[] floats = new float[CHUNK];
+            MemorySegment bytes = MemorySegment.ofArray(new byte[CHUNK * dtype.bytes()]);
+            for (long at = 0; at < view.shape().size(); at += CHUNK) {
+                int count = (int) Math.min(CHUNK, view.shape().size() - at);
+                FloatConversion.toFloats(view.dtype(), view.data(), at, floats, 0, count);
+                FloatConversion.fromFloats(floats, 0, count, dtype, bytes, 0);
+                sink.write(bytes.asSlice(0, (long) count * dtype.bytes()));
+            }
+        });
+    }
+
+    private HfConfig config(CausalLm model) throws IOException {
+        HfConfig config = HfConfig.read(source).withDtype(dtype);
+        List<FourBitFormat> formats = fourBit(model).map(Weight.FourBit::format).map(format -> format.withDtype(DType.F32)).distinct().toList();
+        if (formats.isEmpty()) {
+            return config.withoutQuantization();
+        }
+        if (formats.size() > 1) {
+            throw new IllegalArgumentException("save: the 4-bit weights have different formats, " + formats + "; a config.json can name one only");
+        }
+        FourBitFormat format = formats.getFirst();
+        List<String> skipped = model.linears().values().stream().filter(linear -> !(linear.weight() instanceof Weight.FourBit)).map(Linear::name).toList();
+        return config.withQuantization(BitsAndBytesConfig.defaults().withQuantType(format.type()).withDoubleQuantization(format.doubleQuantization())
+                .withComputeDtype(dtype).withSkipModules(skipped));
+    }
+
+    private static Stream<Weight.FourBit> fourBit(CausalLm model) {
+        return model.linears().values().stream().map(Linear::weight).filter(weight -> weight instanceof Weight.FourBit).map(weight -> (Weight.FourBit) weight);
+    }
+}
