@@ -1,13 +1,14 @@
 package jqlora.format;
 
 import java.io.IOException;
-import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.UUID;
 import java.util.regex.Pattern;
 
 /**
@@ -104,17 +105,17 @@ public record HubCache(Path root) {
         return folder(repository).resolve("blobs").resolve(etag);
     }
 
-    /** Makes {@code pointer}, a file of a snapshot, stand for {@code blob}. */
+    /** Makes {@code pointer}, a file of a snapshot, stand for {@code blob}, in one step: another process may be reading it. */
     static void link(Path blob, Path pointer) throws IOException {
         Files.createDirectories(pointer.getParent());
+        Path temporary = pointer.resolveSibling("." + pointer.getFileName() + "." + UUID.randomUUID() + ".tmp");
         try {
-            Files.deleteIfExists(pointer);                        // a link whose blob is gone
-            Files.createSymbolicLink(pointer, pointer.getParent().relativize(blob));
-        } catch (FileAlreadyExistsException raced) {
-            return;                                               // another process linked the same commit's file
+            Files.createSymbolicLink(temporary, pointer.getParent().relativize(blob));
         } catch (UnsupportedOperationException | FileSystemException noLinks) {
-            Files.move(blob, pointer);                            // Windows without the privilege; huggingface_hub does the same
+            Files.move(blob, pointer, StandardCopyOption.REPLACE_EXISTING);   // Windows without the privilege; huggingface_hub does the same
+            return;
         }
+        Files.move(temporary, pointer, StandardCopyOption.ATOMIC_MOVE);
     }
 
     /** Notes that the revision is now {@code commit}. */
