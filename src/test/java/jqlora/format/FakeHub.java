@@ -38,6 +38,8 @@ final class FakeHub implements AutoCloseable {
     /** ETag of every file, if set. */
     volatile String etag;
     volatile boolean ignoresRange;
+    /** Headers of files instead of the usual ones; an empty one is left out. */
+    final Map<String, String> headers = new ConcurrentHashMap<>();
     /** Where the listing is, if not where it is asked for. */
     volatile String redirect;
 
@@ -151,6 +153,7 @@ final class FakeHub implements AutoCloseable {
             exchange.getResponseHeaders().set("X-Linked-Etag", "\"" + etag(name) + "\"");
             exchange.getResponseHeaders().set("X-Linked-Size", String.valueOf(content.length));
             exchange.getResponseHeaders().set("Location", storageUri() + "/storage/" + name + "?signature=secret-signature");
+            override(exchange, true);
             exchange.sendResponseHeaders(302, -1);
             return;
         }
@@ -158,6 +161,11 @@ final class FakeHub implements AutoCloseable {
             content[content.length / 2] ^= 1;
         }
         int first = range == null || ignoresRange ? 0 : Integer.parseInt(range.replaceAll("bytes=(\\d+)-", "$1"));
+        override(exchange, false);
+        if (first >= content.length && first > 0) {
+            exchange.sendResponseHeaders(416, -1);
+            return;
+        }
         if (head) {
             exchange.getResponseHeaders().set("Content-Length", String.valueOf(content.length));
             exchange.sendResponseHeaders(200, -1);
@@ -174,6 +182,19 @@ final class FakeHub implements AutoCloseable {
         if (fault != null && fault.breakAfter >= 0) {
             sleep(fault.breakAfter == 0 ? 2000 : 100);           // silent for longer than clients wait, or until they read what was sent
         }
+    }
+
+    private void override(HttpExchange exchange, boolean linked) {
+        headers.forEach((name, value) -> {
+            if (name.startsWith("X-Linked") && !linked) {
+                return;
+            }
+            if (value.isEmpty()) {
+                exchange.getResponseHeaders().remove(name);
+            } else {
+                exchange.getResponseHeaders().set(name, value);
+            }
+        });
     }
 
     private static void sleep(long millis) {

@@ -388,6 +388,31 @@ class HubDownloadTest {
     }
 
     @Test
+    void sizesAndTagsMustFit() throws IOException {
+        hub.headers.put("ETag", "");
+        fails(hub.uri() + "/org/tiny-model/resolve/" + FakeHub.COMMIT + "/config.json has no ETag, is the endpoint a Hub?");
+        hub.headers.put("ETag", "W/\"weak\"");
+        hub.headers.put("X-Linked-Size", "299999");
+        assertFails(IOException.class, this::fetch, "model.safetensors ended after 300000 bytes, it must have 299999");
+        assertTrue(Files.exists(folder().resolve("blobs/weak")));
+        hub.headers.put("X-Linked-Size", "");
+        fetch();
+        assertEquals("model.safetensors 300000 of -1", heard.getLast());
+        cache = new HubCache(temp.resolve("second"));
+        Files.createDirectories(blob().getParent());
+        Files.write(blob().resolveSibling(blob().getFileName() + ".incomplete"), weights);
+        endpoint = endpoint.withRetries(0);
+        assertFails(IOException.class, this::fetch, "/model.safetensors answered 416 to a request for the rest of the file");
+        assertArrayEquals(weights, Files.readAllBytes(fetch().resolve("model.safetensors")));
+    }
+
+    @Test
+    void anEndlessListingIsRefused() {
+        hub.listing = " ".repeat(65 << 20);
+        fails("/api/models/org/tiny-model/revision/main answers with more than 67108864 bytes");
+    }
+
+    @Test
     void theTokensHostIsTheEndpointsExactly() {
         assertTrue(endpoint.isSameOrigin(URI.create(hub.uri() + "/x")));
         assertFalse(endpoint.isSameOrigin(URI.create("http://127.0.0.1:1/x")));
