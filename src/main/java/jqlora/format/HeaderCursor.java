@@ -10,6 +10,10 @@ import java.nio.file.Path;
  */
 final class HeaderCursor {
     private static final int DEEPEST = 127;
+    private static final String LARGEST_LONG = String.valueOf(Long.MAX_VALUE);
+    private static final int LONG_DIGITS = LARGEST_LONG.length();
+    /** So many digits without an exponent are within the range of a double. */
+    private static final int SURELY_FINITE = 300;
 
     private final Path path;
     private final String text;
@@ -168,15 +172,12 @@ final class HeaderCursor {
 
     /** A whole number from 0 to 2^63 - 1, written without sign, fraction or exponent. */
     long whole(String what) throws SafetensorsException {
-        char c = peek();
+        char first = peek();
         int start = at;
-        String number = c == '-' || isDigit(c) ? number() : null;
-        if (number != null && number.chars().allMatch(digit -> digit >= '0' && digit <= '9')) {
-            try {
-                return Long.parseLong(number);
-            } catch (NumberFormatException tooLarge) {
-                number = null;
-            }
+        String number = first == '-' || isDigit(first) ? number() : "";
+        boolean digitsAlone = isDigit(first) && number.indexOf('.') < 0 && number.indexOf('e') < 0 && number.indexOf('E') < 0;
+        if (digitsAlone && (number.length() < LONG_DIGITS || number.length() == LONG_DIGITS && number.compareTo(LARGEST_LONG) <= 0)) {
+            return Long.parseLong(number);
         }
         at = start;
         throw fault(what + " is " + found() + ", it must be a whole number from 0 to 2^63 - 1");
@@ -199,7 +200,8 @@ final class HeaderCursor {
             at++;
             digits();
         }
-        if (peekRaw() == 'e' || peekRaw() == 'E') {
+        boolean exponent = peekRaw() == 'e' || peekRaw() == 'E';
+        if (exponent) {
             at++;
             if (peekRaw() == '+' || peekRaw() == '-') {
                 at++;
@@ -207,7 +209,7 @@ final class HeaderCursor {
             digits();
         }
         String number = text.substring(start, at);
-        if (Double.isInfinite(Double.parseDouble(number))) {
+        if ((exponent || number.length() > SURELY_FINITE) && Double.isInfinite(Double.parseDouble(number))) {
             at = start;
             throw fault("number " + found() + " is beyond the range of a double");
         }

@@ -111,7 +111,7 @@ public record PeftAdapterFiles(JsonView config, SafetensorsFile tensors) impleme
         }
     }
 
-    private static void readBack(Path file, List<TensorSource> tensors, Map<String, CRC32C> sums) throws IOException {
+    static void readBack(Path file, List<TensorSource> tensors, Map<String, CRC32C> sums) throws IOException {
         try (SafetensorsFile written = SafetensorsFile.open(file)) {
             for (TensorSource tensor : tensors) {
                 CRC32C sum = new CRC32C();

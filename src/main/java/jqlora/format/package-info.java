@@ -6,6 +6,7 @@
  * and lists with {@link jqlora.format.PythonJson}.
  * <p>Read in this order: {@link jqlora.format.SafetensorsFile}, {@link jqlora.format.SafetensorsWriter},
  * {@link jqlora.format.Checkpoint}, {@link jqlora.format.JsonView}, {@link jqlora.format.PythonJson}, {@link jqlora.format.HfConfig},
- * {@link jqlora.format.BitsAndBytesState}, {@link jqlora.format.PeftAdapterFiles}.
+ * {@link jqlora.format.BitsAndBytesState}, {@link jqlora.format.PeftAdapterFiles},
+ * {@link jqlora.format.HubCache}, {@link jqlora.format.HubDownload}.
  */
 package jqlora.format;

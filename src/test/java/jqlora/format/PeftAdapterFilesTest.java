@@ -11,6 +11,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Stream;
+import java.util.zip.CRC32C;
 import jqlora.Oracle;
 import jqlora.Peers;
 import jqlora.tensor.DType;
@@ -109,6 +110,13 @@ class PeftAdapterFilesTest {
         try (PeftAdapterFiles adapter = PeftAdapterFiles.open(temp)) {
             assertEquals(2f, adapter.tensors().get(KEY).toFloats()[0]);
         }
+    }
+
+    @Test
+    void bytesThatChangeOnTheDiskAreNoticed() throws IOException {
+        PeftAdapterFiles.write(temp, Map.of(), List.of(source(1)));
+        assertFails(SafetensorsException.class, () -> PeftAdapterFiles.readBack(temp.resolve("adapter_model.safetensors"), List.of(source(1)),
+                Map.of(KEY, new CRC32C())), "adapter_model.safetensors: tensor \"" + KEY + "\": reads back other bytes than were written");
     }
 
     @Test

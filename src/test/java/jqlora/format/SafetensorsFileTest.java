@@ -136,6 +136,34 @@ class SafetensorsFileTest {
         assertFails(SafetensorsException.class, () -> SafetensorsFile.open(temp), "is not a file");
     }
 
+    @Test
+    void malformedHeadersAreShownWhereTheyBreak() throws IOException {
+        String[][] cases = {
+            {"{\"a\":[]}", "tensor \"a\": its entry is an empty array, it must have 3 values"},
+            {"{\"a\":[\"U8\",[1],[0,1],2]}", "tensor \"a\": its entry is an array of more than 3 values"},
+            {"{\"a\":[{\"U8\":null,\"I8\":null},[1],[0,1]]}", "tensor \"a\": dtype is an object, it must be a string"},
+            {"{\"a\":[8,[1],[0,1]]}", "tensor \"a\": dtype is \"8,[1],[0,1]]\", it must be a string"},
+            {"{\"a\":{\"shape\":[1],\"shape\":[1]}}", "tensor \"a\": shape occurs twice"},
+            {"{\"__metadata__\":{},\"__metadata__\":{}}", "__metadata__ occurs twice"},
+            {"{\"a\":{\"x\":" + "[".repeat(126), "character 136: nested more than 127 levels deep"},
+            {"{\"a\":[\"U8\",[01],[0,1]]}", "character 13: a number must not begin with 0"},
+            {"{\"a\":{\"x\":1e999}}", "character 10: number \"1e999}}\" is beyond the range of a double"},
+            {"{\"a\":{\"x\":1.}}", "character 12: found \"}}\", it must be a digit"},
+            {"{\"a\":{\"x\":tru}}", "character 10: found \"tru}}\", it must be a JSON value"},
+            {"{\"a\":{\"x\":\"\\ud800x\"}}", "lone surrogate escape"},
+            {"{\"a\":{\"x\":\"\\ud800\\u0041\"}}", "lone surrogate escape"},
+            {"{\"a\":{\"x\":\"\\u00g0\"}}", "character 15: found \"g0\"}}\", \\u must be followed by four hexadecimal digits"},
+            {"{\"a\":{\"x\":\"\\x\"}}", "unknown escape in a string"},
+            {"{\"a\":{\"x\":\"\t\"}}", "character 11: control character in a string"},
+            {"{\"a", "character 3: the header ends within a string"},
+            {"{a:1}", "character 1: found \"a:1}\", a key must be a string"},
+            {"{}{", "character 2: found \"{\" after the header's object"},
+            {"[]", "character 0: found \"[]\", it must be '{'"}};
+        for (String[] expected : cases) {
+            refused(header(expected[0], 0), expected[1]);
+        }
+    }
+
     private void refused(byte[] bytes, String... parts) throws IOException {
         Path file = Files.write(temp.resolve("model.safetensors"), bytes);
         assertFails(SafetensorsException.class, () -> SafetensorsFile.open(file).close(), parts);

@@ -122,6 +122,8 @@ class SafetensorsWriterTest {
         fails(target, List.of(TensorSource.of("a", one), TensorSource.of("a", one)), "tensor \"a\": is given twice");
         fails(target, List.of(TensorSource.of("__metadata__", one)), "tensor \"__metadata__\": is the key of the metadata");
         fails(target, List.of(TensorSource.of("\ud800", one)), "lone surrogate");
+        assertFails(SafetensorsException.class, () -> SafetensorsWriter.write(target, List.of(), Map.of("k", "x".repeat(100_000_000))),
+                "its header would have 100000032 bytes, it must have at most 100000000");
         IOException broken = new IOException("source broke");
         assertEquals(broken, assertFails(IOException.class, () -> SafetensorsWriter.write(target,
                 List.of(new TensorSource("a", DType.F32, Shape.of(2), sink -> { throw broken; })), Map.of()), "source broke"));
