@@ -35,9 +35,9 @@ public final class PlainFourBitCodec implements FourBitCodec {
         return flushed(largest);
     }
 
-    /** 1 / {@code absmax}, with results below the normal range flushed to zero as {@code rcp.approx.ftz} does. */
+    /** 1 / {@code absmax}, as the GPU rounds it. */
     static float reciprocal(float absmax) {
-        return flushed(1f / absmax);
+        return CudaReciprocal.of(absmax);
     }
 
     private static float flushed(float value) {
