@@ -165,7 +165,7 @@ class RealModelTest {
                 case "base" -> null;
                 case "nf4" -> nf4;
                 case "nf4_dq" -> nf4.withDoubleQuantization(true);
-                default -> nf4.withType(FourBitType.FP4).withDoubleQuantization(fp4IsNested(folder));
+                default -> nf4.withType(FourBitType.FP4);
             };
             try (CausalLm model = load(format)) {
                 JsonObject expected = float32(folder).getAsJsonObject(name);
@@ -180,11 +180,6 @@ class RealModelTest {
                 }
             }
         }
-    }
-
-    /** The reference's FP4 model is without double quantization unless the run says otherwise. */
-    private static boolean fp4IsNested(Path folder) {
-        return true;
     }
 
     private static String sha256(CausalLm model) throws Exception {
