@@ -1,0 +1,86 @@
+package jqlora.bench;
+
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.random.RandomGenerator;
+import java.util.random.RandomGeneratorFactory;
+import jqlora.quant.FourBitCodec;
+import jqlora.quant.FourBitFormat;
+import jqlora.quant.QuantizedTensor;
+import jqlora.tensor.DType;
+import jqlora.tensor.FloatConversion;
+import jqlora.tensor.Shape;
+import jqlora.tensor.TensorView;
+import jqlora.tensor.Workers;
+
+/** Values a second through the fast 4-bit codec. */
+final class QuantizeBench {
+    private QuantizeBench() { }
+
+    static void run(Map<String, String> options) {
+        double seconds = Double.parseDouble(options.getOrDefault("seconds", "1"));
+        try (Workers workers = Workers.onAllProcessors()) {
+            FourBitCodec codec = FourBitCodec.fastest(workers);
+            for (String shape : options.getOrDefault("shapes", "4096x4096,768x2048").split(",")) {
+                for (String dtype : options.getOrDefault("dtypes", "float32,bfloat16").split(",")) {
+                    for (boolean nested : new boolean[] {false, true}) {
+                        one(codec, shape, DType.ofTorchName(dtype), nested, seconds, workers.size());
+                    }
+                }
+            }
+        }
+    }
+
+    private static void one(FourBitCodec codec, String shapeText, DType dtype, boolean nested, double seconds, int threads) {
+        String[] dims = shapeText.split("x");
+        Shape shape = Shape.of(Long.parseLong(dims[0]), Long.parseLong(dims[1]));
+        FourBitFormat format = FourBitFormat.defaults().withDoubleQuantization(nested).withDtype(dtype);
+        try (Arena arena = Arena.ofShared()) {
+            TensorView weight = random(shape, dtype, arena);
+            QuantizedTensor quantized = codec.quantize(weight, format, arena);
+            Measure quantize = Measure.until(seconds, () -> {
+                try (Arena result = Arena.ofShared()) {
+                    codec.quantize(weight, format, result);
+                }
+            });
+            quantize.emit("quantize", setting("quantize", shapeText, dtype, nested), shape.size(), Map.of(), threads, codec.getClass().getSimpleName());
+            Measure dequantize = Measure.until(seconds, () -> {
+                try (Arena result = Arena.ofShared()) {
+                    decode(codec, quantized, result);
+                }
+            });
+            dequantize.emit("quantize", setting("dequantize", shapeText, dtype, nested), shape.size(), Map.of(), threads, codec.getClass().getSimpleName());
+        }
+    }
+
+    /** As float32, which is what this side computes in, whatever the weight was stored as. */
+    private static MemorySegment decode(FourBitCodec codec, QuantizedTensor tensor, Arena arena) {
+        MemorySegment out = arena.allocate(4 * tensor.shape().size(), 64);
+        codec.dequantize(tensor, out);
+        return out;
+    }
+
+    private static TensorView random(Shape shape, DType dtype, Arena arena) {
+        RandomGenerator random = RandomGeneratorFactory.of("L64X128MixRandom").create(1);
+        float[] row = new float[(int) shape.dim(1)];
+        MemorySegment data = arena.allocate(dtype.byteSize(shape.size()), 64);
+        for (long i = 0; i < shape.dim(0); i++) {
+            for (int j = 0; j < row.length; j++) {
+                row[j] = 0.02f * (float) random.nextGaussian();
+            }
+            FloatConversion.fromFloats(row, 0, row.length, dtype, data, i * row.length);
+        }
+        return new TensorView(dtype, shape, data);
+    }
+
+    private static Map<String, Object> setting(String operation, String shape, DType dtype, boolean nested) {
+        Map<String, Object> setting = new LinkedHashMap<>();
+        setting.put("operation", operation);
+        setting.put("shape", shape);
+        setting.put("dtype", dtype.torchName());
+        setting.put("double_quantization", nested);
+        return setting;
+    }
+}
