@@ -77,13 +77,20 @@ final class CellExecution extends DirectExecutionControl {
     @Override
     public void load(ClassBytecodes[] classes) throws ClassInstallException, NotImplementedException, EngineTerminationException {
         super.load(Stream.of(classes).map(one -> new ClassBytecodes(one.name(), StopCheckWeaver.weave(one.bytecodes()))).toArray(ClassBytecodes[]::new));
+        for (ClassBytecodes one : classes) {
+            try {
+                variables.loaded(findClass(one.name()));
+            } catch (ClassNotFoundException e) {
+                throw new AssertionError(e);
+            }
+        }
     }
 
     @Override
     protected String invoke(Method method) throws Exception {
         value = null;
         ending = null;
-        variables.declare(method.getDeclaringClass());
+        variables.declaring(method.getDeclaringClass());
         try {
             value = call(() -> method.invoke(null));
         } finally {

@@ -14,21 +14,24 @@ import jqlora.kernel.CellSource.Java;
 import jqlora.kernel.CellSource.Magic;
 import jqlora.kernel.CellSource.Piece;
 import org.dflib.jjava.jupyter.kernel.BaseKernel;
+import org.dflib.jjava.jupyter.kernel.magic.MagicsRegistry;
 
 /** Runs a cell: its Java through {@link JavaShell}, its magics by name, and draws its value. */
 final class CellRunner {
     private static final Pattern ARGUMENT = Pattern.compile("\"([^\"]*)\"|'([^']*)'|(\\S+)");
 
     private final BaseKernel kernel;
+    private final MagicsRegistry magics;
     private final CellExecution execution;
     private final CellLog log = new CellLog();
     private final JavaShell shell;
 
-    CellRunner(BaseKernel kernel, CellExecution execution) {
+    CellRunner(BaseKernel kernel, MagicsRegistry magics, CellExecution execution) {
         this.kernel = kernel;
+        this.magics = magics;
         this.execution = execution;
         this.shell = new JavaShell(execution, log);
-        kernel.getMagicsRegistry().registerLineMagic("classpath", (base, paths) -> addToClassPath(paths));
+        magics.registerLineMagic("classpath", (base, paths) -> addToClassPath(paths));
     }
 
     JavaShell shell() {
@@ -64,11 +67,11 @@ final class CellRunner {
         if (magic.name().equals("time")) {
             return timed(() -> run(cell, source.pieces()));
         }
-        if (!kernel.getMagicsRegistry().getCellMagicNames().contains(magic.name())) {
-            throw unknown("%%", magic.name(), kernel.getMagicsRegistry().getCellMagicNames());
+        if (!magics.getCellMagicNames().contains(magic.name())) {
+            throw unknown("%%", magic.name(), magics.getCellMagicNames());
         }
         String body = String.join("\n", List.of(log.lines(cell)).subList(magic.firstLine(), log.lines(cell).length));
-        return magic("%%" + magic.name(), () -> kernel.getMagicsRegistry().evalCellMagic(kernel, magic.name(), arguments(magic.arguments()), body));
+        return magic("%%" + magic.name(), () -> magics.evalCellMagic(kernel, magic.name(), arguments(magic.arguments()), body));
     }
 
     private Object run(int cell, List<Piece> pieces) throws CellFailure {
@@ -84,10 +87,10 @@ final class CellRunner {
     }
 
     private Object lineMagic(Magic magic) throws CellFailure {
-        if (!kernel.getMagicsRegistry().getLineMagicNames().contains(magic.name())) {
-            throw unknown("%", magic.name(), kernel.getMagicsRegistry().getLineMagicNames());
+        if (!magics.getLineMagicNames().contains(magic.name())) {
+            throw unknown("%", magic.name(), magics.getLineMagicNames());
         }
-        return magic("%" + magic.name(), () -> kernel.getMagicsRegistry().evalLineMagic(kernel, magic.name(), arguments(magic.arguments())));
+        return magic("%" + magic.name(), () -> magics.evalLineMagic(kernel, magic.name(), arguments(magic.arguments())));
     }
 
     private interface Body {

@@ -67,7 +67,7 @@ final class QloraKernel extends BaseKernel implements Screen.Owner {
 
     private CellRunner start() {
         try {
-            cells = new CellRunner(this, execution);
+            cells = new CellRunner(this, getMagicsRegistry(), execution);
             onStartup();
             cells.shell().importAll(Notebook.imports());
             cells.run(0, "\"ready\"", value -> getRenderer().render(value));      // loads what the first cell will need

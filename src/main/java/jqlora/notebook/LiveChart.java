@@ -67,7 +67,7 @@ public final class LiveChart implements Displayable, AutoCloseable {
     public synchronized String text() {
         StringBuilder text = new StringBuilder(title);
         lines.forEach((name, line) -> text.append(text.length() == title.length() ? ": " : "; ").append(name).append(' ')
-                .append(ShortNumber.of(line.y[line.size - 1])).append(" at ").append(xTitle).append(' ').append(ShortNumber.of(line.x[line.size - 1])));
+                .append(Double.isNaN(line.y[line.size - 1]) ? "nan" : ShortNumber.of(line.y[line.size - 1])).append(" at ").append(xTitle).append(' ').append(ShortNumber.of(line.x[line.size - 1])));
         return text.toString();
     }
 
