@@ -4,6 +4,7 @@ import java.awt.BasicStroke;
 import java.awt.Color;
 import java.awt.Font;
 import java.util.Arrays;
+import org.knowm.xchart.XYChart;
 import org.knowm.xchart.style.AxesChartStyler;
 import org.knowm.xchart.style.Styler;
 import org.knowm.xchart.style.markers.Marker;
@@ -39,6 +40,20 @@ public final class ChartStyle {
                 .setAxisTicksLineVisible(false).setAxisTickMarksColor(GRID).setPlotMargin(2);
         }
         return styler;
+    }
+
+    /**
+     * Has the x axis of {@code chart} labelled with round numbers. Where the x values are equally spaced XChart labels as many of
+     * them as fit; an axis longer by a thousandth makes it choose as it does otherwise. Call it when all series are there.
+     */
+    public static XYChart roundTicks(XYChart chart) {
+        double[] x = chart.getSeriesMap().values().stream().flatMapToDouble(series -> Arrays.stream(series.getXData())).filter(Double::isFinite).toArray();
+        double least = Arrays.stream(x).min().orElse(0);
+        double greatest = Arrays.stream(x).max().orElse(0);
+        if (greatest > least) {
+            chart.getStyler().setXAxisMax(greatest + (greatest - least) / 1_000);
+        }
+        return chart;
     }
 
     private static Font font(int style, int points) {

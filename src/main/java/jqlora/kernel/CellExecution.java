@@ -31,6 +31,7 @@ final class CellExecution extends DirectExecutionControl {
     private boolean stopNow;
     private boolean loopsStopped;
     private boolean said;
+    private long runNanos;
     private Object value;
     private Ending ending;
 
@@ -58,6 +59,11 @@ final class CellExecution extends DirectExecutionControl {
     /** Whether the running cell has been interrupted and has not taken it as a request to finish one step early. */
     synchronized boolean interrupted() {
         return interruptedAt != 0;
+    }
+
+    /** Nanoseconds that cells have run so far, without the time to compile them. */
+    long runNanos() {
+        return runNanos;
     }
 
     /** What the last invocation returned; null after it has been taken. */
@@ -91,9 +97,11 @@ final class CellExecution extends DirectExecutionControl {
         value = null;
         ending = null;
         variables.declaring(method.getDeclaringClass());
+        long start = System.nanoTime();
         try {
             value = call(() -> method.invoke(null));
         } finally {
+            runNanos += System.nanoTime() - start;
             variables.follow();
         }
         if (ending != null) {

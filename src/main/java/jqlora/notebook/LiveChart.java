@@ -60,7 +60,7 @@ public final class LiveChart implements Displayable, AutoCloseable {
             int stride = Math.ceilDiv(line.size, MAX_DRAWN_POINTS);
             chart.addSeries(name, line.thinned(line.x, stride), line.thinned(line.y, stride));
         });
-        return chart;
+        return ChartStyle.roundTicks(chart);
     }
 
     @Override
