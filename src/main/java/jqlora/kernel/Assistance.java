@@ -1,0 +1,94 @@
+package jqlora.kernel;
+
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
+import java.util.stream.Stream;
+import jdk.jshell.SourceCodeAnalysis;
+import jdk.jshell.SourceCodeAnalysis.Completeness;
+import jdk.jshell.SourceCodeAnalysis.CompletionInfo;
+import jdk.jshell.SourceCodeAnalysis.Documentation;
+import jdk.jshell.SourceCodeAnalysis.Suggestion;
+import jqlora.notebook.Html;
+import org.dflib.jjava.jupyter.kernel.BaseKernel;
+import org.dflib.jjava.jupyter.kernel.ReplacementOptions;
+import org.dflib.jjava.jupyter.kernel.display.DisplayData;
+import org.dflib.jjava.jupyter.kernel.magic.MagicsRegistry;
+
+/** What an editor asks while a cell is written: completions, documentation, whether the cell is complete. */
+record Assistance(SourceCodeAnalysis java, MagicsRegistry magics) {
+    private static final String INDENT = "    ";
+
+    /** What could stand at {@code at}; the names that fit the expected type first. */
+    ReplacementOptions complete(String cell, int at) {
+        int lineStart = cell.lastIndexOf('\n', at - 1) + 1;
+        String line = cell.substring(lineStart, at);
+        if (line.matches("\\s*%%?\\w*")) {
+            return completeMagic(line.strip(), at);
+        }
+        int[] start = {at};
+        List<Suggestion> suggestions = java.completionSuggestions(CellSource.blanked(cell), at, start);
+        List<String> names = suggestions.stream().sorted(Comparator.comparing(Suggestion::matchesType).reversed())
+                .map(Suggestion::continuation).distinct().toList();
+        return new ReplacementOptions(names, start[0], at);
+    }
+
+    private ReplacementOptions completeMagic(String typed, int at) {
+        boolean wholeCell = typed.startsWith("%%");
+        Stream<String> registered = (wholeCell ? magics.getCellMagicNames() : magics.getLineMagicNames()).stream();
+        List<String> names = Stream.concat(Stream.of("time"), registered).map(name -> (wholeCell ? "%%" : "%") + name)
+                .filter(name -> name.startsWith(typed)).distinct().sorted().toList();
+        return new ReplacementOptions(names, at - typed.length(), at);
+    }
+
+    /** Signatures and documentation of what stands at {@code at}, or its type; null where there is neither. */
+    DisplayData inspect(String cell, int at) {
+        String source = CellSource.blanked(cell);
+        List<Documentation> found = java.documentation(source, at, true);
+        List<String> text = new ArrayList<>();
+        List<String> html = new ArrayList<>();
+        for (Documentation one : found) {
+            String prose = one.javadoc() == null ? "" : plain(one.javadoc());
+            text.add(prose.isEmpty() ? one.signature() : one.signature() + "\n\n" + prose.indent(2).stripTrailing());
+            html.add("<p><code>" + Html.escape(one.signature()) + "</code></p>" + (prose.isEmpty() ? "" : "<pre>" + Html.escape(prose) + "</pre>"));
+        }
+        if (text.isEmpty()) {
+            String type = java.analyzeType(source, at);
+            if (type == null) {
+                return null;
+            }
+            text.add(type);
+            html.add("<p><code>" + Html.escape(type) + "</code></p>");
+        }
+        DisplayData shown = new DisplayData(String.join("\n\n", text));
+        shown.putHTML(String.join("", html));
+        return shown;
+    }
+
+    /** Whether {@code cell} could run as it stands; if not, how to indent its next line. */
+    String isComplete(String cell) {
+        String source = CellSource.blanked(cell);
+        CompletionInfo unit = java.analyzeCompletion(source);
+        while (unit.completeness() == Completeness.COMPLETE && !unit.remaining().isBlank()) {
+            unit = java.analyzeCompletion(unit.remaining());
+        }
+        return switch (unit.completeness()) {
+            case COMPLETE, COMPLETE_WITH_SEMI, EMPTY, CONSIDERED_INCOMPLETE -> BaseKernel.IS_COMPLETE_YES;
+            case UNKNOWN -> BaseKernel.IS_COMPLETE_BAD;
+            case DEFINITELY_INCOMPLETE -> INDENT.repeat(Math.max(0, openBraces(source)));
+        };
+    }
+
+    private static int openBraces(String source) {
+        JavaScanner scanner = new JavaScanner(source);
+        scanner.scan(0, source.length());
+        return scanner.depth();
+    }
+
+    /** A documentation comment as text: block tags kept, HTML tags and inline tags replaced by what they mark. */
+    private static String plain(String javadoc) {
+        return javadoc.replaceAll("(?s)\\{@\\w+\\s+([^{}]*)}", "$1").replaceAll("(?i)<li>", "- ").replaceAll("<[^>]+>", "")
+                .replace("&lt;", "<").replace("&gt;", ">").replace("&nbsp;", " ").replace("&amp;", "&")
+                .replaceAll("(?m)^[ \\t]+", "").replaceAll("\\n{3,}", "\n\n").strip();
+    }
+}

@@ -1,0 +1,149 @@
+package jqlora.kernel;
+
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.function.Function;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import jqlora.kernel.CellSource.Java;
+import jqlora.kernel.CellSource.Magic;
+import jqlora.kernel.CellSource.Piece;
+import org.dflib.jjava.jupyter.kernel.BaseKernel;
+import org.dflib.jjava.jupyter.kernel.magic.MagicsRegistry;
+
+/** Runs a cell: its Java through {@link JavaShell}, its magics by name, and draws its value. */
+final class CellRunner {
+    private static final Pattern ARGUMENT = Pattern.compile("\"([^\"]*)\"|'([^']*)'|(\\S+)");
+
+    private final BaseKernel kernel;
+    private final MagicsRegistry magics;
+    private final CellExecution execution;
+    private final CellLog log = new CellLog();
+    private final JavaShell shell;
+
+    CellRunner(BaseKernel kernel, MagicsRegistry magics, CellExecution execution) {
+        this.kernel = kernel;
+        this.magics = magics;
+        this.execution = execution;
+        this.shell = new JavaShell(execution, log);
+        magics.registerLineMagic("classpath", (base, paths) -> addToClassPath(paths));
+    }
+
+    JavaShell shell() {
+        return shell;
+    }
+
+    /**
+     * Runs {@code source} as cell number {@code cell} and returns what {@code draw} makes of its value, or null where it has
+     * none. Both happen on the cells' thread.
+     */
+    <T> T run(int cell, String source, Function<Object, T> draw) throws CellFailure {
+        execution.beginCell();
+        log.cell(cell, source);
+        Object value = run(cell, CellSource.parse(source));
+        if (value == null) {
+            return null;
+        }
+        try {
+            T drawn = execution.call(() -> draw.apply(value));
+            execution.takeEnding();                               // an interrupt while drawing leaves the value unshown
+            return drawn;
+        } catch (Exception failed) {
+            throw ErrorText.plain(failed.getClass().getSimpleName(), "the value of cell " + cell + ", a " + value.getClass().getName()
+                    + ", cannot be shown: " + failed.getMessage());
+        }
+    }
+
+    private Object run(int cell, CellSource source) throws CellFailure {
+        if (source.cellMagic().isEmpty()) {
+            return run(cell, source.pieces());
+        }
+        Magic magic = source.cellMagic().get();
+        if (magic.name().equals("time")) {
+            return timed(() -> run(cell, source.pieces()));
+        }
+        if (!magics.getCellMagicNames().contains(magic.name())) {
+            throw unknown("%%", magic.name(), magics.getCellMagicNames());
+        }
+        String body = String.join("\n", List.of(log.lines(cell)).subList(magic.firstLine(), log.lines(cell).length));
+        return magic("%%" + magic.name(), () -> magics.evalCellMagic(kernel, magic.name(), arguments(magic.arguments()), body));
+    }
+
+    private Object run(int cell, List<Piece> pieces) throws CellFailure {
+        Object value = null;
+        for (Piece piece : pieces) {
+            value = switch (piece) {
+                case Java java -> shell.run(java.code(), cell, java.firstLine());
+                case Magic magic when magic.name().equals("time") -> timed(() -> shell.run(magic.arguments(), cell, magic.firstLine()));
+                case Magic magic -> lineMagic(magic);
+            };
+        }
+        return value;
+    }
+
+    private Object lineMagic(Magic magic) throws CellFailure {
+        if (!magics.getLineMagicNames().contains(magic.name())) {
+            throw unknown("%", magic.name(), magics.getLineMagicNames());
+        }
+        return magic("%" + magic.name(), () -> magics.evalLineMagic(kernel, magic.name(), arguments(magic.arguments())));
+    }
+
+    private interface Body {
+        Object run() throws Exception;
+    }
+
+    private interface Timed {
+        Object run() throws CellFailure;
+    }
+
+    /** Prints how long the statements of {@code body} ran; compiling them is not their fault. */
+    private Object timed(Timed body) throws CellFailure {
+        long before = execution.runNanos();
+        try {
+            return body.run();
+        } finally {
+            double millis = (execution.runNanos() - before) / 1e6;
+            System.out.println("time: " + (millis < 1_000 ? String.format(Locale.ROOT, "%.1f ms", millis) : String.format(Locale.ROOT, "%.2f s", millis / 1e3)));
+        }
+    }
+
+    private static Object magic(String name, Body body) throws CellFailure {
+        try {
+            return body.run();
+        } catch (Exception failed) {
+            throw ErrorText.plain(failed.getClass().getSimpleName(), name + ": " + failed.getMessage());
+        }
+    }
+
+    private Object addToClassPath(List<String> paths) {
+        if (paths.isEmpty()) {
+            throw new IllegalArgumentException("no path given; name jar files or folders of classes");
+        }
+        for (String path : paths) {
+            if (!Files.exists(Path.of(path))) {
+                throw new IllegalArgumentException(path + ": no such file or folder");
+            }
+            shell.addToClassPath(Path.of(path).toAbsolutePath());
+        }
+        return null;
+    }
+
+    private static List<String> arguments(String line) {
+        List<String> arguments = new ArrayList<>();
+        for (Matcher each = ARGUMENT.matcher(line); each.find(); ) {
+            arguments.add(each.group(1) != null ? each.group(1) : each.group(2) != null ? each.group(2) : each.group(3));
+        }
+        return arguments;
+    }
+
+    private static CellFailure unknown(String sign, String name, Set<String> registered) {
+        TreeSet<String> known = new TreeSet<>(registered);
+        known.add("time");
+        return ErrorText.plain("UnknownMagic", sign + name + " is not known; there is " + sign + String.join(", " + sign, known));
+    }
+}

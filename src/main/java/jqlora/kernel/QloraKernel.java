@@ -1,0 +1,207 @@
+package jqlora.kernel;
+
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.CompletableFuture;
+import jqlora.notebook.Display;
+import jqlora.notebook.Screen;
+import org.dflib.jjava.jupyter.channels.JupyterConnection;
+import org.dflib.jjava.jupyter.channels.JupyterSocket;
+import org.dflib.jjava.jupyter.channels.ShellChannel;
+import org.dflib.jjava.jupyter.channels.ShellHandler;
+import org.dflib.jjava.jupyter.channels.ShellReplyEnvironment;
+import org.dflib.jjava.jupyter.kernel.BaseKernel;
+import org.dflib.jjava.jupyter.kernel.HelpLink;
+import org.dflib.jjava.jupyter.kernel.LanguageInfo;
+import org.dflib.jjava.jupyter.kernel.ReplacementOptions;
+import org.dflib.jjava.jupyter.kernel.comm.CommManager;
+import org.dflib.jjava.jupyter.kernel.display.DisplayData;
+import org.dflib.jjava.jupyter.kernel.magic.MagicsRegistry;
+import org.dflib.jjava.jupyter.kernel.util.StringStyler;
+import org.dflib.jjava.jupyter.messages.Message;
+import org.dflib.jjava.jupyter.messages.MessageType;
+import org.dflib.jjava.jupyter.messages.publish.PublishError;
+import org.dflib.jjava.jupyter.messages.publish.PublishExecuteInput;
+import org.dflib.jjava.jupyter.messages.publish.PublishExecuteResult;
+import org.dflib.jjava.jupyter.messages.reply.ErrorReply;
+import org.dflib.jjava.jupyter.messages.reply.ExecuteReply;
+import org.dflib.jjava.jupyter.messages.reply.HistoryReply;
+import org.dflib.jjava.jupyter.messages.reply.ShutdownReply;
+import org.dflib.jjava.jupyter.messages.request.ExecuteRequest;
+import org.dflib.jjava.jupyter.messages.request.HistoryRequest;
+import org.dflib.jjava.jupyter.messages.request.ShutdownRequest;
+import org.zeromq.ZMQ;
+
+/** Jupyter's requests, answered. JShell starts beside the connection: the front end is answered at once, the first cell waits. */
+final class QloraKernel extends BaseKernel implements Screen.Owner {
+    private static final Duration INTERRUPT_GRACE = Duration.ofSeconds(10);
+
+    private final JupyterConnection connection;
+    private final CellIO cellIo;
+    private final NotebookOutput output;
+    private final CellExecution execution = new CellExecution(INTERRUPT_GRACE);
+    private final CompletableFuture<CellRunner> ready;
+    private volatile CellRunner cells;
+    private final Runnable exit;
+
+    /** @param exit ends the process; called when the front end asks for it, after the answer has been sent */
+    QloraKernel(JupyterConnection connection, Runnable exit) {
+        this(connection, exit, new CellIO());
+    }
+
+    private QloraKernel(JupyterConnection connection, Runnable exit, CellIO io) {
+        super("java-qlora", "0.1", language(), List.of(new HelpLink("Java 25", "https://docs.oracle.com/en/java/javase/25/docs/api/")), null, io,
+                new CommManager(), new KernelRenderer(), null, new MagicsRegistry(), true, new StringStyler.Builder().build());
+        this.connection = connection;
+        this.exit = exit;
+        this.cellIo = io;
+        this.output = new NotebookOutput(connection.getIOPub()::sendMessage);
+        this.ready = CompletableFuture.supplyAsync(this::start);
+    }
+
+    private static LanguageInfo language() {
+        return new LanguageInfo.Builder("java").version(String.valueOf(Runtime.version().feature())).mimetype("text/x-java")
+                .fileExtension(".java").pygments("java").codemirror("java").build();
+    }
+
+    private CellRunner start() {
+        try {
+            cells = new CellRunner(this, getMagicsRegistry(), execution);
+            onStartup();
+            cells.shell().importAll(Notebook.imports());
+            cells.run(0, "\"ready\"", value -> getRenderer().render(value));      // loads what the first cell will need
+            return cells;
+        } catch (CellFailure failure) {
+            throw new IllegalStateException(String.join("\n", failure.lines()));
+        }
+    }
+
+    /** Answers the requests of {@code connection}; from here on the system's streams are the notebook's. */
+    void serve() {
+        becomeHandlerForConnection(connection);
+        System.setOut(output.out());
+        System.setErr(output.err());
+        System.setIn(cellIo.in);
+    }
+
+    @Override
+    public Screen screen() {
+        return output;
+    }
+
+    @Override
+    protected void handleExecuteRequest(ShellReplyEnvironment env, Message<ExecuteRequest> message) {
+        ExecuteRequest request = message.getContent();
+        boolean counted = !request.isSilent() && request.shouldStoreHistory();
+        int cell = counted ? executionCount.getAndIncrement() : executionCount.get();
+        getCommManager().setMessageContext(message);
+        env.setBusyDeferIdle();
+        if (!request.isSilent()) {
+            env.publish(new PublishExecuteInput(request.getCode(), cell));
+        }
+        output.beginCell(message);
+        cellIo.attach(env, request.isStdinEnabled());
+        try {
+            DisplayData value = ready.join().run(cell, request.getCode(), this::draw);
+            output.endCell();
+            if (value != null && !request.isSilent()) {
+                env.publish(new PublishExecuteResult(cell, value));
+            }
+            env.defer().reply(new ExecuteReply(cell, Map.of()));
+        } catch (CellFailure failure) {
+            fail(env, request, cell, failure);
+        } catch (RuntimeException | Error ours) {
+            fail(env, request, cell, ErrorText.plain(ours.getClass().getSimpleName(), "the kernel failed: " + ours.getMessage()));
+        } finally {
+            cellIo.detach(env);
+        }
+    }
+
+    private void fail(ShellReplyEnvironment env, ExecuteRequest request, int cell, CellFailure failure) {
+        output.endCell();
+        if (!request.isSilent()) {
+            env.publish(new PublishError(failure.name(), failure.getMessage(), failure.lines()));
+        }
+        ErrorReply reply = new ErrorReply(failure.name(), failure.getMessage(), failure.lines());
+        reply.setExecutionCount(cell);
+        env.replyError(ExecuteReply.MESSAGE_TYPE.error(), reply);
+        env.resolveDeferrals();
+        if (request.shouldStopOnError()) {
+            abortWaiting(env.getShell());
+        }
+    }
+
+    /** Answers the cells that were sent along with the failed one, as "Run All" does, without running them. */
+    @SuppressWarnings({"unchecked", "rawtypes"})
+    private void abortWaiting(JupyterSocket shell) {
+        while ((shell.getEvents() & ZMQ.Poller.POLLIN) != 0) {
+            Message<?> waiting = shell.readMessage();
+            ShellReplyEnvironment env = connection.prepareReplyEnv((ShellChannel) shell, waiting);
+            if (waiting.getContent() instanceof ExecuteRequest) {
+                env.setBusyDeferIdle();
+                env.reply(new Message(waiting, MessageType.EXECUTE_REPLY, Map.of("status", "aborted")));
+            } else {
+                ShellHandler handler = connection.getHandler(waiting.getHeader().getType());
+                if (handler != null) {
+                    handler.handle(env, waiting);
+                }
+            }
+            env.resolveDeferrals();
+        }
+    }
+
+    private DisplayData draw(Object value) {
+        return value instanceof Display ? null : getRenderer().render(value);      // a display shows itself
+    }
+
+    @Override
+    public Object evalRaw(String source) {                        // for extensions, which may ask while they are installed
+        if (Thread.currentThread() instanceof CellThread) {
+            throw new IllegalStateException("a cell cannot evaluate source while it runs");
+        }
+        try {
+            return cells.run(executionCount.get() - 1, source, value -> value);
+        } catch (CellFailure failure) {
+            throw new IllegalArgumentException(failure.getMessage());
+        }
+    }
+
+    @Override
+    public void interrupt() {
+        execution.interrupt();
+    }
+
+    @Override
+    public ReplacementOptions complete(String code, int at) {
+        return assistance().complete(code, at);
+    }
+
+    @Override
+    public DisplayData inspect(String code, int at, boolean extraDetail) {
+        return assistance().inspect(code, at);
+    }
+
+    @Override
+    public String isComplete(String code) {
+        return assistance().isComplete(code);
+    }
+
+    private Assistance assistance() {
+        return new Assistance(ready.join().shell().analysis(), getMagicsRegistry());
+    }
+
+    @Override
+    protected void handleHistoryRequest(ShellReplyEnvironment env, Message<HistoryRequest> message) {
+        env.setBusyDeferIdle();
+        env.reply(new HistoryReply(List.of()));                   // consoles wait for an answer
+    }
+
+    @Override
+    protected void handleShutdownRequest(ShellReplyEnvironment env, Message<ShutdownRequest> message) {
+        env.setBusyDeferIdle();
+        env.reply(message.getContent().isRestart() ? ShutdownReply.SHUTDOWN_AND_RESTART : ShutdownReply.SHUTDOWN);
+        env.resolveDeferrals();
+        exit.run();
+    }
+}

@@ -1,0 +1,74 @@
+package jqlora.notebook;
+
+import ai.djl.ndarray.NDArray;
+import java.awt.image.BufferedImage;
+import java.lang.reflect.Array;
+import java.util.Optional;
+import org.knowm.xchart.internal.chartpart.Chart;
+import tech.tablesaw.columns.Column;
+import tech.tablesaw.table.Relation;
+import tech.tablesaw.api.Table;
+
+/**
+ * A value ready to be shown: always as text, and as HTML or a picture where it has one.
+ *
+ * @param text for terminals; also what a notebook keeps beside the rich forms
+ */
+public record Rendered(String text, Optional<String> html, Optional<PngImage> png) {
+    private static final int MAX_TEXT = 200_000;
+    private static final int MAX_ARRAY_ELEMENTS = 100;
+
+    public Rendered {
+        if (text.length() > MAX_TEXT) {
+            text = text.substring(0, MAX_TEXT) + "\n... " + (text.length() - MAX_TEXT) + " more characters";
+        }
+    }
+
+    /** Text alone. */
+    public static Rendered text(String text) {
+        return new Rendered(text, Optional.empty(), Optional.empty());
+    }
+
+    /** {@code value} as a notebook shows it; tables in {@link TableView#DEFAULT_ROWS} rows. */
+    public static Rendered of(Object value) {
+        return of(value, TableView.DEFAULT_ROWS);
+    }
+
+    /** {@code value} as a notebook shows it; tables in at most {@code rows} rows. */
+    public static Rendered of(Object value, int rows) {
+        return switch (value) {
+            case null -> text("null");
+            case Rendered ready -> ready;
+            case Displayable own -> of(own);
+            case Relation table -> of(new TableView(table, rows));
+            case Column<?> column -> of(new TableView(Table.create(column), rows));
+            case Chart<?, ?> chart -> new Rendered(describe(chart), Optional.empty(), Optional.of(PngImage.of(chart)));
+            case NDArray array -> of(new ArrayView(array));
+            case BufferedImage image -> new Rendered("image " + image.getWidth() + "x" + image.getHeight(),
+                    Optional.empty(), Optional.of(PngImage.of(image)));
+            default -> text(plain(value));
+        };
+    }
+
+    private static Rendered of(Displayable own) {
+        Optional<PngImage> png = own.png();
+        return new Rendered(own.text(), png.isPresent() ? Optional.empty() : Optional.of(own.html()), png);
+    }
+
+    private static String describe(Chart<?, ?> chart) {
+        return chart.getClass().getSimpleName() + " '" + chart.getTitle() + "' " + chart.getWidth() + "x" + chart.getHeight();
+    }
+
+    private static String plain(Object value) {
+        if (!value.getClass().isArray()) {
+            return String.valueOf(value);
+        }
+        int length = Array.getLength(value);
+        StringBuilder text = new StringBuilder(value.getClass().getComponentType().getSimpleName()).append('[').append(length).append("] {");
+        for (int i = 0; i < Math.min(length, MAX_ARRAY_ELEMENTS); i++) {
+            Object element = Array.get(value, i);
+            text.append(i == 0 ? "" : ", ").append(element != null && element.getClass().isArray() ? plain(element) : String.valueOf(element));
+        }
+        return text.append(length > MAX_ARRAY_ELEMENTS ? ", ... " + (length - MAX_ARRAY_ELEMENTS) + " more}" : "}").toString();
+    }
+}

@@ -1,0 +1,27 @@
+# shellcheck shell=bash
+# The classes and the class path, built when a source has changed.
+
+readonly CLASS_PATH_FILE=$STATE/classpath.txt
+
+sources() { (cd "$JQLORA_HOME" && find pom.xml src/main/java src/main/resources -type f | LC_ALL=C sort); }
+
+# is_built: nothing has been added, removed or changed since the last build
+is_built() {
+  [ -s "$CLASS_PATH_FILE" ] && [ -d "$JQLORA_HOME/target/classes" ] \
+    && same_as "$STATE/build.stamp" "$JQLORA_HOME $(sources | checksum)" \
+    && [ -z "$(cd "$JQLORA_HOME" && find pom.xml src/main/java src/main/resources -type f -newer "$STATE/build.stamp" | head -n 1)" ]
+}
+
+need_build() {
+  need_jdk
+  is_built && return 0
+  local began="$STATE/build.began" dependencies="$STATE/dependencies.txt"
+  need_maven
+  mkdir -p "$STATE"
+  printf '%s' "$JQLORA_HOME $(sources | checksum)" > "$began"     # its time counts: a source changed during the build is newer
+  quietly "building (the first time Maven fetches about 400 MB)" "$STATE/log/build.log" \
+    maven -q -DskipTests compile dependency:build-classpath -Dmdep.outputFile="$dependencies" -Dmdep.includeScope=runtime
+  printf '%s:%s\n' "$JQLORA_HOME/target/classes" "$(cat "$dependencies")" > "$CLASS_PATH_FILE"
+  touch -r "$began" "$STATE/build.time"
+  mv "$began" "$STATE/build.stamp"
+}

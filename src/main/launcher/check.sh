@@ -1,0 +1,64 @@
+# shellcheck shell=bash
+# ./jqlora test
+
+test_usage() {
+  cat <<'EOF'
+usage: ./jqlora test [--fast] [--oracle DIR] [--model FOLDER]
+
+Builds and runs the tests: Maven's, then those of the Jupyter kernel, then the tutorials as notebooks.
+
+  --fast           leaves out what is slow, needs the Python comparison partners, a real model or a GPU, and the notebooks
+  --oracle DIR     folder with the complete reference data (default: the trimmed copy in src/test/resources/oracle)
+  --model FOLDER   folder of a real model; runs the tests that need one as well
+EOF
+}
+
+command_test() {
+  local fast=false oracle='' model='' excluded=gpu,model maven_options=()
+  while [ $# -gt 0 ]; do
+    case $1 in
+      --fast) fast=true ;;
+      --oracle) needs_value "$1" $#; oracle=$2; [ -d "$oracle" ] || die "--oracle is \"$oracle\", which is no folder"; shift ;;
+      --model) needs_value "$1" $#; set_model "$2"; model=$JQLORA_MODEL; shift ;;
+      -h|--help) test_usage; return 0 ;;
+      *) test_usage >&2; die "test: unknown option \"$1\"" ;;
+    esac
+    shift
+  done
+  if $fast; then
+    excluded=slow,peers,model,gpu
+  else
+    [ -z "$model" ] || excluded=gpu
+    need_peers
+    maven_options+=(-Djqlora.peers="$PEERS/bin/python")
+  fi
+  [ -z "$oracle" ] || maven_options+=(-Djqlora.oracle="$(cd "$oracle" && pwd -P)")
+  [ -z "$model" ] || maven_options+=(-Djqlora.model="$model")
+  need_kernel
+  need_maven
+  step "Maven tests without $excluded"
+  maven test -Dtest.excludedGroups="$excluded" ${maven_options[@]+"${maven_options[@]}"} || die "Maven's tests failed"
+  export_for_kernel
+  step "tests of the kernel in Jupyter and of the launcher"
+  (cd "$JQLORA_HOME/src/test/python" && "$VENV/bin/python" -m unittest -v) || die "the kernel's tests failed"
+  $fast || test_notebooks
+  step "all tests passed"
+}
+
+# the tutorials, run in copies: what is committed stays
+test_notebooks() {
+  local notebooks=() notebook
+  list_tutorials
+  for notebook in ${notebooks[@]+"${notebooks[@]}"}; do
+    step "notebook $(basename "$notebook")"
+    "$VENV/bin/python" "$LAUNCHER/run_notebook.py" "$notebook" --out "$STATE/runs/test-$(basename "$notebook" .ipynb)" \
+      || die "$(basename "$notebook") failed"
+  done
+}
+
+# need_peers: sets PEERS, the environment with the Python libraries that we compare ourselves with
+need_peers() {
+  PEERS=${JQLORA_PEERS:-${XDG_CACHE_HOME:-$HOME/.cache}/jqlora/peers}
+  if [ -x "$PEERS/bin/python" ] && "$PEERS/bin/python" "$LAUNCHER/has_packages.py" "$JQLORA_HOME/benchmarks/python/requirements.txt"; then return 0; fi
+  environment "the Python comparison partners (torch and others, about 5 GB on disk)" "$PEERS" "$JQLORA_HOME/benchmarks/python/requirements.txt"
+}

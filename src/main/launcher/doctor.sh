@@ -1,0 +1,91 @@
+# shellcheck shell=bash
+# ./jqlora doctor: what this machine has, and what to do about what it lacks.
+
+doctor_usage() {
+  cat <<'EOF'
+usage: ./jqlora doctor
+
+Looks at the JDK, Maven, Python, fonts, graphics card, memory and disk, and at what has been built here; changes nothing.
+Status 1 if something that is needed is missing.
+EOF
+}
+
+command_doctor() {
+  [ $# -eq 0 ] || { doctor_usage; case $1 in -h|--help) return 0 ;; *) die "doctor: unknown option \"$1\"" ;; esac; }
+  PROBLEMS=0
+  doctor_java
+  doctor_python
+  doctor_built
+  doctor_machine
+  if [ "$PROBLEMS" -gt 0 ]; then
+    say "$PROBLEMS of these must be put right first."
+    return 1
+  fi
+  say "Nothing is missing."
+}
+
+found() { printf '  ok       %-10s %s\n' "$1" "$2"; }
+noted() { printf '  note     %-10s %s\n' "$1" "$2"; }
+missing() { printf '  MISSING  %-10s %s\n' "$1" "$2"; PROBLEMS=$((PROBLEMS + 1)); }
+
+doctor_java() {
+  if find_jdk; then
+    found "JDK 25" "$JDK ($(sed -n 's/^JAVA_RUNTIME_VERSION="\(.*\)"/\1/p' "$JDK/release"))"
+  else
+    missing "JDK 25" "$(for_system "sudo apt-get install openjdk-25-jdk, or" "sudo dnf install java-25-openjdk-devel, or" "brew install openjdk@25, or" "https://adoptium.net, or") let ./jqlora --yes run fetch one"
+  fi
+  if command -v mvn >/dev/null; then
+    found Maven "$(command -v mvn)"
+  else
+    missing Maven "$(for_system "sudo apt-get install maven" "sudo dnf install maven" "brew install maven" "https://maven.apache.org/download.cgi")"
+  fi
+}
+
+doctor_python() {
+  if find_python; then
+    found Python "$PYTHON ($("$PYTHON" -c 'import platform; print(platform.python_version())'))"
+  else
+    missing Python "3.11 or newer with venv: $(for_system "sudo apt-get install python3 python3-venv" "sudo dnf install python3" "brew install python@3.13" "https://www.python.org")"
+  fi
+}
+
+doctor_built() {
+  local natives
+  if is_built; then found build "up to date"; else noted build "to be done; ./jqlora run, lab and test do it"; fi
+  if [ -x "$VENV/bin/python" ]; then found Jupyter ".jqlora/venv"; else noted Jupyter "not set up yet; ./jqlora run, lab and test do it"; fi
+  natives=$(find "${DJL_CACHE_DIR:-$STATE/djl}/pytorch" -maxdepth 1 -type d -name '*cpu*' 2>/dev/null | head -n 1)
+  if [ -n "$natives" ]; then
+    found natives "PyTorch is unpacked in $natives"
+  else
+    noted natives "PyTorch (430 MB) is unpacked at its first use, into ${DJL_CACHE_DIR:-$STATE/djl}"
+  fi
+}
+
+doctor_machine() {
+  local free_mb gpu
+  if command -v nvidia-smi >/dev/null && gpu=$(nvidia-smi --query-gpu=name,memory.total,driver_version --format=csv,noheader 2>/dev/null); then
+    found GPU "$(printf '%s' "$gpu" | head -n 1)$([ "$(printf '%s\n' "$gpu" | wc -l)" -le 1 ] || printf ' and %d more' $(($(printf '%s\n' "$gpu" | wc -l) - 1)))"
+  else
+    noted GPU "no NVIDIA card with a working driver; everything runs on the processor"
+  fi
+  if command -v fc-list >/dev/null && [ "$(fc-list | wc -l)" -gt 0 ]; then
+    if [ -n "$(fc-list :lang=zh | head -n 1)" ]; then
+      found fonts "also for Chinese"
+    else
+      noted fonts "none for Chinese; charts show boxes for it: $(for_system "sudo apt-get install fonts-noto-cjk" "sudo dnf install google-noto-sans-cjk-fonts" "add one in Font Book" "install Noto Sans CJK")"
+    fi
+  elif [ "$(uname -s)" != Darwin ]; then
+    missing fonts "charts need one: $(for_system "sudo apt-get install fontconfig fonts-dejavu-core" "sudo dnf install fontconfig dejavu-sans-fonts" "" "install fontconfig and DejaVu")"
+  fi
+  if [ -r /proc/meminfo ]; then
+    found memory "$(awk '/^MemTotal/ { total = $2 } /^MemAvailable/ { free = $2 } END { printf "%.1f GB, %.1f GB free", total / 1e6, free / 1e6 }' /proc/meminfo), $(getconf _NPROCESSORS_ONLN) processors"
+  fi
+  free_mb=$(df -Pm "$JQLORA_HOME" | awk 'NR == 2 { print $4 }')
+  if [ "$free_mb" -ge 3000 ]; then
+    found disk "$((free_mb / 1000)) GB free"
+  elif is_built; then
+    noted disk "$free_mb MB free"
+  else
+    missing disk "$free_mb MB free; the first build needs about 3 GB"
+  fi
+}

@@ -1,0 +1,53 @@
+"""Runs notebooks again and writes them back with their outputs, free of timings and of this machine's paths.
+
+usage: refresh_notebooks.py HOME NOTEBOOK ...
+"""
+import json
+import os
+import re
+import sys
+import tempfile
+
+import nbformat
+
+from notebook_runner import run
+
+MAX_BYTES = 1_000_000
+
+
+def normalised(notebook, home):
+    """The notebook as it is committed; ``home`` is the project's folder, which becomes a dot."""
+    notebook.metadata = nbformat.NotebookNode({
+        "kernelspec": {"display_name": "Java 25 (QLoRA)", "language": "java", "name": "java-qlora"},
+        "language_info": {"file_extension": ".java", "mimetype": "text/x-java", "name": "java", "pygments_lexer": "java"}})
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+    text = json.dumps(notebook, ensure_ascii=False)
+    for folder, name in ((os.path.realpath(home), "."), (home, "."), (os.path.expanduser("~"), "~")):
+        text = re.sub(re.escape(json.dumps(folder, ensure_ascii=False)[1:-1]) + r"(?![\w.-])", name, text)
+    return nbformat.from_dict(json.loads(text))
+
+
+def main(home, paths):
+    failed = []
+    for path in paths:
+        print(f"running {path}", flush=True)
+        with tempfile.TemporaryDirectory() as folder:
+            result = run(path, os.path.join(folder, "kernel.log"), report=lambda text: print(text, flush=True))
+        if result.failure is not None:
+            print(f"cell {result.failed_cell} of {path} failed, the notebook stays as it was:\n{result.failure}", file=sys.stderr)
+            failed.append(path)
+            continue
+        text = nbformat.writes(normalised(result.notebook, home)) + "\n"
+        if len(text.encode()) > MAX_BYTES:
+            print(f"{path} would be {len(text.encode()):,} bytes with its outputs, it must be at most {MAX_BYTES:,}; it stays as it was", file=sys.stderr)
+            failed.append(path)
+            continue
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        print(f"written: {path}, {result.total_seconds:.1f} s, {len(text.encode()) / 1000:.0f} kB", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2:]))

@@ -1,0 +1,59 @@
+"""Runs a notebook without a browser and writes what came of it: executed notebook, web page, report with charts.
+
+usage: run_notebook.py NOTEBOOK --out FOLDER [--timeout SECONDS]
+"""
+import argparse
+import os
+import re
+import sys
+
+import nbformat
+from nbconvert import HTMLExporter
+
+import report
+from notebook_runner import code_cells, run
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("notebook")
+    parser.add_argument("--out", required=True)
+    parser.add_argument("--timeout", type=int, default=3600)
+    options = parser.parse_args()
+    os.makedirs(options.out, exist_ok=True)
+    name = os.path.splitext(os.path.basename(options.notebook))[0]
+    count = len(code_cells(nbformat.read(options.notebook, as_version=4)))
+    print(f"running {options.notebook}: {count} cells", flush=True)
+
+    kernel_log = os.path.join(options.out, "kernel.log")
+    result = run(options.notebook, kernel_log, options.timeout, lambda text: print(text, flush=True))
+    executed = os.path.join(options.out, name + ".ipynb")
+    nbformat.write(result.notebook, executed)
+    page, _ = HTMLExporter().from_notebook_node(result.notebook, {"metadata": {"name": name}})
+    with open(os.path.join(options.out, name + ".html"), "w", encoding="utf-8") as file:
+        file.write(page)
+    report.write(result, name, options.out)
+
+    print(f"{result.total_seconds:.1f} s, peak memory {result.peak_bytes / 2**20:,.0f} MB; written to {options.out}")
+    for file in sorted(os.listdir(options.out)):
+        print(f"  {file}")
+    if result.failure is not None:
+        print(f"\ncell {result.failed_cell} failed:\n{_readable(result.failure)}", file=sys.stderr)
+        if "DeadKernelError" in result.failure:
+            _show_end(kernel_log)
+        return 1
+    return 0
+
+
+def _readable(text):
+    """Colours only where a terminal shows them."""
+    return text if sys.stderr.isatty() else re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+def _show_end(log):
+    with open(log, encoding="utf-8", errors="replace") as file:
+        print("the kernel's last words:\n" + "".join(file.readlines()[-20:]), file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
