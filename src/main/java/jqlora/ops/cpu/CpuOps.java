@@ -437,8 +437,8 @@ public final class CpuOps implements Ops {
     public void adamW(List<AdamWState> states, AdamWStep step, Tensor norm) {
         double clip = step.maxGradNorm() == 0 ? 1 : Math.min(1, step.maxGradNorm() / (CpuTensor.memory(norm).get(DOUBLE, 0) + 1e-6));
         var arguments = new RowMath.AdamWArguments((float) (1 - step.learningRate() * step.weightDecay()), (float) clip,
-                (float) step.beta1(), (float) step.beta2(), (float) step.eps(), (float) (1 / Math.sqrt(1 - Math.pow(step.beta2(), step.step()))),
-                (float) (step.learningRate() / (1 - Math.pow(step.beta1(), step.step()))));
+                (float) (1 - step.beta1()), (float) step.beta2(), (float) (1 - step.beta2()), (float) step.eps(),
+                (float) (1 / Math.sqrt(1 - Math.pow(step.beta2(), step.step()))), (float) (step.learningRate() / (1 - Math.pow(step.beta1(), step.step()))));
         for (AdamWState state : states) {
             Tensor value = state.parameter().value();
             if (value.dtype() != DType.F32) {

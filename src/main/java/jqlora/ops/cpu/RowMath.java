@@ -47,14 +47,16 @@ interface RowMath {
     void adamW(AdamWArguments step, MemorySegment parameter, MemorySegment gradient, MemorySegment first, MemorySegment second, long at, int count);
 
     /**
-     * The factors of one AdamW step, as float32.
+     * The factors of one AdamW step, each rounded to float32 once: 1 - 0.999f would be 1.3e-5 off 0.001.
      *
      * @param decay 1 - learningRate weightDecay
      * @param gradScale of clipping
+     * @param firstRate 1 - beta1
+     * @param secondRate 1 - beta2
      * @param denominatorScale 1 / sqrt(1 - beta2^step)
      * @param stepSize learningRate / (1 - beta1^step)
      */
-    record AdamWArguments(float decay, float gradScale, float beta1, float beta2, float eps, float denominatorScale, float stepSize) { }
+    record AdamWArguments(float decay, float gradScale, float firstRate, float beta2, float secondRate, float eps, float denominatorScale, float stepSize) { }
 
     // ---- the exponential that both implementations share: within 2 units in the last place of exp for results in the normal range
 

@@ -183,8 +183,8 @@ final class VectorRowMath implements RowMath {
         for (; i + LANES <= count; i += LANES) {
             FloatVector g = load(gradient, at + i).mul(step.gradScale());
             FloatVector m = load(first, at + i), v = load(second, at + i);
-            m = m.add(g.sub(m).mul(1 - step.beta1()));
-            v = v.mul(step.beta2()).add(g.mul(g).mul(1 - step.beta2()));
+            m = m.add(g.sub(m).mul(step.firstRate()));
+            v = v.mul(step.beta2()).add(g.mul(g).mul(step.secondRate()));
             FloatVector denominator = v.sqrt().mul(step.denominatorScale()).add(step.eps());
             store(m, first, at + i);
             store(v, second, at + i);
