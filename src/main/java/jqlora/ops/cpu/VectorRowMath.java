@@ -48,7 +48,7 @@ final class VectorRowMath implements RowMath {
         FloatVector mantissa = p.fma(r.mul(r), r).add(1f);
         IntVector exponent = shifted.reinterpretAsInts().sub(Float.floatToRawIntBits(ROUNDER)).lanewise(VectorOperators.LSHL, 23);
         FloatVector result = mantissa.reinterpretAsInts().add(exponent).reinterpretAsFloats();
-        return result.blend(0f, x.compare(VectorOperators.LT, EXP_LOWEST));
+        return result.blend(0f, x.compare(VectorOperators.LT, EXP_LOWEST)).blend(x, x.test(VectorOperators.IS_NAN));
     }
 
     @Override
