@@ -24,8 +24,8 @@ final class VectorProduct implements Product {
     private static final int LANES = SPECIES.length();
     private static final ByteOrder ORDER = ByteOrder.LITTLE_ENDIAN;
     private static final int TILE_ROWS = 4;
-    /** Vectors in a row of a tile: 16 accumulators where there are 32 registers, 12 where there are 16. */
-    private static final int TILE_VECTORS = LANES == 16 ? 4 : 3;
+    /** Vectors in a row of a tile: 16 accumulators where there are 32 registers (512 bits, and ARM's 128), 12 where there are 16. */
+    private static final int TILE_VECTORS = LANES == 8 ? 3 : 4;
     private static final int WIDE = TILE_VECTORS * LANES;
     private static final int DEPTH = 384;                         // of a panel: 4 rows of a stay in L1, a panel of b in L2
     private static final int FEW_ROWS = 4;                        // up to here packing b costs more than it saves
@@ -164,16 +164,29 @@ final class VectorProduct implements Product {
             }
             return;
         }
-        float[] rows = grown(rowBuffer, 8 * depth);
-        for (int j = 0; j < width; j += 8) {
-            for (int i = 0; i < 8; i++) {
+        int rowsAtOnce = Math.min(8, LANES);                      // a divisor of every width
+        float[] rows = grown(rowBuffer, rowsAtOnce * depth);
+        for (int j = 0; j < width; j += rowsAtOnce) {
+            for (int i = 0; i < rowsAtOnce; i++) {
                 if (j + i < count) {
                     b.source().read(column + j + i, k0, depth, rows, i * depth);
                 } else {
                     Arrays.fill(rows, i * depth, (i + 1) * depth, 0f);
                 }
             }
-            transpose8(rows, depth, panel, at + j, width);
+            if (rowsAtOnce == 8) {
+                transpose8(rows, depth, panel, at + j, width);
+            } else {
+                transpose(rows, rowsAtOnce, depth, panel, at + j, width);
+            }
+        }
+    }
+
+    private static void transpose(float[] rows, int count, int depth, float[] panel, int at, int width) {
+        for (int k = 0, to = at; k < depth; k++, to += width) {
+            for (int i = 0; i < count; i++) {
+                panel[to + i] = rows[i * depth + k];
+            }
         }
     }
 
