@@ -13,6 +13,7 @@ import jqlora.ops.Parameter;
 import jqlora.ops.Weight;
 import jqlora.ops.cpu.Product.Factor;
 import jqlora.ops.cpu.Product.Target;
+import jqlora.quant.FourBitCodec;
 import jqlora.quant.FourBitFormat;
 import jqlora.quant.FourBitType;
 import jqlora.quant.PlainFourBitCodec;
@@ -48,7 +49,8 @@ final class OtherJvm {
         }
         assertSameBits("the same call, now compiled", results(product, math), cold);
         codecs(workers);
-        System.out.println("vectors of " + FloatVector.SPECIES_PREFERRED.vectorBitSize() + " bits: sound");
+        System.out.println("vectors of " + FloatVector.SPECIES_PREFERRED.vectorBitSize() + " bits: sound, codec "
+                + FourBitCodec.fastest(workers).getClass().getSimpleName());
         workers.close();
     }
 

@@ -13,7 +13,7 @@ import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.ValueSource;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /** The backend on processors with shorter vectors, such as Apple's with 128 bits, and where the Vector API's module is missing. */
 class OtherJvmTest {
@@ -21,10 +21,10 @@ class OtherJvmTest {
     Path folder;
 
     @ParameterizedTest
-    @ValueSource(ints = {16, 32})
-    void shorterVectors(int bytes) throws IOException, InterruptedException {
+    @CsvSource({"16, PlainFourBitCodec", "32, VectorFourBitCodec"})
+    void shorterVectors(int bytes, String codec) throws IOException, InterruptedException {
         String printed = run(List.of("--add-modules", "jdk.incubator.vector", "-XX:MaxVectorSize=" + bytes), "vectors");
-        assertTrue(printed.contains("vectors of " + 8 * bytes + " bits: sound"), printed);
+        assertTrue(printed.contains("vectors of " + 8 * bytes + " bits: sound, codec " + codec), printed);
     }
 
     @Test
