@@ -62,6 +62,26 @@ final class LinearGroup {
         return members.stream().map(Member::weights).toList();
     }
 
+    /** All trained numbers. */
+    List<Parameter> trained() {
+        List<Parameter> trained = new ArrayList<>();
+        for (Member member : members) {
+            LinearWeights layer = member.weights;
+            if (layer.weight() instanceof Weight.Dense(Parameter weight)) {
+                trained.add(weight);
+            }
+            if (layer.bias() != null) {
+                trained.add(layer.bias());
+            }
+            if (layer.lora() != null) {
+                trained.add(layer.lora().a());
+                trained.add(layer.lora().b());
+            }
+        }
+        trained.removeIf(parameter -> !parameter.isTrained());
+        return trained;
+    }
+
     int outFeatures() {
         return members.stream().mapToInt(member -> member.made.value().rows()).sum();
     }

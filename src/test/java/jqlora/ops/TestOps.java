@@ -35,6 +35,11 @@ public final class TestOps implements AutoCloseable {
         return Stream.of(new TestOps("Vector API", CpuOps.create(2), true), new TestOps("PyTorch and plain loops", CpuOps.withoutVectorApi(2), false));
     }
 
+    /** A backend that a test made itself. */
+    public static TestOps of(String name, Ops ops) {
+        return new TestOps(name, ops, true);
+    }
+
     public Ops ops() {
         return ops;
     }
