@@ -5,7 +5,7 @@ import jqlora.tensor.Philox;
 /**
  * Which elements of an adapter's input dropout keeps: a function of key, module and element index alone, so that a recomputed
  * activation, another backend and a resumed run see the same mask. Element i takes the 16 bits at place i mod 8 of
- * {@code Philox(key, i / 8, module)} and is dropped where they are below dropout 65536.
+ * {@code Philox(key, i / 8, module)} and is dropped where they are below dropout 65536, rounded to the nearest integer.
  *
  * @param key of the micro-batch
  * @param module {@link LoraFactors#module}

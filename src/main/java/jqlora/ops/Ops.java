@@ -12,6 +12,9 @@ import jqlora.tensor.TensorView;
  *
  * <p>Every tensor that a method returns is new and belongs to the caller. Shapes: see the package. A backward says for each gradient
  * whether it is overwritten or added into; null for a gradient means that nobody wants it.
+ *
+ * <p>Arguments of another shape or type than the ones given fail with a {@link jqlora.tensor.ShapeException} or another
+ * {@link IllegalArgumentException} before anything is computed; {@link OpsArguments} holds these checks.
  */
 public interface Ops extends AutoCloseable {
     /** Such as {@code cpu}. */

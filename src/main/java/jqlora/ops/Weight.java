@@ -73,7 +73,8 @@ public sealed interface Weight extends AutoCloseable {
         }
     }
 
-    private static void requireMatrix(String what, Shape shape) {
+    /** @throws ShapeException if {@code shape} does not have two dimensions */
+    static void requireMatrix(String what, Shape shape) {
         if (shape.rank() != 2) {
             throw new ShapeException(what + " has shape " + shape + ", it must be [outFeatures, inFeatures]");
         }

@@ -30,9 +30,9 @@ public interface FourBitCodec {
      */
     void dequantize(QuantizedTensor tensor, MemorySegment out);
 
-    /** The fastest codec that this JVM can run: {@link VectorFourBitCodec} where the Vector API's module is there. */
+    /** The fastest codec that this JVM can run: {@link VectorFourBitCodec} where the Vector API's module is there and vectors are long enough. */
     static FourBitCodec fastest(Workers workers) {
-        return vectorModulePresent() ? new VectorFourBitCodec(workers) : new PlainFourBitCodec();
+        return vectorModulePresent() && VectorFourBitCodec.fitsProcessor() ? new VectorFourBitCodec(workers) : new PlainFourBitCodec();
     }
 
     /** Whether the JVM was started with {@code --add-modules jdk.incubator.vector}. */

@@ -32,6 +32,11 @@ public final class VectorFourBitCodec implements FourBitCodec {
         this.workers = workers;
     }
 
+    /** Whether the processor has vectors of 256 bits; with shorter ones the JVM imitates them, a hundred times slower than plain loops. */
+    static boolean fitsProcessor() {
+        return FloatVector.SPECIES_PREFERRED.length() >= 8;
+    }
+
     @Override
     public QuantizedTensor quantize(TensorView weight, FourBitFormat format, Arena arena) {
         if (!weight.dtype().isWeightType()) {

@@ -23,13 +23,17 @@ public final class FloatConversion {
         return Float.intBitsToFloat(bits << 16);
     }
 
-    /** {@code value} rounded to the nearest value of {@code dtype}, one of F32, F16 and BF16. */
+    /**
+     * {@code value} rounded to the nearest value of {@code dtype}, one of F32, F16 and BF16.
+     *
+     * @throws IllegalArgumentException for another dtype
+     */
     public static float round(float value, DType dtype) {
         return switch (dtype) {
             case F32 -> value;
             case F16 -> Float.float16ToFloat(Float.floatToFloat16(value));
             case BF16 -> fromBf16(toBf16(value));
-            default -> throw notAFloatType(dtype);
+            default -> throw new IllegalArgumentException("dtype " + dtype + " must be F32, F16 or BF16");
         };
     }
 

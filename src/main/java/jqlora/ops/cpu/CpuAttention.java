@@ -183,10 +183,6 @@ final class CpuAttention {
         int columns = shape.keyColumns(), heads = shape.numAttentionHeads();
         for (int sequence = 0; sequence < sequences.count(); sequence++) {
             int past = sequences.past(sequence), length = sequences.length(sequence);
-            if (past + length > cache.maxLength()) {
-                throw new IllegalArgumentException("cachedAttention: sequence " + sequence + " has " + (past + length)
-                        + " tokens, the cache was made for at most " + cache.maxLength());
-            }
             for (int i = 0; i < length; i++) {
                 long from = ((long) (sequences.start(sequence) + i) * shape.qkvColumns() + shape.queryColumns()) * 4;
                 long to = ((long) sequence * cache.maxLength() + past + i) * columns * 4;

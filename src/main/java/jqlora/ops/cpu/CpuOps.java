@@ -15,6 +15,7 @@ import jqlora.ops.KvCache;
 import jqlora.ops.LinearWeights;
 import jqlora.ops.MemoryUse;
 import jqlora.ops.Ops;
+import jqlora.ops.OpsArguments;
 import jqlora.ops.Parameter;
 import jqlora.ops.RopeTable;
 import jqlora.ops.Sequences;
@@ -26,7 +27,6 @@ import jqlora.quant.QuantizedTensor;
 import jqlora.tensor.DType;
 import jqlora.tensor.FloatConversion;
 import jqlora.tensor.Shape;
-import jqlora.tensor.ShapeException;
 import jqlora.tensor.Tensor;
 import jqlora.tensor.TensorView;
 import jqlora.tensor.Workers;
@@ -146,6 +146,7 @@ public final class CpuOps implements Ops {
 
     @Override
     public Weight.FourBit upload(QuantizedTensor host) {
+        Weight.requireMatrix("4-bit weight", host.shape());
         Tensor codes = uploadBytes(host.codes(), DType.U8);
         return switch (host.absmax()) {
             case Absmax.Plain(var values) -> new Weight.FourBit(host.format(), host.shape(), codes, uploadBytes(values, DType.F32), null, 0f);
@@ -232,10 +233,7 @@ public final class CpuOps implements Ops {
 
     @Override
     public void copyInto(Tensor target, Tensor source) {
-        ShapeException.require("copyInto: source", source.shape(), target.shape());
-        if (source.dtype() != target.dtype()) {
-            throw new IllegalArgumentException("copyInto: source is " + source.dtype() + ", it must be " + target.dtype() + " like the target");
-        }
+        OpsArguments.copyInto(target, source);
         CpuTensor.memory(target).copyFrom(CpuTensor.memory(source));
     }
 
@@ -246,6 +244,7 @@ public final class CpuOps implements Ops {
 
     @Override
     public Tensor add(Tensor x, Tensor y) {
+        OpsArguments.add(x, y, DType.F32);
         Tensor sum = allocate(DType.F32, x.shape().toArray());
         copyInto(sum, x);
         addInPlace(sum, y);
@@ -254,7 +253,7 @@ public final class CpuOps implements Ops {
 
     @Override
     public void addInPlace(Tensor x, Tensor y) {
-        ShapeException.require("add: y", y.shape(), x.shape());
+        OpsArguments.add(x, y, DType.F32);
         MemorySegment to = CpuTensor.memory(x), from = CpuTensor.memory(y);
         workers.ranges(x.shape().size(), COPY_GRAIN, (first, last) -> math.add(from, first, to, first, (int) (last - first)));
     }
@@ -263,26 +262,32 @@ public final class CpuOps implements Ops {
 
     @Override
     public Tensor embedding(Tensor table, Tensor ids) {
+        OpsArguments.embedding(table, ids);
         int hidden = (int) table.shape().dim(1);
-        long rows = ids.shape().size(), vocab = table.shape().dim(0);
+        long rows = ids.shape().size();
+        requireIds("embedding", ids, table);
         Tensor y = allocate(DType.F32, rows, hidden);
         MatrixSource source = matrix(table);
         workers.ranges(rows, 64, (from, to) -> {
             float[] buffer = new float[hidden];
             for (long row = from; row < to; row++) {
-                int id = CpuTensor.memory(ids).get(INT, row * 4);
-                if (id < 0 || id >= vocab) {
-                    throw new IllegalArgumentException("embedding: token id " + id + " at row " + row + " must be in [0, " + vocab + ")");
-                }
-                source.read(id, 0, hidden, buffer, 0);
+                source.read(CpuTensor.memory(ids).get(INT, row * 4), 0, hidden, buffer, 0);
                 MemorySegment.copy(buffer, 0, CpuTensor.memory(y), FLOAT, row * hidden * 4, hidden);
             }
         });
         return y;
     }
 
+    private static void requireIds(String what, Tensor ids, Tensor table) {
+        for (long row = 0; row < ids.shape().size(); row++) {
+            OpsArguments.id(what, CpuTensor.memory(ids).get(INT, row * 4), row, table.shape().dim(0));
+        }
+    }
+
     @Override
     public void embeddingBackward(Tensor dTable, Tensor dY, Tensor ids) {
+        OpsArguments.embeddingBackward(dTable, dY, ids);
+        requireIds("embeddingBackward", ids, dTable);
         int hidden = (int) dTable.shape().dim(1);
         for (long row = 0; row < ids.shape().size(); row++) {
             long id = CpuTensor.memory(ids).get(INT, row * 4);
@@ -294,58 +299,67 @@ public final class CpuOps implements Ops {
 
     @Override
     public Tensor rmsNorm(Tensor x, Tensor weight, float eps, Tensor rstd) {
+        OpsArguments.rmsNorm("rmsNorm", x, weight, rstd);
         return norm.forward(x, weight, eps, rstd);
     }
 
     @Override
     public Tensor rmsNormAgain(Tensor x, Tensor weight, Tensor rstd) {
+        OpsArguments.rmsNorm("rmsNormAgain", x, weight, rstd);
         return norm.again(x, weight, rstd);
     }
 
     @Override
     public void rmsNormBackward(Tensor dX, Tensor dY, Tensor x, Parameter weight, Tensor rstd) {
+        OpsArguments.rmsNormBackward(dX, dY, x, weight, rstd);
         norm.backward(dX, dY, x, weight, rstd);
     }
 
     @Override
     public Tensor headNorm(Tensor qkv, AttentionShape shape, Tensor qWeight, Tensor kWeight, float eps, Tensor rstd) {
+        OpsArguments.headNorm("headNorm", qkv, shape, qWeight, kWeight, rstd);
         return norm.headForward(qkv, shape, qWeight, kWeight, eps, rstd);
     }
 
     @Override
     public void headNormBackward(Tensor dQkv, Tensor qkv, AttentionShape shape, Parameter qWeight, Parameter kWeight, Tensor rstd) {
+        OpsArguments.headNormBackward(dQkv, qkv, shape, qWeight, kWeight, rstd);
         norm.headBackward(dQkv, qkv, shape, qWeight, kWeight, rstd);
     }
 
     @Override
     public Tensor linear(Tensor x, List<LinearWeights> group, Tensor inner, long dropoutKey) {
+        OpsArguments.linear("linear", x, group, inner);
         return linear.forward(x, group, inner, dropoutKey);
     }
 
     @Override
     public void linearBackward(Tensor dX, Tensor dY, Tensor x, List<LinearWeights> group, Tensor inner, long dropoutKey) {
+        OpsArguments.linearBackward(dX, dY, x, group, inner);
         linear.backward(dX, dY, x, group, inner, dropoutKey);
     }
 
     @Override
     public void ropeInPlace(Tensor qkv, AttentionShape shape, RopeTable table, Tensor positions) {
+        OpsArguments.rope("rope", qkv, shape, table, positions);
         rotate(qkv, shape, table, positions, 1f);
     }
 
     @Override
     public void ropeBackwardInPlace(Tensor dQkv, AttentionShape shape, RopeTable table, Tensor positions) {
+        OpsArguments.rope("ropeBackward", dQkv, shape, table, positions);
         rotate(dQkv, shape, table, positions, -1f);
     }
 
     private void rotate(Tensor qkv, AttentionShape shape, RopeTable table, Tensor positions, float direction) {
         int half = (int) table.cos().shape().dim(1), heads = shape.numAttentionHeads() + shape.numKeyValueHeads();
         MemorySegment memory = CpuTensor.memory(qkv), cos = CpuTensor.memory(table.cos()), sin = CpuTensor.memory(table.sin());
+        for (long row = 0; row < qkv.shape().dim(0); row++) {
+            OpsArguments.position(CpuTensor.memory(positions).get(INT, row * 4), row, table);
+        }
         workers.ranges(qkv.shape().dim(0), 16, (from, to) -> {
             for (long row = from; row < to; row++) {
                 int position = CpuTensor.memory(positions).get(INT, row * 4);
-                if (position < 0 || position >= table.positions()) {
-                    throw new IllegalArgumentException("rope: position " + position + " of row " + row + " must be in [0, " + table.positions() + ")");
-                }
                 for (int head = 0; head < heads; head++) {
                     long at = row * shape.qkvColumns() + (long) head * shape.headDim();
                     math.rotate(memory, at, at + half, cos, sin, (long) position * half, half, direction);
@@ -356,29 +370,25 @@ public final class CpuOps implements Ops {
 
     @Override
     public Tensor attention(Tensor qkv, AttentionShape shape, Sequences sequences, Tensor logSumExp) {
-        requireQkv("attention", qkv, shape, sequences);
+        OpsArguments.attention(qkv, shape, sequences, logSumExp);
         return attention.forward(qkv, shape, sequences, logSumExp);
     }
 
     @Override
     public void attentionBackward(Tensor dQkv, Tensor dY, Tensor qkv, Tensor y, Tensor logSumExp, AttentionShape shape, Sequences sequences) {
-        requireQkv("attentionBackward", qkv, shape, sequences);
-        ShapeException.require("attentionBackward: dQkv", dQkv.shape(), qkv.shape());
+        OpsArguments.attentionBackward(dQkv, dY, qkv, y, logSumExp, shape, sequences);
         attention.backward(dQkv, dY, qkv, y, logSumExp, shape, sequences);
     }
 
     @Override
     public Tensor cachedAttention(Tensor qkv, AttentionShape shape, Sequences sequences, KvCache cache, int layer) {
-        requireQkv("cachedAttention", qkv, shape, sequences);
+        OpsArguments.cachedAttention(qkv, shape, sequences, cache, layer);
         return attention.cached(qkv, shape, sequences, cache, layer);
-    }
-
-    private static void requireQkv(String what, Tensor qkv, AttentionShape shape, Sequences sequences) {
-        ShapeException.require(what + ": qkv", qkv.shape(), Shape.of(sequences.rows(), shape.qkvColumns()));
     }
 
     @Override
     public Tensor gatedActivation(Tensor gateUp, Activation activation) {
+        OpsArguments.gatedActivation("gatedActivation", gateUp);
         int intermediate = (int) (gateUp.shape().dim(1) / 2);
         Tensor y = allocate(DType.F32, gateUp.shape().dim(0), intermediate);
         MemorySegment in = CpuTensor.memory(gateUp), out = CpuTensor.memory(y);
@@ -395,7 +405,7 @@ public final class CpuOps implements Ops {
 
     @Override
     public void gatedActivationBackward(Tensor dGateUp, Tensor dY, Tensor gateUp, Activation activation) {
-        ShapeException.require("gatedActivationBackward: dGateUp", dGateUp.shape(), gateUp.shape());
+        OpsArguments.gatedActivationBackward(dGateUp, dY, gateUp);
         int intermediate = (int) (gateUp.shape().dim(1) / 2);
         MemorySegment in = CpuTensor.memory(gateUp), dIn = CpuTensor.memory(dGateUp), dOut = CpuTensor.memory(dY);
         workers.ranges(gateUp.shape().dim(0), 4, (from, to) -> {
@@ -412,11 +422,13 @@ public final class CpuOps implements Ops {
 
     @Override
     public void headLoss(Tensor x, LinearWeights head, int[] targets, double scale, Tensor lossSum, Tensor dX) {
+        OpsArguments.headLoss(x, head, targets, lossSum, dX);
         loss.headLoss(x, head, targets, scale, lossSum, dX);
     }
 
     @Override
     public void gradientNorm(List<Parameter> parameters, Tensor norm) {
+        OpsArguments.gradientNorm(parameters, norm);
         double[] squares = new double[parameters.size()];
         workers.run(squares.length, i -> {
             Tensor gradient = parameters.get(i).gradient();
@@ -435,15 +447,13 @@ public final class CpuOps implements Ops {
 
     @Override
     public void adamW(List<AdamWState> states, AdamWStep step, Tensor norm) {
+        OpsArguments.adamW(states, norm);
         double clip = step.maxGradNorm() == 0 ? 1 : Math.min(1, step.maxGradNorm() / (CpuTensor.memory(norm).get(DOUBLE, 0) + 1e-6));
         var arguments = new RowMath.AdamWArguments((float) (1 - step.learningRate() * step.weightDecay()), (float) clip,
-                (float) step.beta1(), (float) step.beta2(), (float) step.eps(), (float) (1 / Math.sqrt(1 - Math.pow(step.beta2(), step.step()))),
-                (float) (step.learningRate() / (1 - Math.pow(step.beta1(), step.step()))));
+                (float) (1 - step.beta1()), (float) step.beta2(), (float) (1 - step.beta2()), (float) step.eps(),
+                (float) (1 / Math.sqrt(1 - Math.pow(step.beta2(), step.step()))), (float) (step.learningRate() / (1 - Math.pow(step.beta1(), step.step()))));
         for (AdamWState state : states) {
             Tensor value = state.parameter().value();
-            if (value.dtype() != DType.F32) {
-                throw new IllegalArgumentException("adamW: " + state.parameter().name() + " is " + value.dtype() + ", a trained parameter must be F32");
-            }
             workers.ranges(value.shape().size(), COPY_GRAIN, (from, to) -> math.adamW(arguments, CpuTensor.memory(value),
                     CpuTensor.memory(state.parameter().gradient()), CpuTensor.memory(state.firstMoment()), CpuTensor.memory(state.secondMoment()),
                     from, (int) (to - from)));

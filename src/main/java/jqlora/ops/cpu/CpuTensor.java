@@ -17,9 +17,8 @@ final class CpuTensor implements Tensor {
         this.pool = pool;
         this.dtype = dtype;
         this.shape = shape;
-        long bytes = dtype.byteSize(shape.size());
-        block = pool.take(bytes);
-        segment = block.segment(bytes);
+        block = pool.take(dtype.byteSize(shape.size()));
+        segment = block.segment();
     }
 
     /** The memory of {@code tensor}, which must be of this backend and open. */

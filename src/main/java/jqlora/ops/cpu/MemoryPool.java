@@ -2,10 +2,12 @@ package jqlora.ops.cpu;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.util.ArrayDeque;
+import java.util.HashSet;
 import java.util.Map;
 import java.util.NavigableMap;
+import java.util.Set;
 import java.util.TreeMap;
-import java.util.ArrayDeque;
 import jqlora.ops.MemoryUse;
 
 /**
@@ -17,17 +19,19 @@ final class MemoryPool implements AutoCloseable {
     private static final double LARGEST_FIT = 1.5;                // a free block may be this much larger than what is asked for
     private static final double LARGEST_RESERVE = 1.25;           // of the peak in use; beyond it free blocks go back to the system
 
-    /** A piece of memory; {@code segment} has the length asked for, {@code capacity} what it occupies. */
-    final class Block {
+    /** A piece of memory, at least as long as what was asked for. */
+    static final class Block {
         private final Arena arena;
         private final MemorySegment whole;
+        private long bytes;
 
         private Block(long capacity) {
             arena = Arena.ofShared();
             whole = arena.allocate(capacity, ALIGNMENT);
         }
 
-        MemorySegment segment(long bytes) {
+        /** As long as what was asked for. */
+        MemorySegment segment() {
             return whole.asSlice(0, bytes);
         }
 
@@ -37,6 +41,7 @@ final class MemoryPool implements AutoCloseable {
     }
 
     private final NavigableMap<Long, ArrayDeque<Block>> free = new TreeMap<>();
+    private final Set<Block> taken = new HashSet<>();
     private long inUse;
     private long peak;
     private long reserved;
@@ -49,21 +54,22 @@ final class MemoryPool implements AutoCloseable {
         long wanted = roundUp(Math.max(bytes, 1));
         Block block = poll(wanted);
         if (block == null) {
-            trim((long) (LARGEST_RESERVE * Math.max(peak, inUse + wanted)) - wanted);
+            trim((long) (LARGEST_RESERVE * Math.max(peak, inUse + bytes)) - wanted);
             block = new Block(wanted);
             reserved += wanted;
         }
-        inUse += block.capacity();
+        block.bytes = bytes;
+        taken.add(block);
+        inUse += bytes;
         peak = Math.max(peak, inUse);
         return block;
     }
 
     synchronized void giveBack(Block block) {
-        inUse -= block.capacity();
-        if (closed) {
-            block.arena.close();
-            return;
+        if (!taken.remove(block)) {
+            return;                                               // the pool was closed first
         }
+        inUse -= block.bytes;
         free.computeIfAbsent(block.capacity(), size -> new ArrayDeque<>()).push(block);
     }
 
@@ -102,10 +108,15 @@ final class MemoryPool implements AutoCloseable {
         peak = inUse;
     }
 
+    /** Frees all blocks, those that are taken included. */
     @Override
     public synchronized void close() {
         closed = true;
         free.values().forEach(blocks -> blocks.forEach(block -> block.arena.close()));
         free.clear();
+        taken.forEach(block -> block.arena.close());
+        taken.clear();
+        inUse = 0;
+        reserved = 0;
     }
 }

@@ -111,8 +111,8 @@ final class PlainRowMath implements RowMath {
         for (long i = at; i < at + count; i++) {
             float g = get(gradient, i) * step.gradScale();
             float m = get(first, i), v = get(second, i);
-            m = m + (1 - step.beta1()) * (g - m);
-            v = v * step.beta2() + (1 - step.beta2()) * (g * g);
+            m = m + step.firstRate() * (g - m);
+            v = v * step.beta2() + step.secondRate() * (g * g);
             float denominator = (float) Math.sqrt(v) * step.denominatorScale() + step.eps();
             set(first, i, m);
             set(second, i, v);

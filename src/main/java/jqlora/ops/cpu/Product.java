@@ -3,9 +3,8 @@ package jqlora.ops.cpu;
 import java.lang.foreign.MemorySegment;
 
 /**
- * Matrix products. Every element of the result is a sum in a fixed order that does not depend on the other rows, on the number of
- * threads, or on where the element lies; so a recomputed activation has the same bits, and a sequence has the same result
- * alone and in a batch.
+ * Matrix products. The same call gives the same bits, whatever the number of threads, so that a recomputed activation is the one
+ * that it replaces. An implementation may promise more: see {@link VectorProduct}.
  */
 interface Product {
     /** A factor: a matrix as stored, or its transpose. */

@@ -47,16 +47,18 @@ interface RowMath {
     void adamW(AdamWArguments step, MemorySegment parameter, MemorySegment gradient, MemorySegment first, MemorySegment second, long at, int count);
 
     /**
-     * The factors of one AdamW step, as float32.
+     * The factors of one AdamW step, each rounded to float32 once: 1 - 0.999f would be 1.3e-5 off 0.001.
      *
      * @param decay 1 - learningRate weightDecay
      * @param gradScale of clipping
+     * @param firstRate 1 - beta1
+     * @param secondRate 1 - beta2
      * @param denominatorScale 1 / sqrt(1 - beta2^step)
      * @param stepSize learningRate / (1 - beta1^step)
      */
-    record AdamWArguments(float decay, float gradScale, float beta1, float beta2, float eps, float denominatorScale, float stepSize) { }
+    record AdamWArguments(float decay, float gradScale, float firstRate, float beta2, float secondRate, float eps, float denominatorScale, float stepSize) { }
 
-    // ---- the exponential that both implementations share: within 2 units in the last place of exp for results in the normal range
+    // ---- the exponential that both implementations share
 
     float EXP_LOWEST = -87.3f, EXP_HIGHEST = 88.7f;
     float LOG2_E = 1.44269504f, LN2_HIGH = 0.693359375f, LN2_LOW = -2.12194440e-4f;
@@ -65,13 +67,13 @@ interface RowMath {
     float C2 = 5.0000001201e-1f, C3 = 1.6666665459e-1f, C4 = 4.1665795894e-2f, C5 = 8.3334519073e-3f, C6 = 1.3981999507e-3f, C7 = 1.9875691500e-4f;
 
     /**
-     * exp(x), 0 below -87.3.
+     * exp(x) within 2 units in the last place for x from -87.3 to 88.7; below it 0, above it exp(88.7). NaN stays NaN.
      *
      * @see <a href="https://www.netlib.org/cephes/">Cephes, expf: range reduction and polynomial</a>
      */
     static float exp(float x) {
-        if (x < EXP_LOWEST) {
-            return 0f;
+        if (!(x >= EXP_LOWEST)) {
+            return Float.isNaN(x) ? x : 0f;                       // a NaN's low bits would be taken for an exponent
         }
         float clamped = x > EXP_HIGHEST ? EXP_HIGHEST : x;
         float shifted = Math.fma(clamped, LOG2_E, ROUNDER);

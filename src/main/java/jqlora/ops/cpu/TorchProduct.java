@@ -13,7 +13,8 @@ import jqlora.tensor.Workers;
 
 /**
  * Products on PyTorch, through DJL. Both factors are made whole first (a 4-bit weight is decoded), in memory that PyTorch
- * reads without copying.
+ * reads without copying. PyTorch chooses the order of a sum by the shape of the whole product, so a row may have other last bits alone
+ * than among others.
  */
 final class TorchProduct implements Product {
     private final Workers workers;

@@ -4,6 +4,7 @@ import java.lang.foreign.MemorySegment;
 import java.nio.ByteOrder;
 import java.util.Arrays;
 import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.VectorShuffle;
 import jdk.incubator.vector.VectorSpecies;
 import jqlora.tensor.TensorView;
 import jqlora.tensor.Workers;
@@ -12,6 +13,10 @@ import jqlora.tensor.Workers;
  * Products on the Vector API. Both factors are packed into panels that lie in the caches: a of {@value #TILE_ROWS} rows, b of as many
  * columns as a tile of accumulators holds; a 4-bit weight is decoded while it is packed, so it never exists as a whole.
  *
+ * <p>Every element of the result is a sum in a fixed order that does not depend on the other rows and columns, or on where the element
+ * lies, so that a sequence has the same result alone and in a batch. Up to {@value #FEW_ROWS} rows times a transposed factor are
+ * the exception: their order is another one.
+ *
  * @see <a href="https://doi.org/10.1145/1356052.1356053">Goto and van de Geijn, Anatomy of high-performance matrix multiplication</a>
  */
 final class VectorProduct implements Product {
@@ -19,11 +24,17 @@ final class VectorProduct implements Product {
     private static final int LANES = SPECIES.length();
     private static final ByteOrder ORDER = ByteOrder.LITTLE_ENDIAN;
     private static final int TILE_ROWS = 4;
-    /** Vectors in a row of a tile: 16 accumulators where there are 32 registers, 12 where there are 16. */
-    private static final int TILE_VECTORS = LANES == 16 ? 4 : 3;
+    /** Vectors in a row of a tile: 16 accumulators where there are 32 registers (512 bits, and ARM's 128), 12 where there are 16. */
+    private static final int TILE_VECTORS = LANES == 8 ? 3 : 4;
     private static final int WIDE = TILE_VECTORS * LANES;
     private static final int DEPTH = 384;                         // of a panel: 4 rows of a stay in L1, a panel of b in L2
     private static final int FEW_ROWS = 4;                        // up to here packing b costs more than it saves
+
+    private static final VectorShuffle<Float> BY_8 = rotation(8), BY_4 = rotation(4), BY_2 = rotation(2);
+
+    private static VectorShuffle<Float> rotation(int lanes) {
+        return VectorShuffle.iota(SPECIES, lanes, 1, true);
+    }
 
     private final Workers workers;
     private final ThreadLocal<float[]> packedA = ThreadLocal.withInitial(() -> new float[0]);
@@ -153,16 +164,29 @@ final class VectorProduct implements Product {
             }
             return;
         }
-        float[] rows = grown(rowBuffer, 8 * depth);
-        for (int j = 0; j < width; j += 8) {
-            for (int i = 0; i < 8; i++) {
+        int rowsAtOnce = Math.min(8, LANES);                      // a divisor of every width
+        float[] rows = grown(rowBuffer, rowsAtOnce * depth);
+        for (int j = 0; j < width; j += rowsAtOnce) {
+            for (int i = 0; i < rowsAtOnce; i++) {
                 if (j + i < count) {
                     b.source().read(column + j + i, k0, depth, rows, i * depth);
                 } else {
                     Arrays.fill(rows, i * depth, (i + 1) * depth, 0f);
                 }
             }
-            transpose8(rows, depth, panel, at + j, width);
+            if (rowsAtOnce == 8) {
+                transpose8(rows, depth, panel, at + j, width);
+            } else {
+                transpose(rows, rowsAtOnce, depth, panel, at + j, width);
+            }
+        }
+    }
+
+    private static void transpose(float[] rows, int count, int depth, float[] panel, int at, int width) {
+        for (int k = 0, to = at; k < depth; k++, to += width) {
+            for (int i = 0; i < count; i++) {
+                panel[to + i] = rows[i * depth + k];
+            }
         }
     }
 
@@ -338,10 +362,25 @@ final class VectorProduct implements Product {
             s2 = FloatVector.fromArray(SPECIES, x, at + i + 2 * LANES).fma(FloatVector.fromArray(SPECIES, y, i + 2 * LANES), s2);
             s3 = FloatVector.fromArray(SPECIES, x, at + i + 3 * LANES).fma(FloatVector.fromArray(SPECIES, y, i + 3 * LANES), s3);
         }
-        float sum = s0.add(s1).add(s2.add(s3)).reduceLanes(jdk.incubator.vector.VectorOperators.ADD);
+        float sum = sum(s0.add(s1).add(s2.add(s3)));
         for (; i < count; i++) {
             sum += x[at + i] * y[i];
         }
         return sum;
+    }
+
+    /** The sum of the lanes, halves added to halves; reduceLanes may add in another order once it is compiled. */
+    private static float sum(FloatVector lanes) {
+        FloatVector sum = lanes;
+        if (LANES >= 16) {
+            sum = sum.add(sum.rearrange(BY_8));
+        }
+        if (LANES >= 8) {
+            sum = sum.add(sum.rearrange(BY_4));
+        }
+        if (LANES >= 4) {
+            sum = sum.add(sum.rearrange(BY_2));
+        }
+        return sum.lane(0) + sum.lane(1);
     }
 }

@@ -48,7 +48,7 @@ final class VectorRowMath implements RowMath {
         FloatVector mantissa = p.fma(r.mul(r), r).add(1f);
         IntVector exponent = shifted.reinterpretAsInts().sub(Float.floatToRawIntBits(ROUNDER)).lanewise(VectorOperators.LSHL, 23);
         FloatVector result = mantissa.reinterpretAsInts().add(exponent).reinterpretAsFloats();
-        return result.blend(0f, x.compare(VectorOperators.LT, EXP_LOWEST));
+        return result.blend(0f, x.compare(VectorOperators.LT, EXP_LOWEST)).blend(x, x.test(VectorOperators.IS_NAN));
     }
 
     @Override
@@ -183,8 +183,8 @@ final class VectorRowMath implements RowMath {
         for (; i + LANES <= count; i += LANES) {
             FloatVector g = load(gradient, at + i).mul(step.gradScale());
             FloatVector m = load(first, at + i), v = load(second, at + i);
-            m = m.add(g.sub(m).mul(1 - step.beta1()));
-            v = v.mul(step.beta2()).add(g.mul(g).mul(1 - step.beta2()));
+            m = m.add(g.sub(m).mul(step.firstRate()));
+            v = v.mul(step.beta2()).add(g.mul(g).mul(step.secondRate()));
             FloatVector denominator = v.sqrt().mul(step.denominatorScale()).add(step.eps());
             store(m, first, at + i);
             store(v, second, at + i);

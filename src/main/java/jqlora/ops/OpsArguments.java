@@ -1,0 +1,252 @@
+package jqlora.ops;
+
+import java.util.List;
+import jqlora.tensor.DType;
+import jqlora.tensor.Shape;
+import jqlora.tensor.ShapeException;
+import jqlora.tensor.Tensor;
+
+/**
+ * What every operation demands of its arguments, so that a wrong shape fails with the same words on every backend, before anything is
+ * computed. Ids and positions in device memory are not looked at. One method for each operation of {@link Ops}, with its name.
+ */
+public final class OpsArguments {
+    private static final int NO_TARGET = -100;
+
+    private OpsArguments() { }
+
+    public static void add(Tensor x, Tensor y, DType computeType) {
+        ShapeException.require("add: y", y.shape(), x.shape());
+        if (x.dtype() != computeType && x.dtype() != DType.F32) {
+            throw new IllegalArgumentException("add: x is " + x.dtype() + ", it must be " + computeType + " or F32");
+        }
+        if (x.dtype() != y.dtype()) {
+            throw new IllegalArgumentException("add: y is " + y.dtype() + ", it must be " + x.dtype() + " like x");
+        }
+    }
+
+    public static void copyInto(Tensor target, Tensor source) {
+        ShapeException.require("copyInto: source", source.shape(), target.shape());
+        if (source.dtype() != target.dtype()) {
+            throw new IllegalArgumentException("copyInto: source is " + source.dtype() + ", it must be " + target.dtype() + " like the target");
+        }
+    }
+
+    // ---- embedding
+
+    public static void embedding(Tensor table, Tensor ids) {
+        requireMatrix("embedding: table", table, "[vocab, hidden]");
+        require("embedding: ids", ids, DType.I32, Shape.of(ids.shape().size()));
+    }
+
+    public static void embeddingBackward(Tensor dTable, Tensor dY, Tensor ids) {
+        requireMatrix("embeddingBackward: dTable", dTable, "[vocab, hidden]");
+        require("embeddingBackward: dTable", dTable, DType.F32, dTable.shape());
+        require("embeddingBackward: ids", ids, DType.I32, Shape.of(ids.shape().size()));
+        ShapeException.require("embeddingBackward: dY", dY.shape(), Shape.of(ids.shape().size(), dTable.shape().dim(1)));
+    }
+
+    /** For a backend that can look at the ids: that {@code id} is a row of the table. */
+    public static void id(String what, long id, long row, long vocab) {
+        if (id < 0 || id >= vocab) {
+            throw new IllegalArgumentException(what + ": token id " + id + " at row " + row + " must be in [0, " + vocab + ")");
+        }
+    }
+
+    // ---- normalisation
+
+    /** @param what {@code rmsNorm} or {@code rmsNormAgain} */
+    public static void rmsNorm(String what, Tensor x, Tensor weight, Tensor rstd) {
+        requireMatrix(what + ": x", x, "[rows, hidden]");
+        ShapeException.require(what + ": weight", weight.shape(), Shape.of(x.shape().dim(1)));
+        require(what + ": rstd", rstd, DType.F32, Shape.of(x.shape().dim(0)));
+    }
+
+    public static void rmsNormBackward(Tensor dX, Tensor dY, Tensor x, Parameter weight, Tensor rstd) {
+        rmsNorm("rmsNormBackward", x, weight.value(), rstd);
+        ShapeException.require("rmsNormBackward: dX", dX.shape(), x.shape());
+        ShapeException.require("rmsNormBackward: dY", dY.shape(), x.shape());
+    }
+
+    /** @param what {@code headNorm} or {@code headNormBackward} */
+    public static void headNorm(String what, Tensor qkv, AttentionShape shape, Tensor qWeight, Tensor kWeight, Tensor rstd) {
+        requireQkv(what + ": qkv", qkv, shape);
+        ShapeException.require(what + ": qWeight", qWeight.shape(), Shape.of(shape.headDim()));
+        ShapeException.require(what + ": kWeight", kWeight.shape(), Shape.of(shape.headDim()));
+        require(what + ": rstd", rstd, DType.F32, Shape.of(qkv.shape().dim(0), shape.numAttentionHeads() + shape.numKeyValueHeads()));
+    }
+
+    public static void headNormBackward(Tensor dQkv, Tensor qkv, AttentionShape shape, Parameter qWeight, Parameter kWeight, Tensor rstd) {
+        headNorm("headNormBackward", qkv, shape, qWeight.value(), kWeight.value(), rstd);
+        ShapeException.require("headNormBackward: dQkv", dQkv.shape(), qkv.shape());
+    }
+
+    // ---- linear layers
+
+    /** @param what {@code linear} or {@code linearBackward} */
+    public static void linear(String what, Tensor x, List<LinearWeights> group, Tensor inner) {
+        if (group.isEmpty()) {
+            throw new IllegalArgumentException(what + ": the group has no layers, it must have at least one");
+        }
+        for (LinearWeights linear : group) {
+            if (x.shape().rank() != 2 || x.shape().dim(1) != linear.weight().inFeatures()) {
+                throw new ShapeException(what + ": x has shape " + x.shape() + ", it must be [rows, " + linear.weight().inFeatures() + "]");
+            }
+        }
+        long innerColumns = group.stream().mapToLong(linear -> linear.lora() == null ? 0 : linear.lora().r()).sum();
+        if (innerColumns > 0) {
+            if (inner == null) {
+                throw new IllegalArgumentException(what + ": inner is null, it must be [" + x.shape().dim(0) + ", " + innerColumns + "] since a layer has an adapter");
+            }
+            require(what + ": inner", inner, DType.F32, Shape.of(x.shape().dim(0), innerColumns));
+        }
+    }
+
+    public static void linearBackward(Tensor dX, Tensor dY, Tensor x, List<LinearWeights> group, Tensor inner) {
+        linear("linearBackward", x, group, inner);
+        long outFeatures = group.stream().mapToLong(linear -> linear.weight().outFeatures()).sum();
+        ShapeException.require("linearBackward: dY", dY.shape(), Shape.of(x.shape().dim(0), outFeatures));
+        if (dX != null) {
+            ShapeException.require("linearBackward: dX", dX.shape(), x.shape());
+        }
+    }
+
+    // ---- attention
+
+    /** @param what {@code rope} or {@code ropeBackward} */
+    public static void rope(String what, Tensor qkv, AttentionShape shape, RopeTable table, Tensor positions) {
+        requireQkv(what + ": qkv", qkv, shape);
+        require(what + ": cos", table.cos(), DType.F32, Shape.of(table.positions(), shape.headDim() / 2));
+        require(what + ": positions", positions, DType.I32, Shape.of(qkv.shape().dim(0)));
+    }
+
+    /** For a backend that can look at the positions: that the table covers {@code position}. */
+    public static void position(long position, long row, RopeTable table) {
+        if (position < 0 || position >= table.positions()) {
+            throw new IllegalArgumentException("rope: position " + position + " of row " + row + " must be in [0, " + table.positions() + ")");
+        }
+    }
+
+    public static void attention(Tensor qkv, AttentionShape shape, Sequences sequences, Tensor logSumExp) {
+        requireQkv("attention", qkv, shape, sequences);
+        if (logSumExp != null) {
+            require("attention: logSumExp", logSumExp, DType.F32, Shape.of(sequences.rows(), shape.numAttentionHeads()));
+        }
+    }
+
+    public static void attentionBackward(Tensor dQkv, Tensor dY, Tensor qkv, Tensor y, Tensor logSumExp, AttentionShape shape, Sequences sequences) {
+        requireQkv("attentionBackward", qkv, shape, sequences);
+        Shape result = Shape.of(sequences.rows(), shape.queryColumns());
+        ShapeException.require("attentionBackward: dQkv", dQkv.shape(), qkv.shape());
+        ShapeException.require("attentionBackward: dY", dY.shape(), result);
+        ShapeException.require("attentionBackward: y", y.shape(), result);
+        require("attentionBackward: logSumExp", logSumExp, DType.F32, Shape.of(sequences.rows(), shape.numAttentionHeads()));
+    }
+
+    public static void cachedAttention(Tensor qkv, AttentionShape shape, Sequences sequences, KvCache cache, int layer) {
+        requireQkv("cachedAttention", qkv, shape, sequences);
+        if (layer < 0 || layer >= cache.keys().size()) {
+            throw new IllegalArgumentException("cachedAttention: layer " + layer + ", the cache has layers 0 to " + (cache.keys().size() - 1));
+        }
+        for (int sequence = 0; sequence < sequences.count(); sequence++) {
+            int tokens = sequences.past(sequence) + sequences.length(sequence);
+            if (tokens > cache.maxLength()) {
+                throw new IllegalArgumentException("cachedAttention: sequence " + sequence + " has " + tokens + " tokens, the cache was made for at most "
+                        + cache.maxLength());
+            }
+        }
+        requireCache("cachedAttention: keys", cache.keys().get(layer), (long) sequences.count() * cache.maxLength(), shape.keyColumns());
+        requireCache("cachedAttention: values", cache.values().get(layer), (long) sequences.count() * cache.maxLength(), shape.keyColumns());
+    }
+
+    private static void requireCache(String what, Tensor tensor, long rows, long columns) {
+        if (tensor.shape().rank() != 2 || tensor.shape().dim(0) < rows || tensor.shape().dim(1) != columns) {
+            throw new ShapeException(what + " has shape " + tensor.shape() + ", it must be [" + rows + " or more, " + columns + "]");
+        }
+    }
+
+    // ---- MLP
+
+    /** @param what {@code gatedActivation} or {@code gatedActivationBackward} */
+    public static void gatedActivation(String what, Tensor gateUp) {
+        if (gateUp.shape().rank() != 2 || gateUp.shape().dim(1) % 2 != 0) {
+            throw new ShapeException(what + ": gateUp has shape " + gateUp.shape() + ", it must be [rows, 2 intermediate]");
+        }
+    }
+
+    public static void gatedActivationBackward(Tensor dGateUp, Tensor dY, Tensor gateUp) {
+        gatedActivation("gatedActivationBackward", gateUp);
+        ShapeException.require("gatedActivationBackward: dGateUp", dGateUp.shape(), gateUp.shape());
+        ShapeException.require("gatedActivationBackward: dY", dY.shape(), Shape.of(gateUp.shape().dim(0), gateUp.shape().dim(1) / 2));
+    }
+
+    // ---- loss and optimizer
+
+    public static void headLoss(Tensor x, LinearWeights head, int[] targets, Tensor lossSum, Tensor dX) {
+        if (x.shape().rank() != 2 || x.shape().dim(1) != head.weight().inFeatures()) {
+            throw new ShapeException("headLoss: x has shape " + x.shape() + ", it must be [rows, " + head.weight().inFeatures() + "]");
+        }
+        long rows = x.shape().dim(0), vocab = head.weight().outFeatures();
+        if (targets.length != rows) {
+            throw new ShapeException("headLoss: " + targets.length + " targets, there must be one for each of the " + rows + " rows");
+        }
+        for (int row = 0; row < rows; row++) {
+            if (targets[row] != NO_TARGET && (targets[row] < 0 || targets[row] >= vocab)) {
+                throw new IllegalArgumentException("headLoss: target of row " + row + " is " + targets[row] + ", it must be in [0, " + vocab + ") or " + NO_TARGET);
+            }
+        }
+        require("headLoss: lossSum", lossSum, DType.F64, Shape.of(1));
+        if (dX != null) {
+            ShapeException.require("headLoss: dX", dX.shape(), x.shape());
+        }
+    }
+
+    public static void gradientNorm(List<Parameter> parameters, Tensor norm) {
+        parameters.forEach(parameter -> requireTrained("gradientNorm", parameter));
+        require("gradientNorm: norm", norm, DType.F64, Shape.of(1));
+    }
+
+    public static void adamW(List<AdamWState> states, Tensor norm) {
+        require("adamW: norm", norm, DType.F64, Shape.of(1));
+        for (AdamWState state : states) {
+            Parameter parameter = state.parameter();
+            requireTrained("adamW", parameter);
+            if (parameter.value().dtype() != DType.F32) {
+                throw new IllegalArgumentException("adamW: " + parameter.name() + " is " + parameter.value().dtype() + ", a trained parameter must be F32");
+            }
+            require("adamW: first moment of " + parameter.name(), state.firstMoment(), DType.F32, parameter.value().shape());
+            require("adamW: second moment of " + parameter.name(), state.secondMoment(), DType.F32, parameter.value().shape());
+        }
+    }
+
+    // ---- parts
+
+    private static void require(String what, Tensor tensor, DType dtype, Shape shape) {
+        ShapeException.require(what, tensor.shape(), shape);
+        if (tensor.dtype() != dtype) {
+            throw new IllegalArgumentException(what + " is " + tensor.dtype() + ", it must be " + dtype);
+        }
+    }
+
+    private static void requireMatrix(String what, Tensor tensor, String expected) {
+        if (tensor.shape().rank() != 2) {
+            throw new ShapeException(what + " has shape " + tensor.shape() + ", it must be " + expected);
+        }
+    }
+
+    private static void requireQkv(String what, Tensor qkv, AttentionShape shape) {
+        if (qkv.shape().rank() != 2 || qkv.shape().dim(1) != shape.qkvColumns()) {
+            throw new ShapeException(what + " has shape " + qkv.shape() + ", it must be [rows, " + shape.qkvColumns() + "]");
+        }
+    }
+
+    private static void requireQkv(String what, Tensor qkv, AttentionShape shape, Sequences sequences) {
+        ShapeException.require(what + ": qkv", qkv.shape(), Shape.of(sequences.rows(), shape.qkvColumns()));
+    }
+
+    private static void requireTrained(String what, Parameter parameter) {
+        if (!parameter.isTrained()) {
+            throw new IllegalArgumentException(what + ": " + parameter.name() + " is frozen, it must have a gradient");
+        }
+    }
+}

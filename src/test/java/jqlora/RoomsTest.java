@@ -1,0 +1,180 @@
+package jqlora;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+
+/** Who may use what: a room uses lower rooms only, and each outside library has its rooms. Full names within the code count, comments do not. */
+class RoomsTest {
+    private static final Path MAIN = Path.of("src/main/java"), TESTS = Path.of("src/test/java");
+    private static final int LONGEST_FILE = 500;
+
+    /** From the lowest to the highest; {@code *} for all rooms above it in this list. */
+    private static final Map<String, Set<String>> ALLOWED = new LinkedHashMap<>();
+
+    static {
+        allow("tensor");
+        allow("quant", "tensor");
+        allow("format", "tensor", "quant");
+        allow("ops", "tensor", "quant");
+        allow("model", "tensor", "quant", "ops", "format");
+        allow("lora", "tensor", "quant", "ops", "format", "model");
+        allow("data", "format");
+        allow("generate", "*");
+        allow("train", "tensor", "format", "ops", "model", "lora", "data");
+        allow("evaluate", "*");
+        allow("inspect", "tensor", "quant", "format", "lora", "train");
+        allow("experiment", "*");
+        allow("notebook", "*");
+        allow("kernel", "*");
+        allow("cli", "*");
+    }
+
+    private static void allow(String room, String... rooms) {
+        ALLOWED.put(room, rooms.length == 1 && rooms[0].equals("*") ? new TreeSet<>(ALLOWED.keySet()) : Set.of(rooms));
+    }
+
+    /** Packages that begin so may be used in these of ours, and what lies below them, only. */
+    private static final Map<String, Set<String>> OUTSIDE = Map.of(
+            "jdk.incubator.vector", Set.of("jqlora.quant", "jqlora.ops.cpu"),
+            "ai.djl.huggingface", Set.of("jqlora.data"),
+            "ai.djl", Set.of("jqlora.ops.cpu", "jqlora.data"),
+            "org.bytedeco", Set.of("jqlora.ops.cuda"),
+            "com.google.gson", Set.of("jqlora.format"),
+            "tech.tablesaw", Set.of("jqlora.inspect"),
+            "org.knowm.xchart", Set.of("jqlora.inspect"),
+            "org.apache.spark", Set.of("jqlora.experiment"),
+            "org.dflib.jjava", Set.of("jqlora.notebook", "jqlora.kernel"),
+            "picocli", Set.of("jqlora.cli"));
+
+    private static final Pattern OURS = Pattern.compile("\\bjqlora\\.([a-z]+)\\b");
+    private static final Pattern PACKAGE = Pattern.compile("(?m)^package ([\\w.]+);");
+    private static final Pattern COMMENT_OR_TEXT = Pattern.compile("(?s)/\\*.*?\\*/|//[^\n]*|\"\"\".*?\"\"\"|\"(?:\\\\.|[^\"\\\\\n])*\"");
+
+    private record Source(Path path, String packageName, String code) {
+        String room() {
+            return packageName.split("\\.")[1];
+        }
+    }
+
+    private static List<Source> sources() throws IOException {
+        List<Source> sources = new ArrayList<>();
+        for (Path path : javaFiles(MAIN)) {
+            String code = COMMENT_OR_TEXT.matcher(Files.readString(path)).replaceAll("");
+            Matcher matcher = PACKAGE.matcher(code);
+            assertTrue(matcher.find(), path + " has no package");
+            sources.add(new Source(path, matcher.group(1), code));
+        }
+        assertTrue(sources.size() > 20, "only " + sources.size() + " sources found in " + MAIN.toAbsolutePath());
+        return sources;
+    }
+
+    private static List<Path> javaFiles(Path folder) throws IOException {
+        try (Stream<Path> files = Files.walk(folder)) {
+            return files.filter(file -> file.toString().endsWith(".java")).sorted().toList();
+        }
+    }
+
+    private static void assertNone(String rule, List<String> violations) {
+        assertEquals(List.of(), violations, rule);
+    }
+
+    @Test
+    void roomsUseLowerRoomsOnly() throws IOException {
+        List<String> violations = new ArrayList<>();
+        for (Source source : sources()) {
+            Set<String> allowed = ALLOWED.get(source.room());
+            assertTrue(allowed != null, source.path + ": room " + source.room() + " must be one of " + ALLOWED.keySet());
+            for (Matcher matcher = OURS.matcher(source.code); matcher.find(); ) {
+                if (!matcher.group(1).equals(source.room()) && !allowed.contains(matcher.group(1))) {
+                    violations.add(source.path + " uses " + matcher.group() + ", " + source.room() + " may use " + new TreeSet<>(allowed));
+                }
+            }
+        }
+        assertNone("the table of rooms", violations);
+    }
+
+    /** Everything between runs on any backend unchanged; the front doors choose one. */
+    @Test
+    void onlyTheFrontDoorsNameABackend() throws IOException {
+        List<String> violations = new ArrayList<>();
+        Pattern backend = Pattern.compile("\\bjqlora\\.ops\\.(cpu|cuda)\\b");
+        for (Source source : sources()) {
+            for (Matcher matcher = backend.matcher(source.code); matcher.find(); ) {
+                if (!source.packageName.equals(matcher.group()) && !Set.of("experiment", "notebook", "kernel", "cli").contains(source.room())) {
+                    violations.add(source.path + " uses " + matcher.group());
+                }
+            }
+        }
+        assertNone("backends", violations);
+    }
+
+    @Test
+    void outsideLibrariesHaveTheirRooms() throws IOException {
+        List<String> violations = new ArrayList<>();
+        for (Source source : sources()) {
+            OUTSIDE.forEach((library, rooms) -> {
+                boolean used = Pattern.compile("\\b" + Pattern.quote(library) + "\\.").matcher(source.code).find();
+                if (used && rooms.stream().noneMatch(room -> (source.packageName + ".").startsWith(room + "."))) {
+                    violations.add(source.path + " uses " + library + ", which is for " + new TreeSet<>(rooms));
+                }
+            });
+        }
+        assertNone("outside libraries", violations);
+    }
+
+    /** The library reports through values, exceptions and listeners. */
+    @Test
+    void onlyTheFrontDoorsPrintExitOrReadTheEnvironment() throws IOException {
+        Pattern forbidden = Pattern.compile("\\bSystem\\s*\\.\\s*(out|err|in|exit|getenv|getProperty|setProperty|console)\\b|\\bprintStackTrace\\b");
+        List<String> violations = new ArrayList<>();
+        for (Source source : sources()) {
+            for (Matcher matcher = forbidden.matcher(source.code); matcher.find(); ) {
+                if (!Set.of("cli", "kernel", "notebook").contains(source.room())) {
+                    violations.add(source.path + " has " + matcher.group());
+                }
+            }
+        }
+        assertNone("only cli, kernel and notebook", violations);
+    }
+
+    @Test
+    void everyPackageIsDescribed() throws IOException {
+        Map<Path, List<Path>> byFolder = javaFiles(MAIN).stream().collect(Collectors.groupingBy(Path::getParent));
+        List<String> violations = new ArrayList<>();
+        byFolder.forEach((folder, files) -> {
+            if (!files.contains(folder.resolve("package-info.java"))) {
+                violations.add(folder + " has no package-info.java");
+            }
+        });
+        assertNone("package-info.java", violations);
+    }
+
+    @Test
+    void noFileIsTooLong() throws IOException {
+        List<String> violations = new ArrayList<>();
+        for (Path folder : new Path[] {MAIN, TESTS}) {
+            for (Path file : javaFiles(folder)) {
+                long lines = Files.readString(file).lines().count();
+                if (lines > LONGEST_FILE) {
+                    violations.add(file + " has " + lines + " lines, at most " + LONGEST_FILE);
+                }
+            }
+        }
+        assertNone("length of files", violations);
+    }
+}

@@ -1,0 +1,165 @@
+package jqlora.ops;
+
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.stream.IntStream;
+import jqlora.tensor.DType;
+import jqlora.tensor.Tensor;
+
+/** Every operation on the same data, to compare bits: of two calls, of one thread and many, of a sequence alone and among others. */
+final class EveryOperation {
+    private static final AttentionShape HEADS = new AttentionShape(4, 2, 12, 40, 0.3f);
+    private static final int HIDDEN = 65, INTERMEDIATE = 130, VOCAB = 301;
+
+    private final TestOps test;
+    private final Ops ops;
+    private final Map<String, Tensor> results = new LinkedHashMap<>();
+
+    EveryOperation(TestOps test) {
+        this.test = test;
+        this.ops = test.ops();
+    }
+
+    /** What a sequence brings along: the same for it alone and in a batch. */
+    private Matrix rows(String name, Sequences sequences, int[] seeds, int columns) {
+        Matrix all = Matrix.zeros(sequences.rows(), columns);
+        for (int i = 0; i < sequences.count(); i++) {
+            all.put(sequences.start(i), 0, test.random(new Random(seeds[i] * 1000L + name.hashCode()), sequences.length(i), columns));
+        }
+        return all;
+    }
+
+    private Tensor result(String name, Tensor tensor) {
+        results.put(name, tensor);
+        return tensor;
+    }
+
+    private Tensor made(String name, Tensor tensor) {
+        return result(name, test.keep(tensor));
+    }
+
+    /**
+     * The results that have a row for each token: a sequence's own rows.
+     *
+     * @param seeds of each sequence's data
+     * @param dropoutKey 0 where batches of other lengths are compared: the mask goes by the element's place
+     */
+    Map<String, Matrix> tokenwise(Sequences sequences, int[] seeds, long dropoutKey) {
+        int rows = sequences.rows();
+        Tensor x = test.activation(rows("x", sequences, seeds, HIDDEN)), dY = test.activation(rows("dY", sequences, seeds, HIDDEN));
+        norms(x, dY, sequences, seeds);
+        linear(x, sequences, seeds, dropoutKey);
+        attention(sequences, seeds);
+        Tensor gateUp = test.activation(rows("gateUp", sequences, seeds, 2 * INTERMEDIATE));
+        made("gated", ops.gatedActivation(gateUp, Activation.SILU));
+        Tensor dGateUp = result("dGateUp", test.poisoned(ops.computeType(), rows, 2 * INTERMEDIATE));
+        ops.gatedActivationBackward(dGateUp, test.activation(rows("dGated", sequences, seeds, INTERMEDIATE)), gateUp, Activation.SILU);
+        made("added", ops.add(x, dY));
+        int[] ids = IntStream.range(0, sequences.count()).flatMap(i -> new Random(seeds[i]).ints(sequences.length(i), 0, VOCAB)).toArray();
+        made("embedding", ops.embedding(test.floats(test.random(new Random(1), VOCAB, HIDDEN)), test.ids(ids)));
+
+        Map<String, Matrix> byName = new LinkedHashMap<>();
+        results.forEach((name, tensor) -> byName.put(name, Matrix.of(rows, (int) tensor.shape().size() / rows, test.values(tensor))));
+        return byName;
+    }
+
+    private void norms(Tensor x, Tensor dY, Sequences sequences, int[] seeds) {
+        Random random = new Random(2);
+        Parameter weight = test.frozen("norm", DType.BF16, Matrix.random(random, 1, HIDDEN).rounded(DType.BF16), HIDDEN);
+        Tensor rstd = result("rstd", test.poisoned(DType.F32, sequences.rows()));
+        made("normed", ops.rmsNorm(x, weight.value(), 1e-5f, rstd));
+        Tensor dX = result("dX of norm", test.activation(rows("dX", sequences, seeds, HIDDEN)));
+        ops.rmsNormBackward(dX, dY, x, weight, rstd);
+
+        Parameter head = test.frozen("q_norm", DType.F32, Matrix.random(random, 1, 12).rounded(DType.F32), 12);
+        Tensor qkv = test.activation(rows("qkv", sequences, seeds, HEADS.qkvColumns()));
+        Tensor headRstd = result("headRstd", test.poisoned(DType.F32, sequences.rows(), 6));
+        made("head normed", ops.headNorm(qkv, HEADS, head.value(), head.value(), 1e-5f, headRstd));
+        Tensor dQkv = result("dQkv of norm", test.activation(rows("dQkv", sequences, seeds, HEADS.qkvColumns())));
+        ops.headNormBackward(dQkv, qkv, HEADS, head, head, headRstd);
+    }
+
+    private void linear(Tensor x, Sequences sequences, int[] seeds, long dropoutKey) {
+        LinearGroup group = group(0.1f);
+        Tensor inner = result("inner", test.poisoned(DType.F32, sequences.rows(), group.innerColumns()));
+        made("linear", ops.linear(x, group.weights(), inner, dropoutKey));
+        Tensor dX = result("dX of linear", test.poisoned(ops.computeType(), sequences.rows(), HIDDEN));
+        ops.linearBackward(dX, test.activation(rows("dLinear", sequences, seeds, group.outFeatures())), x, group.weights(), inner, dropoutKey);
+    }
+
+    private LinearGroup group(float dropout) {
+        return new LinearGroup(test, new Random(3), HIDDEN, List.of(new LinearGroup.Layer(129, WeightKind.NF4_DOUBLE, 16, true, dropout, false),
+                new LinearGroup.Layer(64, WeightKind.F32_TRAINED, 1, true, dropout, true), new LinearGroup.Layer(7, WeightKind.BF16, 0, true, 0, null)));
+    }
+
+    private void attention(Sequences sequences, int[] seeds) {
+        Matrix angles = test.random(new Random(4), 400, 6);
+        RopeTable table = new RopeTable(test.floats(angles.map(Math::cos).rounded(DType.F32)), test.floats(angles.map(Math::sin).rounded(DType.F32)));
+        Tensor qkv = result("rotated", test.activation(rows("q", sequences, seeds, HEADS.qkvColumns()))), positions = test.ids(sequences.positions());
+        ops.ropeInPlace(qkv, HEADS, table, positions);
+        Tensor logSumExp = result("logSumExp", test.poisoned(DType.F32, sequences.rows(), 4));
+        Tensor y = made("attended", ops.attention(qkv, HEADS, sequences, logSumExp));
+        Tensor dQkv = result("dQkv", test.poisoned(ops.computeType(), sequences.rows(), HEADS.qkvColumns()));
+        ops.attentionBackward(dQkv, test.activation(rows("dAttended", sequences, seeds, HEADS.queryColumns())), qkv, y, logSumExp, HEADS, sequences);
+        Tensor back = result("rotated back", test.activation(rows("q", sequences, seeds, HEADS.qkvColumns())));
+        ops.ropeBackwardInPlace(back, HEADS, table, positions);
+        int count = sequences.count(), maxLength = sequences.maxLength();
+        Tensor keys = test.poisoned(ops.computeType(), (long) count * maxLength, HEADS.keyColumns());
+        Tensor values = test.poisoned(ops.computeType(), (long) count * maxLength, HEADS.keyColumns());
+        made("cached", ops.cachedAttention(qkv, HEADS, sequences, new KvCache(List.of(keys), List.of(values), maxLength), 0));
+    }
+
+    /** The results that sum over tokens, and large elementwise ones that are split between threads. */
+    Map<String, float[]> sums() {
+        int rows = 210;
+        Random random = new Random(5);
+        Tensor x = test.activation(test.random(random, rows, HIDDEN));
+        LinearGroup group = group(0.1f);
+        Tensor inner = test.poisoned(DType.F32, rows, group.innerColumns()), dY = test.activation(test.random(random, rows, group.outFeatures()));
+        test.keep(ops.linear(x, group.weights(), inner, 77));
+        ops.linearBackward(null, dY, x, group.weights(), inner, 77);
+        List<Parameter> trained = new ArrayList<>(group.trained());
+
+        Parameter norm = test.trained("norm", Matrix.random(random, 1, HIDDEN).rounded(DType.F32), Matrix.zeros(1, HIDDEN), HIDDEN);
+        Tensor rstd = test.poisoned(DType.F32, rows), dX = test.activation(test.random(random, rows, HIDDEN));
+        test.keep(ops.rmsNorm(x, norm.value(), 1e-5f, rstd));
+        ops.rmsNormBackward(dX, dX, x, norm, rstd);
+        trained.add(norm);
+
+        Parameter table = test.trained("table", Matrix.random(random, VOCAB, HIDDEN).rounded(DType.F32), Matrix.zeros(VOCAB, HIDDEN), VOCAB, HIDDEN);
+        ops.embeddingBackward(table.gradient(), dX, test.ids(random.ints(rows, 0, VOCAB).toArray()));
+        Tensor lossSum = test.keep(ops.zeros(DType.F64, 1)), gradientNorm = test.keep(ops.zeros(DType.F64, 1));
+        Tensor dHidden = test.poisoned(ops.computeType(), rows, HIDDEN);
+        ops.headLoss(x, new LinearWeights(new Weight.Dense(table), null, null), random.ints(rows, 0, VOCAB).toArray(), 0.01, lossSum, dHidden);
+        trained.add(table);
+
+        Parameter large = test.trained("large", test.random(random, 1, 200_000), test.random(random, 1, 200_000), 200_000);
+        trained.add(large);
+        ops.gradientNorm(trained, gradientNorm);
+        List<AdamWState> states = trained.stream().map(p -> new AdamWState(p, zerosLike(p), zerosLike(p))).toList();
+        ops.adamW(states, new AdamWStep(1, 1e-3, 0.9, 0.999, 1e-8, 0.01, 0.3), gradientNorm);
+
+        Map<String, float[]> byName = new LinkedHashMap<>();
+        for (AdamWState state : states) {
+            byName.put("gradient of " + state.parameter().name() + byName.size(), test.values(state.parameter().gradient()));
+            byName.put("stepped " + state.parameter().name() + byName.size(), test.values(state.parameter().value()));
+        }
+        byName.put("loss", bits(test.number(lossSum)));
+        byName.put("norm", bits(test.number(gradientNorm)));
+        byName.put("dX of head", test.values(dHidden));
+        byName.put("large sum", test.values(test.keep(ops.add(large.value(), large.gradient()))));
+        return byName;
+    }
+
+    private Tensor zerosLike(Parameter parameter) {
+        return test.keep(ops.zeros(DType.F32, parameter.value().shape().toArray()));
+    }
+
+    private static float[] bits(double value) {
+        long bits = Double.doubleToRawLongBits(value);
+        return new float[] {Float.intBitsToFloat((int) bits), Float.intBitsToFloat((int) (bits >>> 32))};
+    }
+}

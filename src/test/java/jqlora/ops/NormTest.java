@@ -1,0 +1,104 @@
+package jqlora.ops;
+
+import static jqlora.Assert.assertSameBits;
+
+import java.util.Random;
+import java.util.stream.Stream;
+import jqlora.tensor.DType;
+import jqlora.tensor.Tensor;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.params.ParameterizedClass;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+@ParameterizedClass
+@MethodSource("jqlora.ops.TestOps#backends")
+class NormTest {
+    private static final float EPS = 1e-5f;
+    /** A root mean square of up to 300 squares, a product of three factors. */
+    private static final double UNITS = 6;
+
+    private final TestOps test;
+
+    NormTest(TestOps test) {
+        this.test = test;
+    }
+
+    @AfterEach
+    void finish() throws Exception {
+        test.finish();
+    }
+
+    record Case(int rows, int hidden, DType weightType, boolean trained) {
+        static Stream<Case> all() {
+            return Stream.of(new Case(1, 1, DType.F32, true), new Case(3, 5, DType.F32, true), new Case(5, 3, DType.BF16, false),
+                    new Case(17, 63, DType.F16, false), new Case(63, 17, DType.F32, true), new Case(64, 64, DType.BF16, false),
+                    new Case(65, 127, DType.F32, false), new Case(127, 65, DType.F32, true), new Case(129, 300, DType.F32, true));
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("jqlora.ops.NormTest$Case#all")
+    void rmsNorm(Case c) {
+        Random random = new Random(c.hashCode());
+        Matrix x = test.random(random, c.rows, c.hidden), weight = Matrix.random(random, 1, c.hidden).rounded(c.weightType);
+        Tensor xT = test.activation(x), rstd = test.poisoned(DType.F32, c.rows);
+        Matrix dWeight = Matrix.random(random, 1, c.hidden).rounded(DType.F32);
+        Parameter parameter = c.trained ? test.trained("norm.weight", weight, dWeight, c.hidden) : test.frozen("norm.weight", c.weightType, weight, c.hidden);
+
+        test.poisonNext(c.rows, c.hidden);
+        Tensor y = test.keep(test.ops().rmsNorm(xT, parameter.value(), EPS, rstd));
+        test.assertNear("y", y, ReferenceNorm.forward(x, weight, EPS), UNITS);
+        test.assertNear("rstd", rstd, ReferenceNorm.rstd(x, EPS), UNITS);
+        test.poisonNext(c.rows, c.hidden);
+        assertSameBits("y again", test.values(test.keep(test.ops().rmsNormAgain(xT, parameter.value(), rstd))), test.values(y));
+
+        Matrix dY = test.random(random, c.rows, c.hidden), dX = test.random(random, c.rows, c.hidden);
+        Tensor dXT = test.activation(dX);
+        test.ops().rmsNormBackward(dXT, test.activation(dY), xT, parameter, rstd);
+        test.assertNear("dX", dXT, dX.plus(ReferenceNorm.inputGradient(dY, x, weight, EPS)), UNITS);
+        if (c.trained) {
+            test.assertNear("dWeight", parameter.gradient(), dWeight.plus(ReferenceNorm.weightGradient(dY, x, EPS)), UNITS);
+        }
+    }
+
+    record HeadCase(int rows, AttentionShape shape, DType weightType, boolean qTrained, boolean kTrained) {
+        static Stream<HeadCase> all() {
+            return Stream.of(new HeadCase(1, new AttentionShape(1, 1, 2, 0, 1), DType.F32, true, true),
+                    new HeadCase(5, new AttentionShape(4, 2, 6, 0, 1), DType.BF16, false, false),
+                    new HeadCase(17, new AttentionShape(4, 1, 64, 0, 1), DType.F32, true, false),
+                    new HeadCase(65, new AttentionShape(3, 3, 16, 0, 1), DType.F32, false, true),
+                    new HeadCase(33, new AttentionShape(9, 3, 34, 0, 1), DType.F32, true, true));
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("jqlora.ops.NormTest$HeadCase#all")
+    void headNorm(HeadCase c) {
+        Random random = new Random(c.rows);
+        int dim = c.shape.headDim(), columns = c.shape.qkvColumns();
+        Matrix qkv = test.random(random, c.rows, columns);
+        Matrix q = Matrix.random(random, 1, dim).rounded(c.weightType), k = Matrix.random(random, 1, dim).rounded(c.weightType);
+        Matrix dQ = Matrix.random(random, 1, dim).rounded(DType.F32), dK = Matrix.random(random, 1, dim).rounded(DType.F32);
+        Parameter qWeight = c.qTrained ? test.trained("q_norm.weight", q, dQ, dim) : test.frozen("q_norm.weight", c.weightType, q, dim);
+        Parameter kWeight = c.kTrained ? test.trained("k_norm.weight", k, dK, dim) : test.frozen("k_norm.weight", c.weightType, k, dim);
+        Tensor qkvT = test.activation(qkv), rstd = test.poisoned(DType.F32, c.rows, c.shape.numAttentionHeads() + c.shape.numKeyValueHeads());
+
+        test.poisonNext(c.rows, columns);
+        Tensor y = test.keep(test.ops().headNorm(qkvT, c.shape, qWeight.value(), kWeight.value(), EPS, rstd));
+        test.assertNear("y", y, ReferenceNorm.headForward(qkv, c.shape, q, k, EPS), UNITS);
+        test.assertNear("rstd", rstd, ReferenceNorm.headRstd(qkv, c.shape, EPS), UNITS);
+        test.assertNear("qkv is read only", qkvT, qkv, 0);
+
+        Matrix dY = test.random(random, c.rows, columns);
+        Tensor dQkv = test.activation(dY);
+        test.ops().headNormBackward(dQkv, qkvT, c.shape, qWeight, kWeight, rstd);
+        test.assertNear("dQkv", dQkv, ReferenceNorm.headInputGradient(dY, qkv, c.shape, q, k, EPS), UNITS);
+        if (c.qTrained) {
+            test.assertNear("dQ weight", qWeight.gradient(), dQ.plus(ReferenceNorm.headWeightGradient(true, dY, qkv, c.shape, EPS)), UNITS);
+        }
+        if (c.kTrained) {
+            test.assertNear("dK weight", kWeight.gradient(), dK.plus(ReferenceNorm.headWeightGradient(false, dY, qkv, c.shape, EPS)), UNITS);
+        }
+    }
+}

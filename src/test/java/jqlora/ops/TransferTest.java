@@ -1,0 +1,132 @@
+package jqlora.ops;
+
+import static jqlora.Assert.assertSameBits;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.Random;
+import jqlora.quant.Absmax;
+import jqlora.quant.FourBitFormat;
+import jqlora.quant.FourBitType;
+import jqlora.quant.PlainFourBitCodec;
+import jqlora.quant.QuantizedTensor;
+import jqlora.tensor.DType;
+import jqlora.tensor.Shape;
+import jqlora.tensor.Tensor;
+import jqlora.tensor.TensorView;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedClass;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** Copies to, from and within a backend, and sums. */
+@ParameterizedClass
+@MethodSource("jqlora.ops.TestOps#backends")
+class TransferTest {
+    private final TestOps test;
+
+    TransferTest(TestOps test) {
+        this.test = test;
+    }
+
+    @AfterEach
+    void finish() throws Exception {
+        test.finish();
+    }
+
+    private static byte[] bytes(MemorySegment segment) {
+        return segment.toArray(ValueLayout.JAVA_BYTE);
+    }
+
+    @ParameterizedTest
+    @EnumSource(names = {"F32", "BF16", "F16", "F64", "I32", "I64", "U8", "BOOL"})
+    void everyByteGoesThereAndBack(DType dtype) {
+        for (long[] dims : new long[][] {{}, {1}, {0, 3}, {5, 7}, {3, 1, 2, 65}}) {
+            byte[] data = new byte[Math.toIntExact(dtype.byteSize(Shape.of(dims).size()))];
+            new Random(data.length).nextBytes(data);
+            Tensor tensor = test.keep(test.ops().upload(new TensorView(dtype, Shape.of(dims), MemorySegment.ofArray(data))));
+            assertEquals(dtype, tensor.dtype());
+            assertEquals(Shape.of(dims), tensor.shape());
+            assertEquals(data.length, tensor.byteSize());
+            TensorView back = test.ops().download(tensor);
+            assertEquals(Shape.of(dims), back.shape());
+            assertArrayEquals(data, bytes(back.data()));
+            Tensor copy = test.keep(test.ops().allocate(dtype, dims));
+            test.ops().copyInto(copy, tensor);
+            assertArrayEquals(data, bytes(test.ops().download(copy).data()));
+            test.ops().fillZero(copy);
+            assertArrayEquals(new byte[data.length], bytes(test.ops().download(copy).data()));
+            assertArrayEquals(data, bytes(test.ops().download(tensor).data()), "a copy has memory of its own");
+        }
+    }
+
+    @Test
+    void intsAndZeros() {
+        int[] ids = {0, -1, Integer.MAX_VALUE, Integer.MIN_VALUE};
+        Tensor tensor = test.ids(ids);
+        assertEquals(DType.I32, tensor.dtype());
+        assertArrayEquals(ids, test.ops().download(tensor).toInts());
+        test.poisonNext(70_001);
+        assertSameBits("zeros", test.values(test.keep(test.ops().zeros(DType.F32, 70_001))), new float[70_001]);
+    }
+
+    /** Sizes up to where the work is split between threads. */
+    @ParameterizedTest
+    @ValueSource(ints = {1, 17, 129, 70_001, 300_000})
+    void sumsAreRoundedOnce(int size) {
+        Random random = new Random(size);
+        Matrix x = test.random(random, 1, size), y = test.random(random, 1, size);
+        float[] expected = x.plus(y).rounded(test.ops().computeType()).toFloats();
+        Tensor xT = test.activation(x), yT = test.activation(y);
+        test.poisonNext(1, size);
+        assertSameBits("add", test.values(test.keep(test.ops().add(xT, yT))), expected);
+        assertSameBits("x", test.values(xT), x.toFloats());
+        test.ops().addInPlace(xT, yT);
+        assertSameBits("addInPlace", test.values(xT), expected);
+        assertSameBits("y", test.values(yT), y.toFloats());
+    }
+
+    @ParameterizedTest
+    @CsvSource({"NF4, true, 5, 13", "NF4, false, 64, 64", "FP4, true, 129, 257", "FP4, false, 1, 1"})
+    void aFourBitWeightGoesThereAndBack(FourBitType type, boolean doubleQuantization, int out, int in) {
+        FourBitFormat format = new FourBitFormat(type, 64, doubleQuantization, DType.BF16);
+        float[] values = Matrix.random(new Random(out), out, in).toFloats();
+        QuantizedTensor quantized = new PlainFourBitCodec().quantize(TensorView.ofFloats(values, out, in), format, Arena.ofAuto());
+        Weight.FourBit weight = test.keep(test.ops().upload(quantized));
+        assertEquals(quantized.byteSize(), weight.byteSize());
+        assertEquals(out, weight.outFeatures());
+        assertEquals(in, weight.inFeatures());
+        QuantizedTensor back = test.ops().download(weight);
+        assertEquals(quantized.format(), back.format());
+        assertEquals(quantized.shape(), back.shape());
+        assertArrayEquals(bytes(quantized.codes()), bytes(back.codes()));
+        for (int block = 0; block < format.blocks((long) out * in); block++) {
+            assertEquals(quantized.absmax().get(block), back.absmax().get(block));
+        }
+        if (quantized.absmax() instanceof Absmax.Nested nested) {
+            Absmax.Nested other = (Absmax.Nested) back.absmax();
+            assertArrayEquals(bytes(nested.codes()), bytes(other.codes()));
+            assertArrayEquals(bytes(nested.scales()), bytes(other.scales()));
+            assertEquals(nested.offset(), other.offset());
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void aWeightAsFloats(WeightKind kind) {
+        for (int[] size : new int[][] {{1, 1}, {3, 5}, {129, 65}, {300, 700}}) {
+            WeightKind.Made made = kind.make(test, new Random(1), size[0], size[1]);
+            test.poisonNext(size[0], size[1]);
+            Tensor floats = test.keep(test.ops().toFloat(made.weight()));
+            assertEquals(Shape.of(size[0], size[1]), floats.shape());
+            assertSameBits("floats", test.values(floats), made.value().toFloats());
+        }
+    }
+}

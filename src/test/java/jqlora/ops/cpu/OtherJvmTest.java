@@ -1,0 +1,57 @@
+package jqlora.ops.cpu;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assertions.fail;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/** The backend on processors with shorter vectors, such as Apple's with 128 bits, and where the Vector API's module is missing. */
+class OtherJvmTest {
+    @TempDir
+    Path folder;
+
+    @ParameterizedTest
+    @CsvSource({"16, PlainFourBitCodec", "32, VectorFourBitCodec"})
+    void shorterVectors(int bytes, String codec) throws IOException, InterruptedException {
+        String printed = run(List.of("--add-modules", "jdk.incubator.vector", "-XX:MaxVectorSize=" + bytes), "vectors");
+        assertTrue(printed.contains("vectors of " + 8 * bytes + " bits: sound, codec " + codec), printed);
+    }
+
+    @Test
+    void noVectorModule() throws IOException, InterruptedException {
+        String printed = run(List.of("--sun-misc-unsafe-memory-access=allow", "-Dai.djl.offline=true"), "no module");
+        assertTrue(printed.matches("(?s).*PyTorch [0-9.]+: sound.*"), printed);
+    }
+
+    /** What {@link OtherJvm} printed; fails if it did. */
+    private String run(List<String> options, String argument) throws IOException, InterruptedException {
+        List<String> command = new ArrayList<>(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-Xmx1g",
+                "--enable-native-access=ALL-UNNAMED", "-cp", System.getProperty("java.class.path")));
+        command.addAll(options);
+        command.addAll(List.of(OtherJvm.class.getName(), argument));
+        Path output = folder.resolve("output.txt");
+        Process process = new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(output.toFile()).start();
+        if (!process.waitFor(120, TimeUnit.SECONDS)) {
+            process.destroyForcibly();
+            fail("not done within 120 seconds: " + Files.readString(output));
+        }
+        assertEquals(0, process.exitValue(), () -> {
+            try {
+                return Files.readString(output);
+            } catch (IOException unreadable) {
+                return unreadable.toString();
+            }
+        });
+        return Files.readString(output);
+    }
+}

@@ -1,0 +1,209 @@
+package jqlora.tensor;
+
+import static jqlora.Assert.assertFails;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertSame;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicIntegerArray;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+@Timeout(20)
+class WorkersTest {
+    @ParameterizedTest
+    @ValueSource(ints = {1, 2, 3, 5})
+    void everyPieceIsDoneOnce(int threads) {
+        try (Workers workers = new Workers(threads)) {
+            assertEquals(threads, workers.size());
+            for (int tasks : new int[] {0, 1, 2, 3, 7, 1000}) {
+                AtomicIntegerArray done = new AtomicIntegerArray(tasks);
+                workers.run(tasks, done::incrementAndGet);
+                for (int i = 0; i < tasks; i++) {
+                    assertEquals(1, done.get(i), "piece " + i + " of " + tasks);
+                }
+            }
+        }
+    }
+
+    /** Short jobs, one after the other: the helpers are still on their way out of the last one when the next begins. */
+    @Test
+    void manyShortJobs() {
+        try (Workers workers = new Workers(3)) {
+            long sum = 0;
+            for (int job = 0; job < 20_000; job++) {
+                AtomicInteger done = new AtomicInteger();
+                workers.run(3, i -> done.addAndGet(i + 1));
+                sum += done.get();
+            }
+            assertEquals(20_000L * 6, sum);
+        }
+    }
+
+    /** Helpers go to sleep between jobs, and wake up. */
+    @Test
+    void jobsAfterAPause() throws InterruptedException {
+        try (Workers workers = new Workers(2)) {
+            for (int i = 0; i < 3; i++) {
+                CountDownLatch both = new CountDownLatch(2);
+                workers.run(2, piece -> {
+                    both.countDown();
+                    await(both);                                   // only two threads at once can pass
+                });
+                Thread.sleep(20);
+            }
+        }
+    }
+
+    private static void await(CountDownLatch latch) {
+        try {
+            assertTrue(latch.await(10, TimeUnit.SECONDS), "the other thread never came");
+        } catch (InterruptedException interrupted) {
+            throw new AssertionError(interrupted);
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {1, 3})
+    void rangesCoverTheLoop(int threads) {
+        try (Workers workers = new Workers(threads)) {
+            for (long count : new long[] {0, 1, 63, 64, 1000, 1L << 40}) {
+                List<long[]> parts = Collections.synchronizedList(new ArrayList<>());
+                workers.ranges(count, 64, (from, to) -> parts.add(new long[] {from, to}));
+                parts.sort((a, b) -> Long.compare(a[0], b[0]));
+                assertEquals(0, parts.getFirst()[0]);
+                assertEquals(count, parts.getLast()[1]);
+                for (int i = 1; i < parts.size(); i++) {
+                    assertEquals(parts.get(i - 1)[1], parts.get(i)[0], "no gap, no overlap");
+                    assertTrue(parts.get(i)[1] - parts.get(i)[0] >= 64, "at least the grain");
+                }
+            }
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {1, 3})
+    void anExceptionReachesTheCallerAfterTheOthersHaveEnded(int threads) {
+        try (Workers workers = new Workers(threads)) {
+            IllegalStateException thrown = new IllegalStateException("piece 5");
+            AtomicInteger running = new AtomicInteger();
+            assertSame(thrown, assertFails(IllegalStateException.class, () -> workers.run(40, i -> {
+                running.incrementAndGet();
+                try {
+                    if (i == 5) {
+                        throw thrown;
+                    }
+                } finally {
+                    running.decrementAndGet();
+                }
+            }), "piece 5"));
+            assertEquals(0, running.get());
+            AtomicInteger done = new AtomicInteger();
+            workers.run(10, i -> done.incrementAndGet());
+            assertEquals(10, done.get(), "the team works on");
+        }
+    }
+
+    @Test
+    void errorsAndCheckedExceptionsPassUnchanged() {
+        try (Workers workers = new Workers(2)) {
+            assertFails(StackOverflowError.class, () -> workers.run(4, i -> {
+                throw new StackOverflowError("deep");
+            }), "deep");
+            assertFails(IOException.class, () -> workers.run(4, i -> WorkersTest.<RuntimeException>sneak(new IOException("disk"))), "disk");
+        }
+    }
+
+    @SuppressWarnings("unchecked")
+    private static <T extends Throwable> void sneak(Throwable thrown) throws T {
+        throw (T) thrown;
+    }
+
+    @Test
+    void aLoopWithinALoopRunsOnItsOwnThread() {
+        try (Workers workers = new Workers(3)) {
+            AtomicInteger inner = new AtomicInteger();
+            workers.run(6, i -> {
+                Thread outer = Thread.currentThread();
+                workers.run(10, j -> {
+                    assertSame(outer, Thread.currentThread());
+                    inner.incrementAndGet();
+                });
+            });
+            assertEquals(60, inner.get());
+        }
+    }
+
+    @Test
+    void anExceptionOfAnInnerLoopReachesTheCaller() {
+        try (Workers workers = new Workers(2)) {
+            assertFails(IllegalStateException.class, () -> workers.run(4, i -> workers.run(4, j -> {
+                throw new IllegalStateException("inner");
+            })), "inner");
+            Set<Thread> threads = ConcurrentHashMap.newKeySet();
+            CountDownLatch both = new CountDownLatch(2);
+            workers.run(2, i -> {
+                threads.add(Thread.currentThread());
+                both.countDown();
+                await(both);
+            });
+            assertEquals(2, threads.size(), "the calling thread is not taken for a busy one afterwards");
+        }
+    }
+
+    @Test
+    void twoCallersTakeTurns() throws InterruptedException {
+        try (Workers workers = new Workers(2)) {
+            AtomicInteger sum = new AtomicInteger();
+            Runnable caller = () -> {
+                for (int job = 0; job < 500; job++) {
+                    workers.run(4, i -> sum.incrementAndGet());
+                }
+            };
+            Thread other = Thread.ofPlatform().start(caller);
+            caller.run();
+            other.join();
+            assertEquals(4000, sum.get());
+        }
+    }
+
+    @Test
+    void aClosedTeamRefusesAndItsThreadsEnd() throws InterruptedException {
+        Set<Thread> threads = ConcurrentHashMap.newKeySet();
+        Workers workers = new Workers(2);
+        CountDownLatch both = new CountDownLatch(2);
+        workers.run(2, i -> {
+            threads.add(Thread.currentThread());
+            both.countDown();
+            await(both);
+        });
+        threads.remove(Thread.currentThread());
+        workers.close();
+        for (Thread thread : threads) {
+            assertTrue(thread.isDaemon());
+            assertTrue(thread.getName().startsWith("jqlora-worker-"), thread.getName());
+            thread.join(5000);
+            assertTrue(!thread.isAlive(), thread + " ended");
+        }
+        assertFails(IllegalStateException.class, () -> workers.run(2, i -> { }), "Workers: closed");
+    }
+
+    @Test
+    void atLeastOneThread() {
+        assertFails(IllegalArgumentException.class, () -> new Workers(0), "threads is 0", "at least 1");
+        try (Workers all = Workers.onAllProcessors()) {
+            assertEquals(Runtime.getRuntime().availableProcessors(), all.size());
+        }
+    }
+}
