@@ -52,11 +52,11 @@ class RoomsTest {
     private static final Map<String, Set<String>> OUTSIDE = Map.of(
             "jdk.incubator.vector", Set.of("jqlora.quant", "jqlora.ops.cpu"),
             "ai.djl.huggingface", Set.of("jqlora.data"),
-            "ai.djl", Set.of("jqlora.ops.cpu", "jqlora.data"),
+            "ai.djl", Set.of("jqlora.ops.cpu", "jqlora.data", "jqlora.notebook"),
             "org.bytedeco", Set.of("jqlora.ops.cuda"),
             "com.google.gson", Set.of("jqlora.format"),
-            "tech.tablesaw", Set.of("jqlora.inspect"),
-            "org.knowm.xchart", Set.of("jqlora.inspect"),
+            "tech.tablesaw", Set.of("jqlora.inspect", "jqlora.experiment", "jqlora.notebook"),
+            "org.knowm.xchart", Set.of("jqlora.inspect", "jqlora.experiment", "jqlora.notebook"),
             "org.apache.spark", Set.of("jqlora.experiment"),
             "org.dflib.jjava", Set.of("jqlora.notebook", "jqlora.kernel"),
             "picocli", Set.of("jqlora.cli"));
