@@ -37,7 +37,7 @@ class RoomsTest {
         allow("generate", "*");
         allow("train", "tensor", "format", "ops", "model", "lora", "data");
         allow("evaluate", "*");
-        allow("inspect", "tensor", "quant", "format", "lora", "train");
+        allow("inspect", "*");
         allow("experiment", "*");
         allow("notebook", "*");
         allow("kernel", "*");

@@ -1,7 +1,9 @@
 /**
- * Looking at weights and runs: Tablesaw tables and XChart figures.
+ * Looking at weights and runs: what a merge changed, what quantization costs, where memory goes, how a run went; as Tablesaw tables and
+ * XChart figures.
  *
- * <p>May import: tensor, quant, format, lora, train. With {@code notebook}, the only place for Tablesaw and XChart.
- * <p>Read in this order: {@link jqlora.inspect.ChartStyle}.
+ * <p>May import: all rooms above it. With {@code experiment} and {@code notebook}, the only place for Tablesaw and XChart.
+ * <p>Read in this order: {@link jqlora.inspect.WeightDiff}, {@link jqlora.inspect.Spectrum}, {@link jqlora.inspect.QuantizationErrors},
+ * {@link jqlora.inspect.ModelTables}, {@link jqlora.inspect.TrainingChart}, {@link jqlora.inspect.ChartStyle}.
  */
 package jqlora.inspect;

@@ -1,0 +1,52 @@
+package jqlora.data;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+
+/**
+ * A named set of instruction rows, in two parts that share no row.
+ *
+ * @param train to train on
+ * @param test held out
+ */
+public record InstructionSet(String name, List<InstructionRow> train, List<InstructionRow> test) {
+    public InstructionSet {
+        train = List.copyOf(train);
+        test = List.copyOf(test);
+    }
+
+    /**
+     * Reads {@code folder/train.jsonl} and {@code folder/test.jsonl}; the set has the folder's name.
+     *
+     * @throws IOException if a file is missing or malformed; for a missing folder the message lists the sets beside it
+     */
+    public static InstructionSet read(Path folder) throws IOException {
+        if (!Files.isDirectory(folder)) {
+            throw new IOException(folder + ": is not a folder" + beside(folder.toAbsolutePath().getParent()));
+        }
+        return new InstructionSet(folder.getFileName().toString(), InstructionFile.read(folder.resolve("train.jsonl")), InstructionFile.read(folder.resolve("test.jsonl")));
+    }
+
+    private static String beside(Path parent) throws IOException {
+        if (parent == null || !Files.isDirectory(parent)) {
+            return "";
+        }
+        try (var children = Files.list(parent)) {
+            List<String> sets = children.filter(child -> Files.isRegularFile(child.resolve("train.jsonl"))).map(child -> child.getFileName().toString()).sorted().toList();
+            return sets.isEmpty() ? "" : "; there are " + String.join(", ", sets);
+        }
+    }
+
+    /** The first {@code trainRows} and {@code testRows} rows of this. */
+    public InstructionSet first(int trainRows, int testRows) {
+        return new InstructionSet(name, train.subList(0, Math.min(trainRows, train.size())), test.subList(0, Math.min(testRows, test.size())));
+    }
+
+    /** Such as {@code zh-riddles: 973 rows, 100 held out}. */
+    @Override
+    public String toString() {
+        return name + ": " + train.size() + " rows, " + test.size() + " held out";
+    }
+}

@@ -1,0 +1,9 @@
+/**
+ * The experiment that jqlora is named for: one base, quantized once; a data set for each adapter, and for each data set its own target modules;
+ * then every adapter against every data set.
+ *
+ * <p>May import: all rooms above it.
+ * <p>Read in this order: {@link jqlora.experiment.TargetPlan}, {@link jqlora.experiment.TargetExperiment},
+ * {@link jqlora.experiment.ExperimentResult}.
+ */
+package jqlora.experiment;

@@ -1,0 +1,89 @@
+package jqlora.inspect;
+
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+import jqlora.format.Checkpoint;
+import jqlora.model.CausalLm;
+import jqlora.model.Linear;
+import jqlora.ops.Weight;
+import jqlora.tensor.Tensor;
+import org.knowm.xchart.XYChart;
+import org.knowm.xchart.XYChartBuilder;
+import tech.tablesaw.api.DoubleColumn;
+import tech.tablesaw.api.StringColumn;
+import tech.tablesaw.api.Table;
+
+/** What quantization did to each 4-bit weight of a model, against the checkpoint that it was loaded from. */
+public record QuantizationErrors(List<Row> rows) {
+    public QuantizationErrors {
+        rows = List.copyOf(rows);
+    }
+
+    /**
+     * @param relative norm of the error against the norm of the weight
+     * @param largest error of one number
+     * @param bits per parameter, absmax values included
+     */
+    public record Row(String module, double relative, double largest, double bits) {
+        /** The last part of the name, such as {@code q_proj}. */
+        public String kind() {
+            return module.substring(module.lastIndexOf('.') + 1);
+        }
+    }
+
+    /** @param original the checkpoint before quantization */
+    public static QuantizationErrors of(CausalLm model, Checkpoint original) throws IOException {
+        List<Row> rows = new ArrayList<>();
+        for (Linear linear : model.linears().values()) {
+            if (linear.weight() instanceof Weight.FourBit fourBit) {
+                float[] exact = original.get(linear.name() + ".weight").toFloats(), decoded;
+                try (Tensor tensor = model.ops().toFloat(fourBit)) {
+                    decoded = model.ops().download(tensor).toFloats();
+                }
+                rows.add(row(linear.name(), exact, decoded, 8.0 * fourBit.byteSize() / exact.length));
+            }
+        }
+        return new QuantizationErrors(rows);
+    }
+
+    private static Row row(String module, float[] exact, float[] decoded, double bits) {
+        double squares = 0, errors = 0, largest = 0;
+        for (int i = 0; i < exact.length; i++) {
+            double error = (double) decoded[i] - exact[i];
+            squares += (double) exact[i] * exact[i];
+            errors += error * error;
+            largest = Math.max(largest, Math.abs(error));
+        }
+        return new Row(module, Math.sqrt(errors / squares), largest, bits);
+    }
+
+    /** A row for each weight. */
+    public Table table() {
+        StringColumn modules = StringColumn.create("module");
+        DoubleColumn relative = DoubleColumn.create("relative error"), largest = DoubleColumn.create("largest error"), bits = DoubleColumn.create("bits per parameter");
+        for (Row row : rows) {
+            modules.append(row.module);
+            relative.append(row.relative);
+            largest.append(row.largest);
+            bits.append(row.bits);
+        }
+        return Table.create("Quantization error", modules, relative, largest, bits);
+    }
+
+    /** The relative error over the layers, a line for each kind of module. */
+    public XYChart chart() {
+        XYChart chart = new XYChartBuilder().width(640).height(380).title("Quantization error by layer").xAxisTitle("layer").yAxisTitle("relative error").build();
+        ChartStyle.apply(chart.getStyler());
+        for (String kind : rows.stream().map(Row::kind).distinct().toList()) {
+            double[] errors = rows.stream().filter(row -> row.kind().equals(kind)).mapToDouble(Row::relative).toArray();
+            double[] layers = new double[errors.length];
+            for (int i = 0; i < layers.length; i++) {
+                layers[i] = i;
+            }
+            chart.addSeries(kind, layers, errors);
+        }
+        chart.getStyler().setYAxisMin(0.0);
+        return ChartStyle.roundTicks(chart);
+    }
+}

@@ -1,0 +1,73 @@
+package jqlora.inspect;
+
+import java.util.Arrays;
+import java.util.List;
+import jqlora.lora.LoraDelta;
+import org.apache.commons.math3.linear.Array2DRowRealMatrix;
+import org.apache.commons.math3.linear.QRDecomposition;
+import org.apache.commons.math3.linear.RealMatrix;
+import org.apache.commons.math3.linear.SingularValueDecomposition;
+
+/**
+ * The singular values of an update: how many directions it really uses.
+ *
+ * @param singularValues of scaling B A, the largest first; at most r of them are not zero
+ */
+public record Spectrum(List<Double> singularValues) {
+    public Spectrum {
+        singularValues = List.copyOf(singularValues);
+    }
+
+    /**
+     * The spectrum of {@code delta}. B and A are taken apart by QR first, so what is decomposed is r by r and not the whole weight.
+     */
+    public static Spectrum of(LoraDelta delta) {
+        RealMatrix b = matrix(delta.scaledB(), delta.outFeatures(), delta.r()), a = matrix(delta.a(), delta.r(), delta.inFeatures());
+        RealMatrix core = upper(b, delta.r()).multiply(upper(a.transpose(), delta.r()).transpose());
+        return new Spectrum(Arrays.stream(new SingularValueDecomposition(core).getSingularValues()).boxed().toList());
+    }
+
+    private static RealMatrix matrix(float[] values, int rows, int columns) {
+        double[][] matrix = new double[rows][columns];
+        for (int row = 0; row < rows; row++) {
+            for (int column = 0; column < columns; column++) {
+                matrix[row][column] = values[row * columns + column];
+            }
+        }
+        return new Array2DRowRealMatrix(matrix, false);
+    }
+
+    /** The triangular factor of {@code tall}, its first rows. */
+    private static RealMatrix upper(RealMatrix tall, int columns) {
+        RealMatrix r = new QRDecomposition(tall).getR();
+        return r.getSubMatrix(0, Math.min(columns, r.getRowDimension()) - 1, 0, columns - 1);
+    }
+
+    /** The Frobenius norm of the update. */
+    public double norm() {
+        return Math.sqrt(singularValues.stream().mapToDouble(value -> value * value).sum());
+    }
+
+    /** The largest singular value: the most that the update stretches an input. */
+    public double largest() {
+        return singularValues.isEmpty() ? 0 : singularValues.getFirst();
+    }
+
+    /**
+     * exp of the entropy of the singular values as shares of their sum: r when all are equal, 1 when there is one; 0 for no update.
+     *
+     * @see <a href="https://ieeexplore.ieee.org/document/7098875">Roy and Vetterli, The effective rank (EUSIPCO 2007)</a>
+     */
+    public double effectiveRank() {
+        double sum = singularValues.stream().mapToDouble(Double::doubleValue).sum();
+        if (sum == 0) {
+            return 0;
+        }
+        double entropy = 0;
+        for (double value : singularValues) {
+            double share = value / sum;
+            entropy -= share > 0 ? share * Math.log(share) : 0;
+        }
+        return Math.exp(entropy);
+    }
+}

@@ -1,0 +1,205 @@
+package jqlora.inspect;
+
+import java.awt.Color;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Locale;
+import java.util.stream.IntStream;
+import jqlora.lora.LoraAdapter;
+import jqlora.lora.LoraDelta;
+import jqlora.lora.Merger;
+import jqlora.model.CausalLm;
+import jqlora.ops.Ops;
+import jqlora.ops.Weight;
+import jqlora.tensor.Shape;
+import jqlora.tensor.Tensor;
+import org.knowm.xchart.CategoryChart;
+import org.knowm.xchart.CategoryChartBuilder;
+import org.knowm.xchart.HeatMapChart;
+import org.knowm.xchart.HeatMapChartBuilder;
+import org.knowm.xchart.Histogram;
+import org.knowm.xchart.style.Styler;
+import tech.tablesaw.api.DoubleColumn;
+import tech.tablesaw.api.StringColumn;
+import tech.tablesaw.api.Table;
+
+/** One weight before and after a merge, and the update that should lie between: {@code after = before + (alpha / r) B A}. */
+public final class WeightDiff {
+    private static final int HEAT_MAP_CELLS = 48, WIDTH = 640, HEIGHT = 380;
+
+    private final String module;
+    private final Shape shape;
+    private final float[] before;
+    private final float[] after;
+    private final LoraDelta delta;
+    private final Figures figures;
+
+    private WeightDiff(String module, Shape shape, float[] before, float[] after, LoraDelta delta) {
+        this.module = module;
+        this.shape = shape;
+        this.before = before;
+        this.after = after;
+        this.delta = delta;
+        this.figures = measure();
+    }
+
+    /**
+     * @param beforeNorm Frobenius norm of the weight before
+     * @param changeNorm Frobenius norm of what changed
+     * @param largestChange of one number
+     * @param largestError of one number against before + (alpha / r) B A: rounding of the stored type, or of the 4-bit code
+     * @param unchanged share of the numbers that are as they were
+     */
+    public record Figures(double beforeNorm, double changeNorm, double largestChange, double largestError, double unchanged) {
+        /** How much changed, against how much there was. */
+        public double relativeChange() {
+            return changeNorm / beforeNorm;
+        }
+    }
+
+    /**
+     * The difference that {@code merged} made to {@code module}.
+     *
+     * @throws IllegalArgumentException if the merge did not touch the module, or was made final
+     */
+    public static WeightDiff of(LoraAdapter adapter, Merger.Merged merged, String module) {
+        CausalLm model = adapter.model();
+        Weight old = merged.before(module);
+        if (old == null) {
+            throw new IllegalArgumentException("weight diff: the merge holds nothing of \"" + module + "\"; it holds " + String.join(", ", adapter.factors().keySet()));
+        }
+        return new WeightDiff(module, old.shape(), floats(model.ops(), old), floats(model.ops(), model.linear(module).weight()),
+                LoraDelta.of(model.ops(), adapter.factors().get(module)));
+    }
+
+    private static float[] floats(Ops ops, Weight weight) {
+        try (Tensor tensor = ops.toFloat(weight)) {
+            return ops.download(tensor).toFloats();
+        }
+    }
+
+    private Figures measure() {
+        int columns = (int) shape.dim(1);
+        float[] row = new float[columns];
+        double beforeSquares = 0, changeSquares = 0, largestChange = 0, largestError = 0;
+        long same = 0;
+        for (int i = 0; i < before.length; i++) {
+            if (i % columns == 0) {
+                delta.row(i / columns, row);
+            }
+            double change = (double) after[i] - before[i];
+            beforeSquares += (double) before[i] * before[i];
+            changeSquares += change * change;
+            largestChange = Math.max(largestChange, Math.abs(change));
+            largestError = Math.max(largestError, Math.abs(change - row[i % columns]));
+            same += change == 0 ? 1 : 0;
+        }
+        return new Figures(Math.sqrt(beforeSquares), Math.sqrt(changeSquares), largestChange, largestError, (double) same / before.length);
+    }
+
+    public String module() {
+        return module;
+    }
+
+    /** Norms and largest differences. */
+    public Figures figures() {
+        return figures;
+    }
+
+    public Spectrum spectrum() {
+        return Spectrum.of(delta);
+    }
+
+    /** Rows and columns 0 ... n - 1 as a table: before, the update, after, and what is left over. */
+    public Table corner(int n) {
+        StringColumn place = StringColumn.create("[row, column]");
+        DoubleColumn was = DoubleColumn.create("before"), update = DoubleColumn.create("(alpha/r) B A"), is = DoubleColumn.create("after"),
+                rest = DoubleColumn.create("after - sum");
+        int columns = (int) shape.dim(1);
+        float[] row = new float[columns];
+        for (int i = 0; i < Math.min(n, shape.dim(0)); i++) {
+            delta.row(i, row);
+            for (int j = 0; j < Math.min(n, columns); j++) {
+                int at = i * columns + j;
+                place.append("[" + i + ", " + j + "]");
+                was.append(before[at]);
+                update.append(row[j]);
+                is.append(after[at]);
+                rest.append((double) after[at] - ((double) before[at] + row[j]));
+            }
+        }
+        return Table.create(module, place, was, update, is, rest);
+    }
+
+    /** How often each size of change occurs. */
+    public CategoryChart histogram() {
+        double[] changes = new double[before.length];
+        for (int i = 0; i < changes.length; i++) {
+            changes[i] = (double) after[i] - before[i];
+        }
+        double reach = Math.max(figures.largestChange, Double.MIN_NORMAL);
+        Histogram histogram = new Histogram(Arrays.stream(changes).boxed().toList(), 41, -reach, reach);
+        CategoryChart chart = new CategoryChartBuilder().width(WIDTH).height(HEIGHT).title("Change of " + module).xAxisTitle("after - before").yAxisTitle("weights").build();
+        ChartStyle.apply(chart.getStyler());
+        chart.getStyler().setAvailableSpaceFill(0.98);
+        chart.getStyler().setLegendVisible(false);
+        chart.getStyler().setXAxisDecimalPattern("0.0E0").setXAxisMaxLabelCount(7);
+        chart.addSeries("change", histogram.getxAxisData(), histogram.getyAxisData());
+        return chart;
+    }
+
+    /** The size of the change over the weight, averaged over cells of rows and columns. */
+    public HeatMapChart heatMap() {
+        int rows = (int) Math.min(HEAT_MAP_CELLS, shape.dim(0)), columns = (int) Math.min(HEAT_MAP_CELLS, shape.dim(1));
+        double[][] sums = new double[columns][rows];
+        int[][] counts = new int[columns][rows];
+        for (int i = 0; i < before.length; i++) {
+            int x = (int) (i % shape.dim(1) * columns / shape.dim(1)), y = (int) (i / shape.dim(1) * rows / shape.dim(0));
+            sums[x][y] += Math.abs((double) after[i] - before[i]);
+            counts[x][y]++;
+        }
+        List<Number[]> cells = new ArrayList<>();
+        for (int x = 0; x < columns; x++) {
+            for (int y = 0; y < rows; y++) {
+                cells.add(new Number[] {x, y, sums[x][y] / counts[x][y]});
+            }
+        }
+        HeatMapChart chart = new HeatMapChartBuilder().width(WIDTH).height(HEIGHT + 60).title("Mean |change| of " + module).xAxisTitle("input features").yAxisTitle("output features").build();
+        ChartStyle.apply(chart.getStyler());
+        chart.getStyler().setLegendPosition(Styler.LegendPosition.OutsideE).setLegendLayout(Styler.LegendLayout.Vertical);
+        chart.getStyler().setAxisTicksVisible(false);
+        chart.getStyler().setHeatMapDecimalValueFormatter(value -> String.format(Locale.ROOT, "%.1e", value));
+        chart.getStyler().setRangeColors(new Color[] {new Color(0xf4f6f8), new Color(0x7fb2dd), new Color(0x1d4f91)});
+        chart.addSeries("change", range(columns), range(rows), cells);
+        return chart;
+    }
+
+    private static List<Integer> range(int count) {
+        return IntStream.range(0, count).boxed().toList();
+    }
+
+    /** A row for each module that the merge touched. */
+    public static Table summary(LoraAdapter adapter, Merger.Merged merged) {
+        StringColumn modules = StringColumn.create("module");
+        DoubleColumn weight = DoubleColumn.create("norm before"), change = DoubleColumn.create("norm of change"), relative = DoubleColumn.create("relative"),
+                largest = DoubleColumn.create("largest change"), error = DoubleColumn.create("largest error"), rank = DoubleColumn.create("effective rank");
+        for (String module : adapter.factors().keySet()) {
+            WeightDiff diff = of(adapter, merged, module);
+            modules.append(module);
+            weight.append(diff.figures.beforeNorm);
+            change.append(diff.figures.changeNorm);
+            relative.append(diff.figures.relativeChange());
+            largest.append(diff.figures.largestChange);
+            error.append(diff.figures.largestError);
+            rank.append(diff.spectrum().effectiveRank());
+        }
+        return Table.create("What the merge changed", modules, weight, change, relative, largest, error, rank);
+    }
+
+    /** Such as {@code model.layers.0.self_attn.q_proj: changed by 0.021 of its norm, largest error 1.2e-07}. */
+    @Override
+    public String toString() {
+        return String.format(Locale.ROOT, "%s: changed by %.3g of its norm, largest error %.2g", module, figures.relativeChange(), figures.largestError);
+    }
+}
