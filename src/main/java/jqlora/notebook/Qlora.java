@@ -1,6 +1,22 @@
 package jqlora.notebook;
 
+import java.io.IOException;
+import java.nio.file.Path;
 import java.util.Collection;
+import java.util.List;
+import jqlora.data.InstructionRow;
+import jqlora.data.InstructionSet;
+import jqlora.experiment.ExperimentListener;
+import jqlora.lora.LoraAdapter;
+import jqlora.model.LoadListener;
+import jqlora.model.LoadOptions;
+import jqlora.ops.Ops;
+import jqlora.ops.cpu.CpuOps;
+import jqlora.train.SftConfig;
+import jqlora.train.SftTrainer;
+import jqlora.train.TrainListener;
+import jqlora.train.TrainResult;
+import jqlora.train.TrainedWeights;
 
 /**
  * The front door for notebooks: every method is there without a prefix in our kernel, and after
@@ -8,6 +24,8 @@ import java.util.Collection;
  * command line as text.
  */
 public final class Qlora {
+    private static final int PERCENT = 100;
+
     private Qlora() { }
 
     /** Shows {@code value} below the cell: a table, a chart, an array, one of our reports, or anything else as text. */
@@ -42,5 +60,73 @@ public final class Qlora {
     /** A line chart that grows as points are added to it; close it at the end. */
     public static LiveChart liveChart(String title, String xTitle, String yTitle) {
         return new LiveChart(Screen.current(), title, xTitle, yTitle);
+    }
+
+    // ---- models and data
+
+    /** The backend of this notebook, made at the first use: all models share its memory. */
+    public static Ops ops() {
+        return Backend.OPS;
+    }
+
+    private static final class Backend {
+        private static final Ops OPS = CpuOps.create();
+    }
+
+    /** The folder of the model that {@code ./jqlora run --model} names, or of the small one that ships with jqlora. */
+    public static Path chosenModel() {
+        return Home.model();
+    }
+
+    /** Whether {@code folder} is the small model that ships with jqlora. */
+    public static boolean isEmbedded(Path folder) {
+        return Home.isEmbedded(folder);
+    }
+
+    /** Opens a model, with a bar that shows what is being read. */
+    public static OpenModel openModel(Path folder, LoadOptions options) throws IOException {
+        try (Progress bar = progress("loading " + folder.getFileName(), PERCENT)) {
+            int[] shown = {0};
+            LoadListener listener = loaded -> {
+                int percent = (int) (PERCENT * loaded.bytesRead() / Math.max(1, loaded.bytesTotal()));
+                bar.step(percent - shown[0]);
+                shown[0] = percent;
+                bar.note(loaded.toString());
+            };
+            return OpenModel.open(folder, options, ops(), listener);
+        }
+    }
+
+    /** A data set that ships with jqlora, such as {@code en-wiki-questions}, {@code zh-riddles} or {@code ja-phrases}. */
+    public static InstructionSet dataSet(String name) throws IOException {
+        return InstructionSet.read(Home.folder().resolve("datasets").resolve(name));
+    }
+
+    /** An empty folder for what this notebook writes. */
+    public static Path freshFolder(String name) throws IOException {
+        return Home.freshFolder(name);
+    }
+
+    /** {@code row} as it is trained on: what is read, and what is learned. */
+    public static LabelPreview preview(OpenModel open, InstructionRow row) {
+        return new LabelPreview(open.tokenize(List.of(row)).rows().getFirst(), open.tokenizer());
+    }
+
+    // ---- training
+
+    /** Trains {@code adapter} on {@code set}, with a bar and a chart; stopping the cell keeps what there is, and running it again goes on. */
+    public static TrainResult fineTune(OpenModel open, LoraAdapter adapter, InstructionSet set, SftConfig config, Path output) throws IOException {
+        TrainedWeights weights = new TrainedWeights.OfAdapter(adapter, open.folder().getFileName().toString());
+        return new SftTrainer(weights, open.tokenize(set.train()).rows(), open.tokenize(set.test()).rows(), config, output).train(trainingView(set.name()));
+    }
+
+    /** Shows a run that is not started by {@link #fineTune}. */
+    public static TrainListener trainingView(String label) {
+        return new TrainingView(Screen.current(), label);
+    }
+
+    /** Shows the runs of an experiment. */
+    public static ExperimentListener experimentView() {
+        return (number, count, entry) -> trainingView(entry.dataSet() + " -> " + entry.lora().targetModules().text() + " (" + number + " of " + count + ")");
     }
 }

@@ -1,0 +1,23 @@
+package jqlora.cli;
+
+import java.io.IOException;
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+
+/** Entry of the command line. A refused option or file ends with a message and status 2, without a stack trace. */
+@Command(name = "jqlora", description = "QLoRA for Java.", mixinStandardHelpOptions = true, subcommands = {PretrainCommand.class})
+public final class Main {
+    private Main() { }
+
+    public static void main(String[] args) {
+        CommandLine line = new CommandLine(new Main());
+        line.setExecutionExceptionHandler((thrown, command, parsed) -> {
+            if (thrown instanceof IOException || thrown instanceof IllegalArgumentException) {
+                command.getErr().println(command.getCommandName() + ": " + thrown.getMessage());
+                return 2;
+            }
+            throw thrown;
+        });
+        System.exit(line.execute(args));
+    }
+}

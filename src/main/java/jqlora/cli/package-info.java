@@ -1,0 +1,8 @@
+/**
+ * The command line: options in, library calls, text out. The launcher {@code ./jqlora} sets up the machine and calls it.
+ *
+ * <p>May import: all rooms above it. Only place for picocli; with {@code kernel} and {@code notebook} the only one that prints, exits and reads
+ * the environment.
+ * <p>Read in this order: {@link jqlora.cli.Main}, {@link jqlora.cli.PretrainCommand}.
+ */
+package jqlora.cli;

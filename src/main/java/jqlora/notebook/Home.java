@@ -1,0 +1,57 @@
+package jqlora.notebook;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Comparator;
+import java.util.List;
+import java.util.stream.Stream;
+
+/** Where a notebook finds what ships with jqlora, and where it may write. */
+final class Home {
+    private static final String HOME = "QLORA_HOME", MODEL = "JQLORA_MODEL", EMBEDDED = "models/jqlora-tiny";
+
+    private Home() { }
+
+    /** jqlora's own folder: the environment variable QLORA_HOME, which our kernel sets, or the nearest folder above that has the embedded model. */
+    static Path folder() {
+        String given = System.getenv(HOME);
+        if (given != null && !given.isBlank()) {
+            return Path.of(given);
+        }
+        for (Path folder = Path.of("").toAbsolutePath(); folder != null; folder = folder.getParent()) {
+            if (Files.isDirectory(folder.resolve(EMBEDDED))) {
+                return folder;
+            }
+        }
+        throw new IllegalStateException("jqlora's folder is not known; set the environment variable " + HOME + " to it, or start the notebook inside it");
+    }
+
+    /** The model that a tutorial uses: the environment variable JQLORA_MODEL, which {@code ./jqlora run --model} sets, or the embedded one. */
+    static Path model() {
+        String given = System.getenv(MODEL);
+        return given == null || given.isBlank() ? folder().resolve(EMBEDDED) : Path.of(given);
+    }
+
+    static boolean isEmbedded(Path model) {
+        return model.endsWith(EMBEDDED);
+    }
+
+    /** An empty folder for what a notebook writes; what an earlier run left in it is removed. */
+    static Path freshFolder(String name) throws IOException {
+        if (!name.matches("[\\w.-]+") || name.startsWith(".")) {
+            throw new IllegalArgumentException("freshFolder: \"" + name + "\" must be a plain name of letters, digits, '-', '_' and '.'");
+        }
+        Path folder = folder().resolve(".jqlora/work").resolve(name);
+        if (Files.exists(folder)) {
+            List<Path> deepestFirst;
+            try (Stream<Path> tree = Files.walk(folder)) {
+                deepestFirst = tree.sorted(Comparator.reverseOrder()).toList();
+            }
+            for (Path path : deepestFirst) {
+                Files.delete(path);
+            }
+        }
+        return Files.createDirectories(folder);
+    }
+}

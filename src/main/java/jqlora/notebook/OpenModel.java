@@ -1,0 +1,144 @@
+package jqlora.notebook;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.List;
+import jqlora.data.InstructionRow;
+import jqlora.data.SupervisedTokenizer;
+import jqlora.data.TextTokenizer;
+import jqlora.data.TokenizedSet;
+import jqlora.evaluate.AnswerComparison;
+import jqlora.format.Checkpoint;
+import jqlora.generate.Assistant;
+import jqlora.generate.GenerationConfig;
+import jqlora.lora.LoraAdapter;
+import jqlora.lora.LoraConfig;
+import jqlora.lora.MergeRoute;
+import jqlora.lora.Merger;
+import jqlora.lora.TargetTable;
+import jqlora.model.CausalLm;
+import jqlora.model.LoadListener;
+import jqlora.model.LoadOptions;
+import jqlora.model.MemoryReport;
+import jqlora.model.ModelLoader;
+import jqlora.model.ModelWriter;
+import jqlora.ops.Ops;
+import jqlora.tensor.DType;
+import jqlora.train.HeldOutLoss;
+
+/** A model with its tokenizer and the folder that both came from, for notebooks: what one wants to do with it in one word each. */
+public final class OpenModel implements AutoCloseable {
+    private static final int ANSWER_TOKENS = 64;
+    private static final long ADAPTER_SEED = 42;
+
+    private final Path folder;
+    private final CausalLm model;
+    private final TextTokenizer tokenizer;
+
+    private OpenModel(Path folder, CausalLm model, TextTokenizer tokenizer) {
+        this.folder = folder;
+        this.model = model;
+        this.tokenizer = tokenizer;
+    }
+
+    /** Opens the model in {@code folder} on {@code ops}, which stays the caller's. */
+    static OpenModel open(Path folder, LoadOptions options, Ops ops, LoadListener listener) throws IOException {
+        TextTokenizer tokenizer = TextTokenizer.open(folder);
+        try {
+            return new OpenModel(folder, ModelLoader.load(folder, options, ops, listener), tokenizer);
+        } catch (IOException | RuntimeException failed) {
+            tokenizer.close();
+            throw failed;
+        }
+    }
+
+    public CausalLm model() {
+        return model;
+    }
+
+    public Path folder() {
+        return folder;
+    }
+
+    public TextTokenizer tokenizer() {
+        return tokenizer;
+    }
+
+    /** Makes token rows as training needs them: the Alpaca template, qlora.py's limits. */
+    public SupervisedTokenizer rows() {
+        return SupervisedTokenizer.of(tokenizer);
+    }
+
+    /** {@code rows} as tokens. */
+    public TokenizedSet tokenize(List<InstructionRow> rows) {
+        return rows().tokenize(rows);
+    }
+
+    /** The held-out loss on {@code rows}, with whatever adapter is in force. */
+    public HeldOutLoss loss(List<InstructionRow> rows) {
+        return HeldOutLoss.of(model, tokenize(rows).rows());
+    }
+
+    /** The greedy answer to {@code instruction}, at most {@value #ANSWER_TOKENS} tokens. */
+    public String ask(String instruction) {
+        return assistant().answer(instruction);
+    }
+
+    /** The greedy answers to {@code rows}, at most {@value #ANSWER_TOKENS} tokens each. */
+    public List<String> ask(List<InstructionRow> rows) {
+        return AnswerComparison.answers(assistant(), rows);
+    }
+
+    private Assistant assistant() {
+        return Assistant.of(model, rows()).withConfig(GenerationConfig.defaults().withMaxNewTokens(ANSWER_TOKENS));
+    }
+
+    /** What the weights take. */
+    public MemoryReport memory() {
+        return MemoryReport.of(model);
+    }
+
+    /** What {@code config} would train. */
+    public TargetTable targets(LoraConfig config) {
+        return TargetTable.of(model, config);
+    }
+
+    /** A new adapter, in force, that changes nothing until it is trained. */
+    public LoraAdapter addAdapter(LoraConfig config) {
+        return LoraAdapter.create(model, config, ADAPTER_SEED);
+    }
+
+    /** The adapter in {@code adapterFolder}, in force. */
+    public LoraAdapter loadAdapter(Path adapterFolder) throws IOException {
+        return LoraAdapter.load(model, adapterFolder, false);
+    }
+
+    /** The weights as they are in the folder, before quantization. The caller closes it. */
+    public Checkpoint original() throws IOException {
+        return Checkpoint.open(folder);
+    }
+
+    /** Merges {@code adapter} by {@code route} and takes it out of force; the result can undo it. */
+    public Merger.Merged merge(LoraAdapter adapter, MergeRoute route) throws IOException {
+        try (Checkpoint original = original()) {
+            return Merger.withOriginal(original).merge(adapter, route);
+        }
+    }
+
+    /** Writes the model, adapters merged, as a Hugging Face folder: numbers in bfloat16, 4-bit weights as bitsandbytes has them. */
+    public void save(Path target) throws IOException {
+        new ModelWriter(folder, DType.BF16).write(model, target);
+    }
+
+    @Override
+    public void close() {
+        model.close();
+        tokenizer.close();
+    }
+
+    /** Such as {@code jqlora-tiny: llama, 7 layers, hidden 256 on cpu}. */
+    @Override
+    public String toString() {
+        return folder.getFileName() + ": " + model;
+    }
+}
