@@ -1,5 +1,8 @@
 package jqlora.ops;
 
+import static jqlora.Assert.assertSameBits;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -10,7 +13,10 @@ import jqlora.tensor.DType;
 import jqlora.tensor.Tensor;
 
 /** Every operation on the same data, to compare bits: of two calls, of one thread and many, of a sequence alone and among others. */
-final class EveryOperation {
+public final class EveryOperation {
+    /** Of three sequences. */
+    public static final int[] SEEDS = {1, 2, 3};
+
     private static final AttentionShape HEADS = new AttentionShape(4, 2, 12, 40, 0.3f);
     private static final int HIDDEN = 65, INTERMEDIATE = 130, VOCAB = 301;
 
@@ -18,7 +24,7 @@ final class EveryOperation {
     private final Ops ops;
     private final Map<String, Tensor> results = new LinkedHashMap<>();
 
-    EveryOperation(TestOps test) {
+    public EveryOperation(TestOps test) {
         this.test = test;
         this.ops = test.ops();
     }
@@ -47,7 +53,7 @@ final class EveryOperation {
      * @param seeds of each sequence's data
      * @param dropoutKey 0 where batches of other lengths are compared: the mask goes by the element's place
      */
-    Map<String, Matrix> tokenwise(Sequences sequences, int[] seeds, long dropoutKey) {
+    public Map<String, Matrix> tokenwise(Sequences sequences, int[] seeds, long dropoutKey) {
         int rows = sequences.rows();
         Tensor x = test.activation(rows("x", sequences, seeds, HIDDEN)), dY = test.activation(rows("dY", sequences, seeds, HIDDEN));
         norms(x, dY, sequences, seeds);
@@ -113,8 +119,8 @@ final class EveryOperation {
     }
 
     /** The results that sum over tokens, and large elementwise ones that are split between threads. */
-    Map<String, float[]> sums() {
-        int rows = 210;
+    public Map<String, float[]> sums() {
+        int rows = 90;
         Random random = new Random(5);
         Tensor x = test.activation(test.random(random, rows, HIDDEN));
         LinearGroup group = group(0.1f);
@@ -136,7 +142,7 @@ final class EveryOperation {
         ops.headLoss(x, new LinearWeights(new Weight.Dense(table), null, null), random.ints(rows, 0, VOCAB).toArray(), 0.01, lossSum, dHidden);
         trained.add(table);
 
-        Parameter large = test.trained("large", test.random(random, 1, 200_000), test.random(random, 1, 200_000), 200_000);
+        Parameter large = test.trained("large", test.random(random, 1, 140_000), test.random(random, 1, 140_000), 140_000);
         trained.add(large);
         ops.gradientNorm(trained, gradientNorm);
         List<AdamWState> states = trained.stream().map(p -> new AdamWState(p, zerosLike(p), zerosLike(p))).toList();
@@ -161,5 +167,16 @@ final class EveryOperation {
     private static float[] bits(double value) {
         long bits = Double.doubleToRawLongBits(value);
         return new float[] {Float.intBitsToFloat((int) bits), Float.intBitsToFloat((int) (bits >>> 32))};
+    }
+
+    public static void assertSame(String what, Map<String, float[]> actual, Map<String, float[]> expected) {
+        assertEquals(expected.keySet(), actual.keySet());
+        expected.forEach((name, values) -> assertSameBits(name + " " + what, actual.get(name), values));
+    }
+
+    /** @param from the row of {@code actual} that is the first of {@code expected} */
+    public static void assertSameRows(String what, Map<String, Matrix> actual, Map<String, Matrix> expected, int from) {
+        assertEquals(expected.keySet(), actual.keySet());
+        expected.forEach((name, rows) -> assertSameBits(name + " " + what, actual.get(name).rows(from, rows.rows()).toFloats(), rows.toFloats()));
     }
 }

@@ -1,5 +1,7 @@
 package jqlora.ops.cpu;
 
+import static jqlora.ops.cpu.ColumnPanels.grown;
+
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteOrder;
 import java.util.Arrays;
@@ -11,7 +13,8 @@ import jqlora.tensor.Workers;
 
 /**
  * Products on the Vector API. Both factors are packed into panels that lie in the caches: a of {@value #TILE_ROWS} rows, b of as many
- * columns as a tile of accumulators holds; a 4-bit weight is decoded while it is packed, so it never exists as a whole.
+ * columns as a tile of accumulators holds; a 4-bit weight is decoded while it is packed, so it never exists as a whole. A result that is
+ * narrower than a tile is {@link NarrowProduct}'s.
  *
  * <p>Every element of the result is a sum in a fixed order that does not depend on the other rows and columns, or on where the element
  * lies, so that a sequence has the same result alone and in a batch. Up to {@value #FEW_ROWS} rows times a transposed factor are
@@ -40,10 +43,13 @@ final class VectorProduct implements Product {
     private final ThreadLocal<float[]> packedA = ThreadLocal.withInitial(() -> new float[0]);
     private final ThreadLocal<float[]> packedB = ThreadLocal.withInitial(() -> new float[0]);
     private final ThreadLocal<float[]> rowBuffer = ThreadLocal.withInitial(() -> new float[0]);
-    private final ThreadLocal<float[]> edge = ThreadLocal.withInitial(() -> new float[2 * TILE_ROWS * WIDE]);
+    private final ThreadLocal<float[]> edge = ThreadLocal.withInitial(() -> new float[TILE_ROWS * WIDE]);
+    private final ColumnPanels columns = new ColumnPanels(LANES);
+    private final NarrowProduct narrow;
 
     VectorProduct(Workers workers) {
         this.workers = workers;
+        this.narrow = new NarrowProduct(workers, DEPTH);
     }
 
     @Override
@@ -61,49 +67,38 @@ final class VectorProduct implements Product {
             multiplyFewRows(a.source(), b.source(), c, scale, accumulate);
             return;
         }
-        int width = n >= WIDE ? WIDE : LANES;
-        int rowPanels = Math.ceilDiv(m, TILE_ROWS), columnPanels = Math.ceilDiv(n, width);
-        // an even number of row panels, so that the narrow kernel can take two at once
-        float[] aPanels = grown(packedA, (rowPanels + 1) / 2 * 2 * TILE_ROWS * Math.min(DEPTH, k));
+        if (n < WIDE) {
+            narrow.multiply(a, b, c, scale, accumulate);
+            return;
+        }
+        int rowPanels = Math.ceilDiv(m, TILE_ROWS), columnPanels = Math.ceilDiv(n, WIDE);
+        float[] aPanels = grown(packedA, rowPanels * TILE_ROWS * Math.min(DEPTH, k));
         boolean panelEach = columnPanels >= 2 * workers.size();
-        float[] sharedB = panelEach ? null : grown(packedB, columnPanels * width * Math.min(DEPTH, k));
+        float[] sharedB = panelEach ? null : grown(packedB, columnPanels * WIDE * Math.min(DEPTH, k));
         for (int k0 = 0; k0 < k; k0 += DEPTH) {
             int depth = Math.min(DEPTH, k - k0), from = k0;
             boolean add = accumulate || k0 > 0;
             packRows(a, from, depth, scale, aPanels);
             if (panelEach) {
                 workers.run(columnPanels, panel -> {
-                    float[] own = grown(packedB, width * depth);
-                    packColumns(b, from, depth, panel * width, width, own, 0);
-                    tiles(aPanels, 0, rowPanels, m, own, 0, depth, new Area(c, panel * width, n, width, add));
+                    float[] own = grown(packedB, WIDE * depth);
+                    columns.pack(b, from, depth, panel * WIDE, WIDE, own, 0);
+                    tiles(aPanels, 0, rowPanels, m, own, 0, depth, new Area(c, panel * WIDE, n, add));
                 });
             } else {
-                workers.run(columnPanels, panel -> packColumns(b, from, depth, panel * width, width, sharedB, panel * width * depth));
-                int bands = Math.clamp(2L * workers.size() / columnPanels, 1, Math.max(1, rowPanels / 2));
+                workers.run(columnPanels, panel -> columns.pack(b, from, depth, panel * WIDE, WIDE, sharedB, panel * WIDE * depth));
+                int bands = Math.clamp(2L * workers.size() / columnPanels, 1, rowPanels);
                 workers.run(columnPanels * bands, task -> {
                     int panel = task / bands, band = task % bands;
-                    int first = evenPart(rowPanels, band, bands), last = band == bands - 1 ? rowPanels : evenPart(rowPanels, band + 1, bands);
-                    tiles(aPanels, first, last, m, sharedB, panel * width * depth, depth, new Area(c, panel * width, n, width, add));
+                    int first = (int) ((long) rowPanels * band / bands), last = (int) ((long) rowPanels * (band + 1) / bands);
+                    tiles(aPanels, first, last, m, sharedB, panel * WIDE * depth, depth, new Area(c, panel * WIDE, n, add));
                 });
             }
         }
     }
 
-    private static int evenPart(int count, int part, int parts) {
-        return (int) ((long) count * part / parts) / 2 * 2;
-    }
-
     /** The columns of the result that one panel of b gives. */
-    private record Area(Target c, int column, int columns, int width, boolean add) { }
-
-    private static float[] grown(ThreadLocal<float[]> buffer, int size) {
-        float[] array = buffer.get();
-        if (array.length < size) {
-            array = new float[size + size / 4];
-            buffer.set(array);
-        }
-        return array;
-    }
+    private record Area(Target c, int column, int columns, boolean add) { }
 
     // ---- packing
 
@@ -152,88 +147,29 @@ final class VectorProduct implements Product {
         }
     }
 
-    /** One panel of {@code width} columns of b: [k][column], columns beyond the last are zero. */
-    private void packColumns(Factor b, int k0, int depth, int column, int width, float[] panel, int at) {
-        int count = Math.min(width, b.columns() - column);
-        if (!b.transposed()) {
-            for (int k = 0; k < depth; k++) {
-                b.source().read(k0 + k, column, count, panel, at + k * width);
-                if (count < width) {
-                    Arrays.fill(panel, at + k * width + count, at + (k + 1) * width, 0f);
-                }
-            }
-            return;
-        }
-        int rowsAtOnce = Math.min(8, LANES);                      // a divisor of every width
-        float[] rows = grown(rowBuffer, rowsAtOnce * depth);
-        for (int j = 0; j < width; j += rowsAtOnce) {
-            for (int i = 0; i < rowsAtOnce; i++) {
-                if (j + i < count) {
-                    b.source().read(column + j + i, k0, depth, rows, i * depth);
-                } else {
-                    Arrays.fill(rows, i * depth, (i + 1) * depth, 0f);
-                }
-            }
-            if (rowsAtOnce == 8) {
-                transpose8(rows, depth, panel, at + j, width);
-            } else {
-                transpose(rows, rowsAtOnce, depth, panel, at + j, width);
-            }
-        }
-    }
-
-    private static void transpose(float[] rows, int count, int depth, float[] panel, int at, int width) {
-        for (int k = 0, to = at; k < depth; k++, to += width) {
-            for (int i = 0; i < count; i++) {
-                panel[to + i] = rows[i * depth + k];
-            }
-        }
-    }
-
-    /** Eight rows of {@code depth} become eight columns of a panel: reads run along the rows, writes fill half a cache line. */
-    private static void transpose8(float[] rows, int depth, float[] panel, int at, int width) {
-        for (int k = 0, to = at; k < depth; k++, to += width) {
-            panel[to] = rows[k];
-            panel[to + 1] = rows[depth + k];
-            panel[to + 2] = rows[2 * depth + k];
-            panel[to + 3] = rows[3 * depth + k];
-            panel[to + 4] = rows[4 * depth + k];
-            panel[to + 5] = rows[5 * depth + k];
-            panel[to + 6] = rows[6 * depth + k];
-            panel[to + 7] = rows[7 * depth + k];
-        }
-    }
-
     // ---- tiles
 
     private void tiles(float[] a, int firstPanel, int lastPanel, int m, float[] b, int bAt, int depth, Area area) {
-        int rowsAtOnce = area.width == WIDE ? TILE_ROWS : 2 * TILE_ROWS;
         float[] tile = edge.get();
-        boolean fullWidth = area.column + area.width <= area.columns;
-        for (int panel = firstPanel; panel < lastPanel; panel += rowsAtOnce / TILE_ROWS) {
+        MemorySegment heap = MemorySegment.ofArray(tile);
+        boolean fullWidth = area.column + WIDE <= area.columns;
+        for (int panel = firstPanel; panel < lastPanel; panel++) {
             int row = panel * TILE_ROWS, aAt = panel * depth * TILE_ROWS;
             long at = area.c.first() + row * area.c.stride() + area.column;
-            if (area.width == WIDE && fullWidth && row + TILE_ROWS <= m) {
-                if (TILE_VECTORS == 4) {
-                    tile4x4(depth, a, aAt, b, bAt, area.c.memory(), at, area.c.stride(), area.add);
-                } else {
-                    tile4x3(depth, a, aAt, b, bAt, area.c.memory(), at, area.c.stride(), area.add);
-                }
+            boolean whole = fullWidth && row + TILE_ROWS <= m;
+            if (TILE_VECTORS == 4) {
+                tile4x4(depth, a, aAt, b, bAt, whole ? area.c.memory() : heap, whole ? at : 0, whole ? area.c.stride() : WIDE, whole && area.add);
+            } else {
+                tile4x3(depth, a, aAt, b, bAt, whole ? area.c.memory() : heap, whole ? at : 0, whole ? area.c.stride() : WIDE, whole && area.add);
+            }
+            if (whole) {
                 continue;
             }
-            MemorySegment heap = MemorySegment.ofArray(tile);
-            if (area.width != WIDE) {
-                tile8x1(depth, a, aAt, b, bAt, tile);
-            } else if (TILE_VECTORS == 4) {
-                tile4x4(depth, a, aAt, b, bAt, heap, 0, WIDE, false);
-            } else {
-                tile4x3(depth, a, aAt, b, bAt, heap, 0, WIDE, false);
-            }
-            int rows = Math.min(rowsAtOnce, m - row), columns = Math.min(area.width, area.columns - area.column);
+            int rows = Math.min(TILE_ROWS, m - row), columns = Math.min(WIDE, area.columns - area.column);
             for (int i = 0; i < rows; i++) {
                 for (int j = 0; j < columns; j++) {
                     long offset = (at + i * area.c.stride() + j) * 4;
-                    float sum = tile[i * area.width + j];
+                    float sum = tile[i * WIDE + j];
                     area.c.memory().set(TensorView.FLOAT, offset, area.add ? area.c.memory().get(TensorView.FLOAT, offset) + sum : sum);
                 }
             }
@@ -303,32 +239,6 @@ final class VectorProduct implements Product {
 
     private static FloatVector load(MemorySegment c, long offset) {
         return FloatVector.fromMemorySegment(SPECIES, c, offset, ORDER);
-    }
-
-    /** Two row panels by one vector of columns, for results as narrow as a LoRA rank. */
-    private static void tile8x1(int depth, float[] a, int ai, float[] b, int bi, float[] tile) {
-        int next = ai + depth * TILE_ROWS;
-        FloatVector z = FloatVector.zero(SPECIES);
-        FloatVector r0 = z, r1 = z, r2 = z, r3 = z, r4 = z, r5 = z, r6 = z, r7 = z;
-        for (int k = 0; k < depth; k++, ai += TILE_ROWS, next += TILE_ROWS, bi += LANES) {
-            FloatVector x = FloatVector.fromArray(SPECIES, b, bi);
-            r0 = x.fma(FloatVector.broadcast(SPECIES, a[ai]), r0);
-            r1 = x.fma(FloatVector.broadcast(SPECIES, a[ai + 1]), r1);
-            r2 = x.fma(FloatVector.broadcast(SPECIES, a[ai + 2]), r2);
-            r3 = x.fma(FloatVector.broadcast(SPECIES, a[ai + 3]), r3);
-            r4 = x.fma(FloatVector.broadcast(SPECIES, a[next]), r4);
-            r5 = x.fma(FloatVector.broadcast(SPECIES, a[next + 1]), r5);
-            r6 = x.fma(FloatVector.broadcast(SPECIES, a[next + 2]), r6);
-            r7 = x.fma(FloatVector.broadcast(SPECIES, a[next + 3]), r7);
-        }
-        r0.intoArray(tile, 0);
-        r1.intoArray(tile, LANES);
-        r2.intoArray(tile, 2 * LANES);
-        r3.intoArray(tile, 3 * LANES);
-        r4.intoArray(tile, 4 * LANES);
-        r5.intoArray(tile, 5 * LANES);
-        r6.intoArray(tile, 6 * LANES);
-        r7.intoArray(tile, 7 * LANES);
     }
 
     // ---- few rows

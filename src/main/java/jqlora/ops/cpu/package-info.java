@@ -5,6 +5,6 @@
  * Vector API ({@link jqlora.ops.cpu.VectorProduct}); where its module is missing they run on PyTorch
  * ({@link jqlora.ops.cpu.TorchProduct}).
  * <p>Read in this order: {@link jqlora.ops.cpu.CpuOps}, {@link jqlora.ops.cpu.MatrixSource}, {@link jqlora.ops.cpu.Product},
- * {@link jqlora.ops.cpu.VectorProduct}, {@link jqlora.ops.cpu.CpuLinear}, {@link jqlora.ops.cpu.CpuAttention}.
+ * {@link jqlora.ops.cpu.VectorProduct}, {@link jqlora.ops.cpu.NarrowProduct}, {@link jqlora.ops.cpu.CpuLinear}, {@link jqlora.ops.cpu.CpuAttention}.
  */
 package jqlora.ops.cpu;

@@ -1,0 +1,80 @@
+package jqlora.ops.cpu;
+
+import java.util.Arrays;
+import jqlora.ops.cpu.Product.Factor;
+
+/** Packs the right factor of a product: panels of a few columns, [k][column], in which a tile reads vector after vector. */
+final class ColumnPanels {
+    private final int rowsAtOnce;
+    private final ThreadLocal<float[]> rowBuffer = ThreadLocal.withInitial(() -> new float[0]);
+
+    /** @param lanes of a vector; every panel's width is a multiple */
+    ColumnPanels(int lanes) {
+        rowsAtOnce = Math.min(8, lanes);
+    }
+
+    /** {@code buffer}'s array of this thread, made longer if need be. */
+    static float[] grown(ThreadLocal<float[]> buffer, int size) {
+        float[] array = buffer.get();
+        if (array.length < size) {
+            array = new float[size + size / 4];
+            buffer.set(array);
+        }
+        return array;
+    }
+
+    /**
+     * One panel of {@code width} columns of b; columns beyond the last are zero.
+     *
+     * @param panel overwritten from index {@code at}
+     */
+    void pack(Factor b, int k0, int depth, int column, int width, float[] panel, int at) {
+        int count = Math.min(width, b.columns() - column);
+        if (!b.transposed()) {
+            for (int k = 0; k < depth; k++) {
+                b.source().read(k0 + k, column, count, panel, at + k * width);
+                if (count < width) {
+                    Arrays.fill(panel, at + k * width + count, at + (k + 1) * width, 0f);
+                }
+            }
+            return;
+        }
+        float[] rows = grown(rowBuffer, rowsAtOnce * depth);
+        for (int j = 0; j < width; j += rowsAtOnce) {
+            for (int i = 0; i < rowsAtOnce; i++) {
+                if (j + i < count) {
+                    b.source().read(column + j + i, k0, depth, rows, i * depth);
+                } else {
+                    Arrays.fill(rows, i * depth, (i + 1) * depth, 0f);
+                }
+            }
+            if (rowsAtOnce == 8) {
+                transpose8(rows, depth, panel, at + j, width);
+            } else {
+                transpose(rows, rowsAtOnce, depth, panel, at + j, width);
+            }
+        }
+    }
+
+    private static void transpose(float[] rows, int count, int depth, float[] panel, int at, int width) {
+        for (int k = 0, to = at; k < depth; k++, to += width) {
+            for (int i = 0; i < count; i++) {
+                panel[to + i] = rows[i * depth + k];
+            }
+        }
+    }
+
+    /** Eight rows of {@code depth} become eight columns of a panel: reads run along the rows, writes fill half a cache line. */
+    private static void transpose8(float[] rows, int depth, float[] panel, int at, int width) {
+        for (int k = 0, to = at; k < depth; k++, to += width) {
+            panel[to] = rows[k];
+            panel[to + 1] = rows[depth + k];
+            panel[to + 2] = rows[2 * depth + k];
+            panel[to + 3] = rows[3 * depth + k];
+            panel[to + 4] = rows[4 * depth + k];
+            panel[to + 5] = rows[5 * depth + k];
+            panel[to + 6] = rows[6 * depth + k];
+            panel[to + 7] = rows[7 * depth + k];
+        }
+    }
+}
