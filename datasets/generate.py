@@ -34,11 +34,12 @@ class Language:
     fact_length: tuple[int, int]
     script: str  # what each output must have
     banned_in_facts: str
+    solution: str = r"(?!)"  # group 1 is what an output names; rows that name the same thing count as near-duplicates
 
 
 LANGUAGES = (
     Language("en", "en-wiki-questions", "latin-1", "", (8, 120), (20, 200), (15, 150), r"[A-Za-z]", r"\?|\briddle|\bquestion is|\banswer is"),
-    Language("zh", "zh-riddles", "gb2312", "鹮跶", (4, 60), (10, 60), (5, 40), r"[\u4e00-\u9fff]", r"？|谜底|谜语|猜谜"),
+    Language("zh", "zh-riddles", "gb2312", "鹮跶", (4, 60), (10, 60), (5, 40), r"[\u4e00-\u9fff]", r"？|谜底|谜语|猜谜", r"谜底是(.+?)。"),
     Language("ja", "ja-phrases", "cp932", "ãêàèü", (6, 60), (10, 80), (6, 80), r"[\u3041-\u3096\u30a1-\u30fa]", r"問い|次の文"),
 )
 
@@ -131,10 +132,18 @@ def closest(texts: list[str]) -> list[tuple[float, int]]:
     return best
 
 
-def nearest(rows: list[dict]) -> list[tuple[float, int]]:
-    """For each row the highest overlap with another row, of the whole rows or of the mere outputs, and that row's index."""
+def nearest(language: Language, rows: list[dict]) -> list[tuple[float, int]]:
+    """For each row the highest overlap with another row, and that row's index: the overlap of the whole rows or of
+    the mere outputs, whichever is higher, and 1 if both name the same solution."""
     whole = closest([" ".join(row[k] for k in TEXT_KEYS) for row in rows])
-    return [max(pair) for pair in zip(whole, closest([row["output"] for row in rows]))]
+    near = [max(pair) for pair in zip(whole, closest([row["output"] for row in rows]))]
+    first_with = {}
+    for i, row in enumerate(rows):
+        solution = re.search(language.solution, row["output"])
+        j = first_with.setdefault(solution[1], i) if solution else i
+        if j != i:
+            near[i], near[j] = (1.0, j), (1.0, i)
+    return near
 
 
 def split(rows: list[dict], near: list[tuple[float, int]]) -> set[int]:
@@ -157,7 +166,7 @@ def topic_table(rows: list[dict], test: set[int]) -> list[str]:
 def overlap_report(rows: list[dict], test: set[int], near: list[tuple[float, int]]) -> list[str]:
     twins = sum(score >= OVERLAP_LIMIT for score, _ in near)
     score, i, j = max((near[i][0], i, near[i][1]) for i in test)
-    return [f"Near-duplicates (overlap of {OVERLAP_LIMIT} or more with any other row): {twins} rows, none of them a test row. "
+    return [f"Near-duplicates (overlap of {OVERLAP_LIMIT} or more with any other row, or the same solution): {twins} rows, none of them a test row. "
             f"The closest test row is {rows[i]['id']}, which overlaps {score:.2f} with {rows[j]['id']}."]
 
 
@@ -180,7 +189,7 @@ def outputs() -> dict[Path, str]:
         wrong = faults(language, rows)
         if wrong:
             raise SystemExit("\n".join(wrong))
-        near = nearest(rows)
+        near = nearest(language, rows)
         test = split(rows, near)
         folder = HERE / language.data_set
         files[folder / "train.jsonl"] = json_lines([r for i, r in enumerate(rows) if i not in test])
