@@ -39,7 +39,7 @@ class Language:
 
 LANGUAGES = (
     Language("en", "en-wiki-questions", "latin-1", "", (8, 120), (20, 200), (15, 150), r"[A-Za-z]", r"\?|\briddle|\bquestion is|\banswer is"),
-    Language("zh", "zh-riddles", "gb2312", "鹮跶", (4, 60), (10, 60), (5, 40), r"[\u4e00-\u9fff]", r"？|谜底|谜语|猜谜", r"谜底是(.+?)。"),
+    Language("zh", "zh-riddles", "gb2312", "鹮跶", (4, 60), (10, 60), (5, 40), r"[\u4e00-\u9fff]", r"？|谜底|谜语|猜谜", r"谜底是(.+?)[。，]"),
     Language("ja", "ja-phrases", "cp932", "ãêàèü", (6, 60), (10, 80), (6, 80), r"[\u3041-\u3096\u30a1-\u30fa]", r"問い|次の文"),
 )
 
