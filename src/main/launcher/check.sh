@@ -40,7 +40,8 @@ command_test() {
   maven test -Dtest.excludedGroups="$excluded" ${maven_options[@]+"${maven_options[@]}"} || die "Maven's tests failed"
   export_for_kernel
   step "tests of the kernel in Jupyter and of the launcher"
-  (cd "$JQLORA_HOME/src/test/python" && "$VENV/bin/python" -m unittest -v) || die "the kernel's tests failed"
+  if $fast; then export JQLORA_FAST=1; fi
+  (cd "$JQLORA_HOME/src/test/python" && PYTHONPATH=$LAUNCHER "$VENV/bin/python" -m unittest -v) || die "the kernel's tests failed"
   $fast || test_notebooks
   step "all tests passed"
 }
