@@ -31,8 +31,8 @@ class Outputs:
 
 
 class KernelSession:
-    def __init__(self):
-        self.manager = KernelManager(kernel_name="java-qlora")
+    def __init__(self, name="java-qlora"):
+        self.manager = KernelManager(kernel_name=name)
         begin = time.perf_counter()
         self.manager.start_kernel(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.client = self.manager.client()
