@@ -22,6 +22,5 @@ need_build() {
   quietly "building (the first time Maven fetches about 400 MB)" "$STATE/log/build.log" \
     maven -q -DskipTests compile dependency:build-classpath -Dmdep.outputFile="$dependencies" -Dmdep.includeScope=runtime
   printf '%s:%s\n' "$JQLORA_HOME/target/classes" "$(cat "$dependencies")" > "$CLASS_PATH_FILE"
-  touch -r "$began" "$STATE/build.time"
   mv "$began" "$STATE/build.stamp"
 }

@@ -1,6 +1,8 @@
 # shellcheck shell=bash
 # ./jqlora test
 
+readonly JJAVA=jjava==1.0a8
+
 test_usage() {
   cat <<'EOF'
 usage: ./jqlora test [--fast] [--oracle DIR] [--model FOLDER]
@@ -40,7 +42,8 @@ command_test() {
   maven test -Dtest.excludedGroups="$excluded" ${maven_options[@]+"${maven_options[@]}"} || die "Maven's tests failed"
   export_for_kernel
   step "tests of the kernel in Jupyter and of the launcher"
-  (cd "$JQLORA_HOME/src/test/python" && "$VENV/bin/python" -m unittest -v) || die "the kernel's tests failed"
+  if $fast; then export JQLORA_FAST=1; else need_jjava; fi
+  (cd "$JQLORA_HOME/src/test/python" && PYTHONPATH=$LAUNCHER "$VENV/bin/python" -m unittest -v) || die "the kernel's tests failed"
   $fast || test_notebooks
   step "all tests passed"
 }
@@ -54,6 +57,16 @@ test_notebooks() {
     "$VENV/bin/python" "$LAUNCHER/run_notebook.py" "$notebook" --out "$STATE/runs/test-$(basename "$notebook" .ipynb)" \
       || die "$(basename "$notebook") failed"
   done
+}
+
+# need_jjava: sets JQLORA_JJAVA, a folder with the stock kernel that our extension is tested in
+need_jjava() {
+  export JQLORA_JJAVA=$STATE/jjava
+  same_as "$JQLORA_JJAVA/jqlora.stamp" "$JJAVA" && return 0
+  rm -rf "$JQLORA_JJAVA"
+  quietly "installing $JJAVA" "$STATE/log/jjava.log" \
+    "$VENV/bin/python" -m pip install --disable-pip-version-check --no-input --no-deps --target "$JQLORA_JJAVA" "$JJAVA"
+  printf '%s' "$JJAVA" > "$JQLORA_JJAVA/jqlora.stamp"
 }
 
 # need_peers: sets PEERS, the environment with the Python libraries that we compare ourselves with

@@ -58,9 +58,11 @@ need_kernel() {
   local stamp
   need_build
   need_jupyter
-  stamp="$JDK $VENV $(cat "$CLASS_PATH_FILE" "$JQLORA_HOME"/kernels/install.sh "$JQLORA_HOME"/kernels/spec/java-qlora/* | checksum)"
+  stamp="$JDK $VENV $(cat "$CLASS_PATH_FILE" "$JQLORA_HOME"/kernels/install.sh "$JQLORA_HOME"/kernels/spec/java-qlora/* "$LAUNCHER"/jupyter/* | checksum)"
   if same_as "$STATE/kernel.stamp" "$stamp" && [ -f "$VENV/share/jupyter/kernels/java-qlora/kernel.json" ]; then return 0; fi
   "$JQLORA_HOME/kernels/install.sh" --prefix "$VENV" --java "$JDK" --class-path "$CLASS_PATH_FILE" > "$STATE/log/kernel.log"
+  mkdir -p "$VENV/share/jupyter/lab/settings"
+  cp "$LAUNCHER/jupyter/overrides.json" "$VENV/share/jupyter/lab/settings/"
   step "kernel installed into .jqlora/venv"
   printf '%s' "$stamp" > "$STATE/kernel.stamp"
 }

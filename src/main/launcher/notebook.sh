@@ -57,8 +57,8 @@ command_lab() {
   export_for_kernel
   cd "$JQLORA_HOME" || die "$JQLORA_HOME: cannot go there"
   step "starting JupyterLab; Ctrl-C ends it"
-  exec "$VENV/bin/python" -m jupyterlab --ServerApp.root_dir="$JQLORA_HOME" --LabApp.default_url=/lab/tree/notebooks \
-    --ZMQChannelsWebsocketConnection.iopub_data_rate_limit=2e7 ${arguments[@]+"${arguments[@]}"}
+  JUPYTER_CONFIG_PATH=$LAUNCHER/jupyter${JUPYTER_CONFIG_PATH:+:$JUPYTER_CONFIG_PATH} \
+    exec "$VENV/bin/python" -m jupyterlab ${arguments[@]+"${arguments[@]}"}
 }
 
 notebooks_usage() {

@@ -39,6 +39,24 @@ def code_cells(notebook):
     return [(number, index, cell) for number, (index, cell) in enumerate(filled, start=1)]
 
 
+def merged(outputs):
+    """The outputs with neighbouring pieces of one stream joined and overwritten lines left out.
+
+    nbclient's own coalesce_streams takes minutes for a line of a megabyte.
+    """
+    result = []
+    for output in outputs:
+        if output.output_type == "stream" and result and result[-1].get("name") == output.name:
+            result[-1].text += output.text
+        else:
+            result.append(output)
+    for output in result:
+        if output.output_type == "stream" and "\r" in output.text:
+            lines = output.text.replace("\r\n", "\n").split("\n")
+            output.text = "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in lines)
+    return result
+
+
 class MemoryWatch:
     """Samples the memory that a process and its children hold until told to stop."""
 
@@ -84,7 +102,7 @@ def run(path, kernel_log, timeout=3600, report=lambda text: None):
         report(f"  cell {numbers[cell_index]:>2}/{len(cells)}  {first_line(cell):<60} {result.seconds[cell_index]:6.1f} s{state}")
 
     client = NotebookClient(
-        notebook, kernel_name="java-qlora", timeout=timeout, startup_timeout=STARTUP_SECONDS, coalesce_streams=True,
+        notebook, kernel_name="java-qlora", timeout=timeout, startup_timeout=STARTUP_SECONDS,
         raise_on_iopub_timeout=True, record_timing=False, resources={"metadata": {"path": os.path.dirname(os.path.abspath(path))}},
         on_cell_execute=before, on_cell_executed=after)
     begin = time.perf_counter()
@@ -98,6 +116,8 @@ def run(path, kernel_log, timeout=3600, report=lambda text: None):
         except (CellTimeoutError, DeadKernelError, RuntimeError) as error:
             result.failed_cell = numbers[max(started)] if started else 0
             result.failure = f"{type(error).__name__}: {error}"
+    for _, _, cell in cells:                                     # at the end: until then a display of an earlier cell can change
+        cell.outputs = merged(cell.outputs)
     result.total_seconds = time.perf_counter() - begin
     result.peak_bytes = watch.stop() if watch else 0
     return result

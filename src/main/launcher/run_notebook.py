@@ -8,7 +8,6 @@ import re
 import sys
 
 import nbformat
-from nbconvert import HTMLExporter
 
 import report
 from notebook_runner import code_cells, run
@@ -29,9 +28,7 @@ def main():
     result = run(options.notebook, kernel_log, options.timeout, lambda text: print(text, flush=True))
     executed = os.path.join(options.out, name + ".ipynb")
     nbformat.write(result.notebook, executed)
-    page, _ = HTMLExporter().from_notebook_node(result.notebook, {"metadata": {"name": name}})
-    with open(os.path.join(options.out, name + ".html"), "w", encoding="utf-8") as file:
-        file.write(page)
+    write_page(result.notebook, name, options.out)
     report.write(result, name, options.out)
 
     print(f"{result.total_seconds:.1f} s, peak memory {result.peak_bytes / 2**20:,.0f} MB; written to {options.out}")
@@ -43,6 +40,14 @@ def main():
             _show_end(kernel_log)
         return 1
     return 0
+
+
+def write_page(notebook, name, folder):
+    """Writes the notebook as a web page that needs no other file."""
+    from nbconvert import HTMLExporter  # takes a second to import, so not before the cells have run
+    page, _ = HTMLExporter().from_notebook_node(notebook, {"metadata": {"name": name}})
+    with open(os.path.join(folder, name + ".html"), "w", encoding="utf-8") as file:
+        file.write(page)
 
 
 def _readable(text):

@@ -15,10 +15,11 @@ import jqlora.kernel.CellLog.Place;
 
 /**
  * Failures as a notebook shows them: what went wrong, the lines of the cell around it, and the calls that led there, without the
- * frames of JShell and of the kernel. The only colour is the front end's own red, which it makes readable in light and dark.
+ * frames of JShell and of the kernel. Bold and the front end's own red are the only marks, since both read well in light and dark.
  */
 final class ErrorText {
-    private static final String RED = "\u001b[31m";
+    private static final String RED = "\u001b[1;31m";
+    private static final String BOLD = "\u001b[1m";
     private static final String PLAIN = "\u001b[0m";
     private static final int MAX_FRAMES = 12;
     private static final int CONTEXT_LINES = 2;
@@ -137,7 +138,7 @@ final class ErrorText {
         for (int line = Math.max(1, place.line() - CONTEXT_LINES); line <= Math.min(source.length, place.line() + CONTEXT_LINES); line++) {
             boolean here = line == place.line();
             String text = String.format("%s %3d | %s", here ? ">" : " ", line, source[line - 1].stripTrailing());
-            lines.add(here ? RED + text + PLAIN : text);
+            lines.add(here ? BOLD + text + PLAIN : text);
             if (here && length > 0) {
                 lines.add(RED + " ".repeat(8 + column) + "^".repeat(Math.min(length, Math.max(1, source[line - 1].length() - column))) + PLAIN);
             }

@@ -31,7 +31,7 @@ public record KernelScreen(BaseKernel kernel) implements Screen {
     public static DisplayData message(String id, Rendered content) {
         DisplayData message = new DisplayData();
         fill(message, content);
-        message.setDisplayId(id);
+        message.putTransientData(DisplayData.DISPLAY_ID_KEY, id);      // setDisplayId has changed between a6 and a8
         return message;
     }
 

@@ -44,7 +44,7 @@ public class CellRunnerTest {
 
     /** Lines as the notebook shows them, without colour. */
     private static List<String> shown(CellFailure failure) {
-        return failure.lines().stream().map(line -> line.replaceAll("\u001b\\[\\d+m", "")).toList();
+        return failure.lines().stream().map(line -> line.replaceAll("\u001b\\[[\\d;]+m", "")).toList();
     }
 
     @Test

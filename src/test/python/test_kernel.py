@@ -1,0 +1,193 @@
+"""The kernel as a front end sees it."""
+import base64
+import os
+import struct
+import time
+import unittest
+
+from kernel_session import KernelSession
+
+STARTS = 3 if os.environ.get("JQLORA_FAST") else 20
+
+
+class KernelTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.kernel = KernelSession()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.kernel.close()
+
+    def run_cell(self, code, **options):
+        outputs = self.kernel.run(code, **options)
+        self.assertTrue(outputs.idle, f"the cell never became idle: {code}")
+        return outputs
+
+    def test_value_of_the_last_expression(self):
+        outputs = self.run_cell("int a = 3;\na + 4")
+        self.assertEqual(outputs.value, "7")
+        self.assertEqual(outputs.stderr, "")
+        self.assertIsNone(outputs.error)
+
+    def test_default_imports_and_front_door(self):
+        code = "List<Table> none = List.of(); Path p = Path.of(\"x\"); XYChart c = null; Stream.of(1).toList(); show(\"shown\");"
+        outputs = self.run_cell(code)
+        self.assertIsNone(outputs.error)
+        self.assertEqual(outputs.of("display_data")[0]["data"], {"text/plain": "shown"})
+
+    def test_text_block_with_percent_signs_survives(self):
+        outputs = self.run_cell('var s = """\n%s and\n  %d\n%time\n""";\ns')
+        self.assertEqual(outputs.value, "%s and\n  %d\n%time\n")
+
+    def test_magics(self):
+        self.assertRegex(self.run_cell("%time Thread.sleep(30)").stdout, r"^time: [34]\d\.\d ms\n$")
+        outputs = self.run_cell("%%time\nint seven = 7;\nseven")
+        self.assertEqual(outputs.value, "7")
+        self.assertRegex(outputs.stdout, r"^time: \d")
+        self.assertEqual(self.run_cell("%speed").error["ename"], "UnknownMagic")
+
+    def test_table_is_escaped_html_and_text(self):
+        data = self.run_cell('Table.create("t", StringColumn.create("name", "a<b & c"), DoubleColumn.create("x", 0.5))').of("execute_result")[0]["data"]
+        self.assertIn("a&lt;b &amp; c", data["text/html"])
+        self.assertNotIn("<style", data["text/html"])
+        self.assertIn("a<b & c  0.5", data["text/plain"])
+
+    def test_chart_is_a_sharp_png_with_its_size(self):
+        code = ('var chart = new XYChartBuilder().width(300).height(200).title("Loss").build();\n'
+                'chart.addSeries("train", new double[] {1, 2}, new double[] {2, 1});\nchart')
+        result = self.run_cell(code).of("execute_result")[0]
+        self.assertEqual(result["metadata"], {"image/png": {"width": 300, "height": 200}})
+        self.assertEqual(struct.unpack(">II", base64.b64decode(result["data"]["image/png"])[16:24]), (600, 400))
+        self.assertEqual(result["data"]["text/plain"], "XYChart 'Loss' 300x200")
+
+    def test_plain_values_are_text_only(self):
+        self.assertEqual(self.run_cell('"<b>" + 1').of("execute_result")[0]["data"], {"text/plain": "<b>1"})
+        self.assertEqual(self.run_cell("new float[] {1, 2}").value, "float[2] {1.0, 2.0}")
+
+    def test_error_names_exception_and_line(self):
+        outputs = self.run_cell("int zero = 0;\n\nint x = 1 / zero;")
+        self.assertEqual((outputs.error["ename"], outputs.error["evalue"]), ("ArithmeticException", "/ by zero"))
+        text = "\n".join(outputs.error["traceback"])
+        self.assertRegex(text, r">   3 \| int x = 1 / zero;")
+        self.assertNotRegex(text, r"jdk\.|REPL|jqlora\.kernel|java\.lang\.reflect")
+        self.assertEqual(outputs.stderr, "")
+
+    def test_compile_error_does_not_speak_of_incubator_modules(self):
+        outputs = self.run_cell("int y = missing;")
+        self.assertEqual(outputs.error["ename"], "CompileError")
+        self.assertNotIn("incubat", str(outputs.messages))
+
+    def test_vector_module_is_there_and_silent(self):
+        outputs = self.run_cell('ModuleLayer.boot().findModule("jdk.incubator.vector").isPresent()')
+        self.assertEqual((outputs.value, outputs.stderr), ("true", ""))
+
+    def test_first_use_of_libraries_prints_nothing_red(self):
+        outputs = self.run_cell('var manager = ai.djl.ndarray.NDManager.newBaseManager();\nmanager.ones(new ai.djl.ndarray.types.Shape(2, 2))')
+        self.assertIsNone(outputs.error)
+        self.assertEqual(outputs.stderr, "")
+        self.assertIn("(2, 2) float32", outputs.value)
+
+    def test_flood_arrives_complete(self):
+        outputs = self.run_cell('for (int i = 0; i < 50_000; i++) System.out.println("line " + i);')
+        self.assertEqual(outputs.stdout, "".join(f"line {i}\n" for i in range(50_000)))
+        self.assertLess(len(outputs.messages), 200)
+
+    def test_flood_beyond_the_limit_is_cut_with_a_note(self):
+        outputs = self.run_cell('for (int i = 0; i < 60; i++) System.out.println("x".repeat(100_000));')
+        self.assertLess(len(outputs.stdout), 5_001_000)
+        self.assertIn("[output cut off after 5.0 MB;", outputs.stdout[-80:])
+
+    def test_stdout_and_stderr_keep_their_order_with_displays(self):
+        outputs = self.run_cell('System.out.print("a"); System.err.print("b"); show("c"); System.out.print("d");')
+        texts = [content.get("text", content.get("data", {}).get("text/plain")) for kind, content in outputs.messages if kind in ("stream", "display_data")]
+        self.assertEqual("".join(texts), "abcd")
+
+    def test_display_is_updated_after_the_cell_from_another_thread(self):
+        outputs = self.run_cell('Display d = display("first");\nThread.ofVirtual().start(() -> { for (int i = 0; i < 50; i++) { try { Thread.sleep(20); } '
+                                'catch (InterruptedException e) { } d.update("later " + i); } System.out.print("printed"); });')
+        shown = outputs.of("display_data")[0]["transient"]["display_id"]
+        later = self.kernel.published(3)
+        updates = [content for kind, content in later if kind == "update_display_data"]
+        self.assertTrue(all(update["transient"]["display_id"] == shown for update in updates))
+        self.assertEqual(updates[-1]["data"], {"text/plain": "later 49"})
+        self.assertLess(len(updates), 20)
+        self.assertIn(("stream", {"name": "stdout", "text": "printed"}), later)
+
+    def test_the_last_update_comes_before_idle(self):
+        outputs = self.run_cell('Display e = display(0);\nfor (int i = 1; i <= 1_000; i++) e.update(i);')
+        self.assertEqual(outputs.of("update_display_data")[-1]["data"]["text/plain"], "1000")
+
+    def test_display_as_last_statement_shows_once(self):
+        self.assertEqual(self.run_cell('display("once");').of("execute_result"), [])
+
+    def test_interrupt_waits_for_the_cells_cleanup(self):
+        outputs = self.run_cell('try { Thread.sleep(60_000); } catch (InterruptedException e) { Thread.sleep(1_500); System.out.print("saved"); }', interrupt_after=1)
+        self.assertEqual(outputs.stdout, "saved")
+        self.assertGreater(outputs.seconds, 2.4)
+        self.assertIsNone(outputs.error)
+        self.assertEqual(self.run_cell("1 + 1").value, "2")
+
+    def test_interrupt_ends_a_sleep(self):
+        outputs = self.run_cell("Thread.sleep(60_000);\nint never = 1;", interrupt_after=1)
+        self.assertEqual(outputs.error["ename"], "Interrupted")
+        self.assertLess(outputs.seconds, 5)
+        self.assertEqual(self.run_cell("2 + 2").value, "4")
+
+    def test_interrupt_ends_an_endless_loop_after_ten_seconds(self):
+        outputs = self.run_cell("long turns = 0;\nwhile (true) turns++;", interrupt_after=1)
+        self.assertEqual(outputs.error["ename"], "Interrupted")
+        self.assertTrue(10 < outputs.seconds < 16, outputs.seconds)
+        self.assertEqual(self.run_cell("turns > 0").value, "true")
+
+    def test_cells_after_a_failed_one_are_not_run(self):
+        requests = [self.kernel.client.execute(code) for code in ("Thread.sleep(300); int z = 1 / 0;", "System.out.print(\"ran\");", "2")]
+        statuses = [self.kernel.ask(request)["status"] for request in requests]
+        self.assertEqual(statuses, ["error", "aborted", "aborted"])
+        self.assertEqual([content for kind, content in self.kernel.published(1) if kind == "stream"], [])
+        self.assertEqual(self.run_cell("3 + 3").value, "6")
+
+    def test_standard_input(self):
+        outputs = self.run_cell("new Scanner(System.in).nextLine()", stdin="typed")
+        self.assertEqual(outputs.value, "typed")
+
+    def test_completion_inspection_and_completeness(self):
+        client, ask = self.kernel.client, self.kernel.ask
+        completion = ask(client.complete("%time x\nList.of(1).str", 22))
+        self.assertEqual((completion["matches"], completion["cursor_start"]), (["stream()"], 19))
+        self.assertEqual(ask(client.complete("%cl", 3))["matches"], ["%classpath"])
+        inspected = ask(client.inspect("show(1)", 5))
+        self.assertIn("void Qlora.show(Object value)", inspected["data"]["text/plain"])
+        self.assertFalse(ask(client.inspect("   ", 1))["found"])
+        self.assertEqual(ask(client.is_complete("int f() {"))["status"], "incomplete")
+        self.assertEqual(ask(client.is_complete("int f() { return 1; }\nf()"))["status"], "complete")
+        self.assertEqual(ask(client.is_complete("int x = ) 3;"))["status"], "invalid")
+        self.assertEqual(ask(client.history(hist_access_type="tail", n=1))["history"], [])
+
+    def test_heavy_cell_can_be_run_again(self):
+        for size in range(6):
+            outputs = self.run_cell(f"var model = new byte[(int) (Runtime.getRuntime().maxMemory() / 4) + {size}];")
+            self.assertIsNone(outputs.error)
+        self.run_cell("model = null;")
+
+
+class LifeTest(unittest.TestCase):
+    def test_shutdown_takes_less_than_a_second_even_while_a_cell_runs(self):
+        kernel = KernelSession()
+        kernel.run("1 + 1")
+        kernel.client.execute("while (true) Thread.onSpinWait();")
+        time.sleep(0.5)
+        self.assertLess(kernel.close(), 1.0)
+
+    def test_many_starts_in_a_row(self):
+        ready = []
+        for _ in range(STARTS):
+            kernel = KernelSession()
+            self.assertEqual(kernel.run("1 + 1").value, "2")
+            ready.append(kernel.ready_seconds)
+            kernel.close()
+        print(f"kernel ready after {min(ready):.2f} to {max(ready):.2f} s", flush=True)
+
+
+if __name__ == "__main__":
+    unittest.main()
