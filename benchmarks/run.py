@@ -34,7 +34,7 @@ def arguments(argv):
     parser.add_argument('--dtypes', default='float32,bfloat16', type=lambda text: text.split(','), help='step: compute dtypes')
     parser.add_argument('--steps', default='4', help='step: timed steps a process')
     parser.add_argument('--seconds', default='0.5', help='quantize, matmul: seconds a setting')
-    parser.add_argument('--quiet', type=float, default=0.1, help='cores that other processes may keep busy; repetitions above it do not count')
+    parser.add_argument('--quiet', type=float, default=0.15, help='cores that other processes may keep busy; repetitions above it do not count')
     parser.add_argument('--patience', type=float, default=120, help='seconds to wait for a quiet machine before each process')
     return parser.parse_args(argv)
 

@@ -60,11 +60,11 @@ class Stopwatch:
 
 def until(seconds, call, least=0.1):
     """Times rounds of `call` for `seconds`, at least 3 of them, each of so many calls that it takes `least` seconds; the clock of
-    `others` has ticks of 10 ms. Two calls before are not counted."""
-    call()
-    start = time.perf_counter()
-    call()
-    inner = max(1, math.ceil(least / (time.perf_counter() - start)))
+    `others` has ticks of 10 ms. Some calls before are not counted."""
+    trial = Stopwatch()
+    for _ in range(5):
+        trial.time(call)
+    inner = max(1, math.ceil(least / min(trial.seconds)))  # the fastest: a disturbed one would make the rounds too short
     watch, end = Stopwatch(), time.perf_counter() + seconds
     while len(watch.seconds) < 3 or time.perf_counter() < end:
         watch.time(lambda: [call() for _ in range(inner)])

@@ -5,8 +5,8 @@ import json
 import os
 import sys
 import tempfile
-import time
 import unittest
+from unittest import mock
 
 BENCHMARKS = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', '..', 'benchmarks')
 sys.path[:0] = [BENCHMARKS, os.path.join(BENCHMARKS, 'python')]
@@ -47,23 +47,32 @@ class MeasureTest(unittest.TestCase):
     def test_busy_seconds_leaves_out_idle_and_iowait(self):
         self.assertAlmostEqual(measure.busy_seconds('cpu 100 10 20 999 999 3 4 5 0 0'), 142 / os.sysconf('SC_CLK_TCK'))
 
+    def clock(self):
+        """A clock in the place of the real ones; returns a function that lets time pass: wall, own CPU and all CPU seconds."""
+        now = [0.0, 0.0, 0.0]
+        for target, name, index in ((measure.time, 'perf_counter', 0), (measure.time, 'process_time', 1), (measure, 'busy_seconds', 2)):
+            patch = mock.patch.object(target, name, lambda index=index: now[index])
+            patch.start()
+            self.addCleanup(patch.stop)
+
+        def passes(*seconds):
+            now[:] = [then + more for then, more in zip(now, seconds)]
+        return passes
+
     def test_stopwatch_does_not_count_its_own_work_as_that_of_others(self):
-        watch = measure.Stopwatch()
+        passes, watch = self.clock(), measure.Stopwatch()
+        self.assertEqual(watch.time(lambda: passes(2, 3, 4) or 'result'), 'result')
+        watch.time(lambda: passes(4, 4, 3.99))  # the ticks of the clocks may disagree
+        self.assertEqual((watch.seconds, watch.others), ([2, 4], [0.5, 0]))
 
-        def work():
-            end = time.process_time() + 0.2
-            while time.process_time() < end:
-                pass
-        watch.time(work)
-        self.assertGreaterEqual(watch.seconds[0], 0.2)
-        self.assertLessEqual(watch.others[0], os.cpu_count() - 0.5)
+    def test_until_divides_by_the_calls_of_a_round_and_is_not_misled_by_a_slow_first_call(self):
+        passes, calls = self.clock(), []
 
-    def test_until_divides_by_the_calls_of_a_round(self):
-        calls = []
-        watch = measure.until(0.1, lambda: calls.append(time.sleep(0.01)), least=0.03)
-        self.assertGreaterEqual(len(watch.seconds), 3)
-        self.assertTrue(all(0.01 <= seconds < 0.1 for seconds in watch.seconds), watch.seconds)
-        self.assertGreater(len(calls), len(watch.seconds) + 2)
+        def call():
+            calls.append(None)
+            passes(*[8 if len(calls) == 1 else 0.25] * 3)
+        watch = measure.until(4, call, least=1)
+        self.assertEqual((watch.seconds, watch.others, len(calls)), ([0.25] * 4, [0] * 4, 5 + 4 * 4))
 
     def test_emit_prints_a_line_that_the_runner_takes(self):
         watch = measure.Stopwatch()
