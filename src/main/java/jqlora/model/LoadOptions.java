@@ -9,7 +9,8 @@ import jqlora.tensor.DType;
  *
  * @param quantization 4-bit format of the decoder layers' linear weights; null to keep them as numbers. Its dtype is ignored:
  *     decoded values are rounded to {@code dtype}. A checkpoint that already is in 4 bits keeps its codes
- * @param dtype the type that weights are converted to before anything else, F32, BF16 or F16; null for the stored one
+ * @param dtype the type that weights are rounded to before anything else, F32, BF16 or F16; null for the stored one. What is neither quantized
+ *     nor trained is not widened to F32: it is the same number as stored
  * @param trained whether every parameter gets a gradient, for full fine-tuning: then dtype is F32 and quantization null
  * @param skipModules names, as in a list of target modules, of linear layers that are not quantized
  */

@@ -130,7 +130,10 @@ public final class ModelLoader implements AutoCloseable {
 
     private Parameter parameter(String name, Shape shape) throws IOException {
         try (Arena arena = Arena.ofShared()) {
-            Tensor value = ops.upload(converted(source.read(name, shape, arena), arena));
+            TensorView stored = source.read(name, shape, arena);
+            // a frozen BF16 or F16 number is the same number in F32, which would only take twice the memory
+            boolean exactAsStored = !options.trained() && options.dtype() == DType.F32;
+            Tensor value = ops.upload(exactAsStored ? stored : converted(stored, arena));
             Parameter parameter = new Parameter(name, value, options.trained() ? ops.zeros(DType.F32, shape.toArray()) : null);
             made.add(parameter);
             return parameter;
