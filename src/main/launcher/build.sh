@@ -19,7 +19,8 @@ need_build() {
   need_maven
   mkdir -p "$STATE"
   printf '%s' "$JQLORA_HOME $(sources | checksum)" > "$began"     # its time counts: a source changed during the build is newer
-  quietly "building (the first time Maven fetches about 400 MB)" "$STATE/log/build.log" \
+  [ -e "$CLASS_PATH_FILE" ] || step "first build: Maven fetches about 200 MB that it does not have yet"
+  quietly "building" "$STATE/log/build.log" \
     maven -q -DskipTests compile dependency:build-classpath -Dmdep.outputFile="$dependencies" -Dmdep.includeScope=runtime
   printf '%s:%s\n' "$JQLORA_HOME/target/classes" "$(cat "$dependencies")" > "$CLASS_PATH_FILE"
   mv "$began" "$STATE/build.stamp"

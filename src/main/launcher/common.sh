@@ -34,7 +34,7 @@ quietly() {
     trap 'kill "$pid" 2>/dev/null || true' INT TERM
     while kill -0 "$pid" 2>/dev/null; do
       printf '\r[%3d s] %s ... %d s' "$SECONDS" "$text" $((SECONDS - started))
-      sleep 0.5
+      sleep 1
     done
     wait "$pid" || status=$?
     trap - INT TERM

@@ -32,7 +32,7 @@ doctor_java() {
   if find_jdk; then
     found "JDK 25" "$JDK ($(sed -n 's/^JAVA_RUNTIME_VERSION="\(.*\)"/\1/p' "$JDK/release"))"
   else
-    missing "JDK 25" "$(for_system "sudo apt-get install openjdk-25-jdk, or" "sudo dnf install java-25-openjdk-devel, or" "brew install openjdk@25, or" "https://adoptium.net, or") let ./jqlora --yes run fetch one"
+    missing "JDK 25" "$(jdk_advice), or let ./jqlora --yes run fetch one"
   fi
   if command -v mvn >/dev/null; then
     found Maven "$(command -v mvn)"

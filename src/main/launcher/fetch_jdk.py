@@ -42,7 +42,7 @@ def main(release, folder):
             sys.exit(f"{package['link']}: SHA-256 is {digest.hexdigest()}, it must be {package['checksum']}")
         unpacked = os.path.join(staging, "unpacked")
         with tarfile.open(archive) as tar:
-            tar.extractall(unpacked, filter="tar")
+            tar.extractall(unpacked, **({"filter": "tar"} if hasattr(tarfile, "tar_filter") else {}))      # 3.11.4 brought it
         (root,) = os.listdir(unpacked)
         shutil.rmtree(folder, ignore_errors=True)
         os.rename(os.path.join(unpacked, root), folder)

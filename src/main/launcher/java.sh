@@ -42,14 +42,21 @@ find_jdk() {
   return 1
 }
 
+# jdk_advice: how this system gets a JDK of our release
+jdk_advice() {
+  if command -v apt-cache >/dev/null && ! apt-cache show "openjdk-$JAVA_RELEASE-jdk" >/dev/null 2>&1; then
+    say "package temurin-$JAVA_RELEASE-jdk of https://adoptium.net/installation/linux"
+  else
+    for_system "sudo apt-get install openjdk-$JAVA_RELEASE-jdk" "sudo dnf install java-$JAVA_RELEASE-openjdk-devel" \
+      "brew install openjdk@$JAVA_RELEASE" "https://adoptium.net/temurin/releases/?version=$JAVA_RELEASE"
+  fi
+}
+
 need_jdk() {
   find_jdk && return 0
   say "No JDK $JAVA_RELEASE was found (looked at JQLORA_JAVA_HOME, JAVA_HOME, PATH, the system's folders, SDKMAN, asdf, mise, jenv)."
   say "To get one for the whole system:"
-  for_system "  sudo apt-get install openjdk-$JAVA_RELEASE-jdk     (or Temurin: https://adoptium.net/installation/linux)" \
-    "  sudo dnf install java-$JAVA_RELEASE-openjdk-devel" \
-    "  brew install openjdk@$JAVA_RELEASE" \
-    "  https://adoptium.net/temurin/releases/?version=$JAVA_RELEASE"
+  say "  $(jdk_advice)"
   if ask "Fetch Temurin $JAVA_RELEASE for this project only, into .jqlora/jdk (about 140 MB from adoptium.net)?"; then
     need_python
     quietly "fetching Temurin $JAVA_RELEASE" "$STATE/log/jdk.log" "$PYTHON" "$LAUNCHER/fetch_jdk.py" "$JAVA_RELEASE" "$STATE/jdk"

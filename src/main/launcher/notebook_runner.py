@@ -1,5 +1,6 @@
 """Runs a notebook cell by cell in its kernel: complete outputs, seconds per cell, peak memory of the kernel's process."""
 import os
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -81,8 +82,19 @@ class MemoryWatch:
         return self.peak_bytes
 
 
-def run(path, kernel_log, timeout=3600, report=lambda text: None):
-    """Runs the notebook at ``path`` where it lies; its kernel prints its own messages into ``kernel_log``."""
+def print_progress(text, done):
+    """A line for every cell that is done; on a terminal also one for the cell that runs."""
+    if done:
+        print(("\r\033[K" if sys.stdout.isatty() else "") + text, flush=True)
+    elif sys.stdout.isatty():
+        print("\r\033[K" + text, end="", flush=True)
+
+
+def run(path, kernel_log, timeout=3600, report=lambda text, done: None):
+    """Runs the notebook at ``path`` where it lies; its kernel prints its own messages into ``kernel_log``.
+
+    ``report`` is given a line of text when a cell begins and, with ``done`` true, when it has ended.
+    """
     notebook = nbformat.read(path, as_version=4)
     result = Run(notebook, kernel_log)
     cells = code_cells(notebook)
@@ -90,16 +102,20 @@ def run(path, kernel_log, timeout=3600, report=lambda text: None):
     started = {}
     watch = None
 
+    def line(cell, cell_index):
+        return f"  cell {numbers[cell_index]:>2}/{len(cells)}  {first_line(cell)}"
+
     def before(cell, cell_index):
         nonlocal watch
         if watch is None:
             watch = MemoryWatch(client.km.provisioner.pid)
         started[cell_index] = time.perf_counter()
+        report(line(cell, cell_index) + " ...", False)
 
     def after(cell, cell_index, execute_reply):
         result.seconds[cell_index] = time.perf_counter() - started[cell_index]
         state = "" if execute_reply["content"]["status"] == "ok" else "   failed"
-        report(f"  cell {numbers[cell_index]:>2}/{len(cells)}  {first_line(cell):<60} {result.seconds[cell_index]:6.1f} s{state}")
+        report(f"{line(cell, cell_index):<72} {result.seconds[cell_index]:6.1f} s{state}", True)
 
     client = NotebookClient(
         notebook, kernel_name="java-qlora", timeout=timeout, startup_timeout=STARTUP_SECONDS,

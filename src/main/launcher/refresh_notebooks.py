@@ -10,7 +10,7 @@ import tempfile
 
 import nbformat
 
-from notebook_runner import run
+from notebook_runner import print_progress, run
 
 MAX_BYTES = 1_000_000
 
@@ -33,7 +33,7 @@ def main(home, paths):
     for path in paths:
         print(f"running {path}", flush=True)
         with tempfile.TemporaryDirectory() as folder:
-            result = run(path, os.path.join(folder, "kernel.log"), report=lambda text: print(text, flush=True))
+            result = run(path, os.path.join(folder, "kernel.log"), report=print_progress)
         if result.failure is not None:
             print(f"cell {result.failed_cell} of {path} failed, the notebook stays as it was:\n{result.failure}", file=sys.stderr)
             failed.append(path)

@@ -10,7 +10,7 @@ import sys
 import nbformat
 
 import report
-from notebook_runner import code_cells, run
+from notebook_runner import code_cells, print_progress, run
 
 
 def main():
@@ -25,7 +25,7 @@ def main():
     print(f"running {options.notebook}: {count} cells", flush=True)
 
     kernel_log = os.path.join(options.out, "kernel.log")
-    result = run(options.notebook, kernel_log, options.timeout, lambda text: print(text, flush=True))
+    result = run(options.notebook, kernel_log, options.timeout, print_progress)
     executed = os.path.join(options.out, name + ".ipynb")
     nbformat.write(result.notebook, executed)
     write_page(result.notebook, name, options.out)

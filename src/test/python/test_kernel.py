@@ -41,7 +41,9 @@ class KernelTest(unittest.TestCase):
         self.assertEqual(outputs.value, "%s and\n  %d\n%time\n")
 
     def test_magics(self):
-        self.assertRegex(self.run_cell("%time Thread.sleep(30)").stdout, r"^time: [34]\d\.\d ms\n$")
+        printed = self.run_cell("%time Thread.sleep(30)").stdout
+        self.assertRegex(printed, r"^time: \d+\.\d ms\n$")
+        self.assertGreater(float(printed.split()[1]), 29)
         outputs = self.run_cell("%%time\nint seven = 7;\nseven")
         self.assertEqual(outputs.value, "7")
         self.assertRegex(outputs.stdout, r"^time: \d")
@@ -158,6 +160,8 @@ class KernelTest(unittest.TestCase):
         self.assertEqual(ask(client.complete("%cl", 3))["matches"], ["%classpath"])
         inspected = ask(client.inspect("show(1)", 5))
         self.assertIn("void Qlora.show(Object value)", inspected["data"]["text/plain"])
+        self.assertIn("Shows value below the cell", inspected["data"]["text/plain"])
+        self.assertIn("number of elements", ask(client.inspect("List.of(1).size()", 16))["data"]["text/plain"])
         self.assertFalse(ask(client.inspect("   ", 1))["found"])
         self.assertEqual(ask(client.is_complete("int f() {"))["status"], "incomplete")
         self.assertEqual(ask(client.is_complete("int f() { return 1; }\nf()"))["status"], "complete")

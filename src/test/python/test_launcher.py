@@ -89,10 +89,10 @@ class RunTest(InFolder):
         self.assertEqual([output.text for output in merged], ["3%\nend", "e", "f"])
 
     def test_a_cell_beyond_its_time_and_a_kernel_that_dies_are_reported(self):
-        for code, expected in (("Thread.sleep(60_000);", "CellTimeoutError"), ("Runtime.getRuntime().halt(3);", "DeadKernelError")):
+        for code, seconds, expected in (("Thread.sleep(60_000);", 3, "CellTimeoutError"), ("Runtime.getRuntime().halt(3);", 60, "DeadKernelError")):
             path = os.path.join(self.folder, "stuck.ipynb")
             nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)]), path)
-            result = notebook_runner.run(path, os.path.join(self.folder, "kernel.log"), timeout=4)
+            result = notebook_runner.run(path, os.path.join(self.folder, "kernel.log"), timeout=seconds)
             self.assertEqual(result.failed_cell, 1)
             self.assertTrue(result.failure.startswith(expected), result.failure)
 

@@ -3,20 +3,20 @@ package jqlora.kernel;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Optional;
 import java.util.stream.Stream;
 import jdk.jshell.SourceCodeAnalysis;
 import jdk.jshell.SourceCodeAnalysis.Completeness;
 import jdk.jshell.SourceCodeAnalysis.CompletionInfo;
 import jdk.jshell.SourceCodeAnalysis.Documentation;
 import jdk.jshell.SourceCodeAnalysis.Suggestion;
-import jqlora.notebook.Html;
 import org.dflib.jjava.jupyter.kernel.BaseKernel;
 import org.dflib.jjava.jupyter.kernel.ReplacementOptions;
 import org.dflib.jjava.jupyter.kernel.display.DisplayData;
 import org.dflib.jjava.jupyter.kernel.magic.MagicsRegistry;
 
 /** What an editor asks while a cell is written: completions, documentation, whether the cell is complete. */
-record Assistance(SourceCodeAnalysis java, MagicsRegistry magics) {
+record Assistance(SourceCodeAnalysis java, MagicsRegistry magics, LibraryDocs library) {
     private static final String INDENT = "    ";
 
     /** What could stand at {@code at}; the names that fit the expected type first. */
@@ -44,24 +44,33 @@ record Assistance(SourceCodeAnalysis java, MagicsRegistry magics) {
     /** Signatures and documentation of what stands at {@code at}, or its type; null where there is neither. */
     DisplayData inspect(String cell, int at) {
         String source = CellSource.blanked(cell);
-        List<Documentation> found = java.documentation(source, at, true);
+        int start = at;
+        int end = at;
+        while (start > 0 && Character.isJavaIdentifierPart(source.charAt(start - 1))) {
+            start--;
+        }
+        while (end < source.length() && Character.isJavaIdentifierPart(source.charAt(end))) {
+            end++;
+        }
+        boolean call = end < source.length() && source.charAt(end) == '(';
+        List<Documentation> found = java.documentation(source, call ? end + 1 : at, true);
+        DisplayData shown = new DisplayData();
         List<String> text = new ArrayList<>();
-        List<String> html = new ArrayList<>();
         for (Documentation one : found) {
-            String prose = one.javadoc() == null ? "" : plain(one.javadoc());
+            String prose = Optional.ofNullable(one.javadoc()).or(() -> library.ofMember(one.signature())).map(Assistance::plain).orElse("");
             text.add(prose.isEmpty() ? one.signature() : one.signature() + "\n\n" + prose.indent(2).stripTrailing());
-            html.add("<p><code>" + Html.escape(one.signature()) + "</code></p>" + (prose.isEmpty() ? "" : "<pre>" + Html.escape(prose) + "</pre>"));
+        }
+        String word = source.substring(start, end);
+        if (text.isEmpty()) {
+            library.ofType(word).map(Assistance::plain).ifPresent(prose -> text.add(word + "\n\n" + prose.indent(2).stripTrailing()));
         }
         if (text.isEmpty()) {
-            String type = java.analyzeType(source, at);
-            if (type == null) {
-                return null;
-            }
-            text.add(type);
-            html.add("<p><code>" + Html.escape(type) + "</code></p>");
+            Optional.ofNullable(java.analyzeType(source, end)).ifPresent(text::add);
         }
-        DisplayData shown = new DisplayData(String.join("\n\n", text));
-        shown.putHTML(String.join("", html));
+        if (text.isEmpty()) {
+            return null;
+        }
+        shown.putText(String.join("\n\n", text));
         return shown;
     }
 

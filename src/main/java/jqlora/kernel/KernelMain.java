@@ -5,6 +5,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.GeneralSecurityException;
 import org.dflib.jjava.jupyter.channels.JupyterConnection;
+import org.dflib.jjava.jupyter.channels.Loop;
 import org.dflib.jjava.jupyter.kernel.KernelConnectionProperties;
 
 /** The kernel's process: {@code java ... jqlora.kernel.KernelMain CONNECTION_FILE}. Jupyter starts it; it ends when Jupyter says so or is gone. */
@@ -21,8 +22,10 @@ public final class KernelMain {
             System.exit(2);
         }
         exitWithParent(System.getenv("JPY_PARENT_PID"));
+        Thread.setDefaultUncaughtExceptionHandler(KernelMain::uncaught);
         JupyterConnection connection = new JupyterConnection(KernelConnectionProperties.parse(Files.readString(Path.of(arguments[0]))));
-        QloraKernel kernel = new QloraKernel(connection, () -> exit(SEND_MILLIS));
+        LibraryDocs library = new LibraryDocs(Path.of(System.getenv().getOrDefault("QLORA_HOME", "."), "src", "main", "java"));
+        QloraKernel kernel = new QloraKernel(connection, library, () -> exit(SEND_MILLIS));
         kernel.serve();
         connection.getIOPub().setSndHWM(0);                       // never drop a message on our side
         connection.connect();
@@ -39,6 +42,15 @@ public final class KernelMain {
             sleep(sendMillis);
             System.exit(0);
         });
+    }
+
+    /** A kernel that can no longer read its requests ends, so that Jupyter starts another; other threads are the cells' own. */
+    private static void uncaught(Thread thread, Throwable thrown) {
+        System.err.print("Exception in thread \"" + thread.getName() + "\" ");
+        thrown.printStackTrace();
+        if (thread instanceof Loop) {
+            Runtime.getRuntime().halt(1);
+        }
     }
 
     private static void exitWithParent(String parentPid) {

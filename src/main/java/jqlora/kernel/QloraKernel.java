@@ -44,16 +44,21 @@ final class QloraKernel extends BaseKernel implements Screen.Owner {
     private final CompletableFuture<CellRunner> ready;
     private volatile CellRunner cells;
     private final Runnable exit;
+    private final LibraryDocs library;
 
-    /** @param exit ends the process; called when the front end asks for it, after the answer has been sent */
-    QloraKernel(JupyterConnection connection, Runnable exit) {
-        this(connection, exit, new CellIO());
+    /**
+     * @param library where our sources are, for their documentation
+     * @param exit    ends the process; called when the front end asks for it, after the answer has been sent
+     */
+    QloraKernel(JupyterConnection connection, LibraryDocs library, Runnable exit) {
+        this(connection, library, exit, new CellIO());
     }
 
-    private QloraKernel(JupyterConnection connection, Runnable exit, CellIO io) {
+    private QloraKernel(JupyterConnection connection, LibraryDocs library, Runnable exit, CellIO io) {
         super("java-qlora", "0.1", language(), List.of(new HelpLink("Java 25", "https://docs.oracle.com/en/java/javase/25/docs/api/")), null, io,
                 new CommManager(), new KernelRenderer(), null, new MagicsRegistry(), true, new StringStyler.Builder().build());
         this.connection = connection;
+        this.library = library;
         this.exit = exit;
         this.cellIo = io;
         this.output = new NotebookOutput(connection.getIOPub()::sendMessage);
@@ -188,7 +193,7 @@ final class QloraKernel extends BaseKernel implements Screen.Owner {
     }
 
     private Assistance assistance() {
-        return new Assistance(ready.join().shell().analysis(), getMagicsRegistry());
+        return new Assistance(ready.join().shell().analysis(), getMagicsRegistry(), library);
     }
 
     @Override

@@ -1,0 +1,35 @@
+package jqlora.kernel;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.nio.file.Path;
+import java.util.Optional;
+import org.junit.jupiter.api.Test;
+
+class LibraryDocsTest {
+    private final LibraryDocs docs = new LibraryDocs(Path.of("src/main/java"));
+
+    @Test
+    void methodsOverloadsConstructorsAndRecordsAreFound() {
+        assertEquals("Shows {@code table} in at most {@code rows} rows.", docs.ofMember("void Qlora.show(Object table, int rows)").orElseThrow());
+        assertTrue(docs.ofMember("Progress Qlora.progress(String label, long total)").orElseThrow().contains("@param total at least 1"));
+        assertTrue(docs.ofMember("<T>Iterable<T> Qlora.progress(String label, Collection<T> items)").orElseThrow().startsWith("{@code items} for a for-each loop"));
+        assertEquals("@param header one name per column", docs.ofMember("HtmlTable(String... header)").orElseThrow());
+        assertTrue(docs.ofMember("PngImage(String base64, int width, int height)").orElseThrow().startsWith("A picture for a notebook."));
+    }
+
+    @Test
+    void typesAreFound() {
+        assertTrue(docs.ofType("HtmlTable").orElseThrow().startsWith("A small table for a report"));
+        assertEquals(Optional.empty(), docs.ofType("String"));
+        assertEquals(Optional.empty(), docs.ofType(""));
+    }
+
+    @Test
+    void whatIsNotOursIsNotFound() {
+        assertEquals(Optional.empty(), docs.ofMember("int String.length()"));
+        assertEquals(Optional.empty(), docs.ofMember("modules:Table"));
+        assertEquals(Optional.empty(), new LibraryDocs(Path.of("no/such/folder")).ofMember("void Qlora.show(Object value)"));
+    }
+}
