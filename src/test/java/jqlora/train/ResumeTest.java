@@ -75,7 +75,7 @@ class ResumeTest {
 
     // ---- what a kill can leave
 
-    /** What lies in the output folder after a kill at one moment of writing checkpoint 7 or of removing checkpoint 5. */
+    /** What lies in the output folder after a kill at one moment of writing checkpoint 7, or of removing checkpoint 5, or of writing the result. */
     enum Kill {
         BEFORE_THE_FIRST_FILE {
             @Override
@@ -120,6 +120,13 @@ class ResumeTest {
                 copy(output.resolve("checkpoint-6"), output.resolve(".partial-checkpoint-6"));
                 Files.move(output.resolve("checkpoint-6"), output.resolve(".partial-old-checkpoint-6"));
             }
+        },
+        IN_THE_RESULT {
+            @Override
+            void leave(SmallRun run, Path output) throws IOException {
+                Files.write(output.resolve("." + run.weightsFile() + ".0b9e7e0c-97b2-4b55-8f0e-0d3a7c1f7c11.tmp"), new byte[100]);
+                Files.write(output.resolve(".adapter_config.json.1c9e7e0c-97b2-4b55-8f0e-0d3a7c1f7c11.tmp"), new byte[10]);
+            }
         };
 
         abstract void leave(SmallRun run, Path output) throws IOException;
@@ -141,7 +148,7 @@ class ResumeTest {
     }
 
     @ParameterizedTest
-    @EnumSource(names = {"IN_THE_FIRST_FILE", "BETWEEN_THE_RENAMES"})
+    @EnumSource(names = {"IN_THE_FIRST_FILE", "BETWEEN_THE_RENAMES", "IN_THE_RESULT"})
     void alsoWhenTheWholeModelIsTrained(Kill kill) throws IOException {
         stopAfter(FULL, 6);
         kill.leave(FULL, output);
