@@ -77,6 +77,8 @@ public final class SftTrainer {
 
     private TrainResult train(TrainListener listener, InterruptShield shield) throws IOException {
         long started = System.nanoTime();
+        steps.clear();
+        evaluations.clear();
         int totalSteps = config.totalSteps(rows.size());
         Map<String, String> run = run(totalSteps);
         boolean interrupted = false;

@@ -2,6 +2,7 @@ package jqlora.train;
 
 import static jqlora.Assert.assertFails;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
@@ -254,5 +255,23 @@ class ResumeTest {
         try (CausalLm model = SmallRun.model(ops, LoadOptions.defaults()); LoraAdapter adapter = LoraAdapter.create(model, SmallRun.lora().withR(2), 3)) {
             new SftTrainer(new TrainedWeights.OfAdapter(adapter, null), SmallRun.rows(), List.of(), SmallRun.config().withCheckpoints(new CheckpointConfig(0, 1, 0)), other).train(TrainListener.SILENT);
         }
+    }
+
+    // ---- the same objects again
+
+    @Test
+    void trainingAgainWithTheSameTrainerGoesOnAndReportsEachStepOnce() throws IOException {
+        TrainResult result = ADAPTER.onFreshWeights(ops, weights -> {
+            SftTrainer trainer = new SftTrainer(weights, SmallRun.rows(), SmallRun.heldOut(), SmallRun.config(), output);
+            assertTrue(trainer.train(event -> {
+                if (event instanceof TrainEvent.StepEnd end && end.step() == 5) {
+                    Thread.currentThread().interrupt();
+                }
+            }).interrupted());
+            assertTrue(Thread.interrupted());
+            return trainer.train(TrainListener.SILENT);
+        });
+        assertFalse(result.interrupted());
+        assertSame(ADAPTER, result);
     }
 }
