@@ -16,6 +16,7 @@ import jqlora.model.CausalLm;
 import jqlora.model.TokenBatch;
 import jqlora.ops.Ops;
 import jqlora.ops.Parameter;
+import jqlora.ops.Weight;
 import jqlora.tensor.DType;
 import jqlora.tensor.Tensor;
 import jqlora.tensor.TensorView;
@@ -238,10 +239,19 @@ public final class SftTrainer {
         run.put("learning_rate", config.learningRate().toString());
         run.put("optimizer", config.optimizer().toString());
         run.put("seed", Long.toString(config.seed()));
-        run.put("model", model.spec().toString());
-        run.put("trained", weights.parameters().size() + " tensors, " + parameterCount() + " numbers");
+        run.put("model", model.spec() + storage());
+        run.put("trained", weights.description());
         run.put("rows", dataHash());
         return run;
+    }
+
+    /** How the linear layers are stored: an adapter on NF4 learns other numbers than one on FP4. */
+    private String storage() {
+        List<String> storages = model.linears().values().stream().map(linear -> switch (linear.weight()) {
+            case Weight.FourBit fourBit -> fourBit.format() + ", decoded to " + fourBit.format().dtype();
+            case Weight.Dense(Parameter parameter) -> parameter.value().dtype().name();
+        }).distinct().toList();
+        return storages.equals(List.of("F32")) ? "" : " in " + String.join(" and ", storages);
     }
 
     private String dataHash() {

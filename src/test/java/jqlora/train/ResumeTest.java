@@ -9,6 +9,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import java.util.function.UnaryOperator;
 import java.util.stream.Stream;
 import jqlora.TinyModel;
@@ -18,10 +19,14 @@ import jqlora.format.JsonFileException;
 import jqlora.format.SafetensorsException;
 import jqlora.lora.LoraAdapter;
 import jqlora.lora.LoraConfig;
+import jqlora.lora.RankPatterns;
+import jqlora.lora.TargetLimits;
 import jqlora.model.ActivationBudget;
 import jqlora.model.CausalLm;
 import jqlora.model.LoadOptions;
 import jqlora.ops.cpu.CpuOps;
+import jqlora.quant.FourBitFormat;
+import jqlora.quant.FourBitType;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -225,6 +230,24 @@ class ResumeTest {
         stopAfter(ADAPTER, 1);
         for (List<TokenizedRow> rows : List.of(TinyModel.rows(19, 24, 13), SmallRun.rows().subList(1, 19), SmallRun.rows().reversed())) {
             assertFails(JsonFileException.class, () -> goOn(rows, LoadOptions.defaults(), SmallRun.lora()), "rows was 19 rows, sha256 ", ", now it is " + rows.size() + " rows");
+        }
+    }
+
+    @Test
+    void anotherAdapterIsRefused() throws IOException {
+        stopAfter(ADAPTER, 1);
+        for (LoraConfig lora : List.of(SmallRun.lora().withR(2), SmallRun.lora().withLoraAlpha(16), SmallRun.lora().withLoraDropout(0.2f), SmallRun.lora().withUseRslora(true),
+                SmallRun.lora().withTargetModules("k_proj", "v_proj", "down_proj"),
+                SmallRun.lora().withLimits(TargetLimits.none().withLayersToTransform(List.of(1))), SmallRun.lora().withPatterns(new RankPatterns(Map.of(), Map.of("v_proj", 16.0))))) {
+            assertFails(JsonFileException.class, () -> goOn(SmallRun.rows(), LoadOptions.defaults(), lora), "trained was r 4, alpha 8, dropout 0.1, q_proj, v_proj, down_proj", "now it is " + lora);
+        }
+    }
+
+    @Test
+    void anotherBaseIsRefused() throws IOException {
+        stopAfter(ADAPTER, 1);
+        for (FourBitFormat format : new FourBitFormat[] {null, FourBitFormat.defaults().withType(FourBitType.FP4), FourBitFormat.defaults().withDoubleQuantization(false)}) {
+            assertFails(JsonFileException.class, () -> goOn(SmallRun.rows(), LoadOptions.defaults().withQuantization(format), SmallRun.lora()), "model was llama, 2 layers, hidden 64 in nf4, blocks of 64, double quantization, decoded to F32 and F32, now it is llama");
         }
     }
 
