@@ -74,9 +74,9 @@ class InterruptTest {
     }
 
     private static Stream<Arguments> lastMoments() {
-        return Stream.of(when("after the last step", 12, event -> event instanceof TrainEvent.StepEnd end && end.step() == 12),
-                when("after the last evaluation", 12, event -> event instanceof TrainEvent.Evaluated evaluated && evaluated.step() == 12),
-                when("after the last checkpoint", 12, event -> event instanceof TrainEvent.Saved saved && saved.step() == 12));
+        return Stream.of(when("after the last step", SmallRun.STEPS, event -> event instanceof TrainEvent.StepEnd end && end.step() == SmallRun.STEPS),
+                when("after the last evaluation", SmallRun.STEPS, event -> event instanceof TrainEvent.Evaluated evaluated && evaluated.step() == SmallRun.STEPS),
+                when("after the last checkpoint", SmallRun.STEPS, event -> event instanceof TrainEvent.Saved saved && saved.step() == SmallRun.STEPS));
     }
 
     @ParameterizedTest

@@ -23,13 +23,13 @@ import jqlora.model.ModelLoader;
 import jqlora.ops.cpu.CpuOps;
 
 /**
- * A run of 12 steps on a tiny model, in 4 bits under an adapter or trained as a whole: two micro-batches a step, five steps an epoch, dropout, a falling learning rate, a checkpoint after each step,
+ * A run of 8 steps on a tiny model, in 4 bits under an adapter or trained as a whole: two micro-batches a step, five steps an epoch, dropout, a falling learning rate, a checkpoint after each step,
  * evaluations between.
  *
  * @param full whether the whole model is trained and not an adapter
  */
 record SmallRun(boolean full) {
-    static final int STEPS = 12;
+    static final int STEPS = 8;
 
     static SftConfig config() {
         return new SftConfig(1, STEPS, new BatchConfig(2, 2, BatchPlan.Order.GROUPED_BY_LENGTH, BatchConfig.Normalization.TOKENS),
