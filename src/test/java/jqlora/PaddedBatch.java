@@ -1,8 +1,11 @@
 package jqlora;
 
 import java.io.IOException;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.List;
 import java.util.stream.IntStream;
+import jqlora.data.TokenizedRow;
 import jqlora.format.SafetensorsFile;
 import jqlora.model.TokenBatch;
 import jqlora.ops.Sequences;
@@ -30,6 +33,18 @@ public final class PaddedBatch {
         int[] lengths = IntStream.range(0, rows).map(row -> Arrays.stream(mask, row * length, (row + 1) * length).sum()).toArray();
         int[] kept = IntStream.range(0, mask.length).filter(i -> mask[i] != 0).toArray();
         return new PaddedBatch(Arrays.stream(kept).map(i -> ids[i]).toArray(), Arrays.stream(kept).map(i -> labels[i]).toArray(), kept, Sequences.ofLengths(lengths));
+    }
+
+    /** The sequences of a batch one by one, each labelled from its first label on. */
+    public static List<TokenizedRow> rows(SafetensorsFile file, String prefix) throws IOException {
+        PaddedBatch batch = of(file, prefix);
+        List<TokenizedRow> rows = new ArrayList<>();
+        for (int i = 0; i < batch.sequences.count(); i++) {
+            int from = batch.sequences.start(i), to = batch.sequences.start(i + 1);
+            int labelledFrom = IntStream.range(from, to).filter(at -> batch.labels[at] != TokenizedRow.IGNORE).findFirst().orElse(to);
+            rows.add(new TokenizedRow(Arrays.copyOfRange(batch.ids, from, to), labelledFrom - from));
+        }
+        return rows;
     }
 
     public int[] ids() {

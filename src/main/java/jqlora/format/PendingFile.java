@@ -9,13 +9,18 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
+import java.util.List;
 import java.util.UUID;
+import java.util.regex.Pattern;
+import java.util.stream.Stream;
 
 /**
  * A file that takes its name only when it is whole: written beside its target under a hidden name and forced to the disk, then
  * renamed by {@link #commit}. Closed without a commit, it is deleted, and what was there before stays.
  */
 public final class PendingFile implements AutoCloseable {
+    private static final Pattern TEMPORARY = Pattern.compile("\\..+\\.[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\\.tmp");
+
     private final Path target;
     private final Path temporary;
     private boolean committed;
@@ -52,6 +57,17 @@ public final class PendingFile implements AutoCloseable {
     public static void replace(Path target, String text) throws IOException {
         try (PendingFile file = write(target, channel -> writeFully(channel, ByteBuffer.wrap(text.getBytes(StandardCharsets.UTF_8))))) {
             file.commit();
+        }
+    }
+
+    /** Deletes what killed processes left half written in {@code folder}, where nobody may be writing now. */
+    public static void deleteLeftovers(Path folder) throws IOException {
+        List<Path> leftovers;
+        try (Stream<Path> children = Files.list(folder)) {
+            leftovers = children.filter(child -> TEMPORARY.matcher(child.getFileName().toString()).matches()).toList();
+        }
+        for (Path leftover : leftovers) {
+            Files.delete(leftover);
         }
     }
 

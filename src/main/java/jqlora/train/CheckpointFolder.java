@@ -11,6 +11,7 @@ import java.util.Optional;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
+import jqlora.format.PendingFile;
 
 /**
  * The checkpoints of a run: folders {@code checkpoint-STEP} in its output folder. One is written under another name and renamed when it is whole,
@@ -66,7 +67,7 @@ public record CheckpointFolder(Path output) {
         return target;
     }
 
-    /** Removes what a killed run left half written. */
+    /** Removes what a killed run left half written, a checkpoint or the result. */
     void removePartial() throws IOException {
         if (!Files.isDirectory(output)) {
             return;
@@ -78,6 +79,7 @@ public record CheckpointFolder(Path output) {
         for (Path folder : partial) {
             delete(folder);
         }
+        PendingFile.deleteLeftovers(output);
     }
 
     private static void delete(Path folder) throws IOException {

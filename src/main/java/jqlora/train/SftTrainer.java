@@ -16,6 +16,7 @@ import jqlora.model.CausalLm;
 import jqlora.model.TokenBatch;
 import jqlora.ops.Ops;
 import jqlora.ops.Parameter;
+import jqlora.ops.Weight;
 import jqlora.tensor.DType;
 import jqlora.tensor.Tensor;
 import jqlora.tensor.TensorView;
@@ -60,20 +61,31 @@ public final class SftTrainer {
     }
 
     /**
-     * Trains to the last step, or until the thread is interrupted: then the step is finished, a checkpoint written, and what there is returned, with the
-     * thread's interrupt flag set again.
+     * Trains to the last step, or until the thread is interrupted: then the step is finished, a checkpoint written, and what there is returned. The
+     * thread's interrupt flag stays set; in the last step it changes nothing else.
      *
      * @throws IOException if a checkpoint cannot be written or read, or is of another run
      * @throws TrainingException if the loss is no longer a finite number, or nothing is learned
      */
     public TrainResult train(TrainListener listener) throws IOException {
+        InterruptShield shield = new InterruptShield();
+        try {
+            return train(listener, shield);
+        } finally {
+            shield.giveBack();
+        }
+    }
+
+    private TrainResult train(TrainListener listener, InterruptShield shield) throws IOException {
         long started = System.nanoTime();
+        steps.clear();
+        evaluations.clear();
         int totalSteps = config.totalSteps(rows.size());
         Map<String, String> run = run(totalSteps);
         boolean interrupted = false;
         int step = 0;
         try (AdamW optimizer = new AdamW(ops, weights.parameters(), config.optimizer())) {
-            step = resume(optimizer, run);
+            step = shield.finish(() -> resume(optimizer, run));
             listener.on(new TrainEvent.Started(totalSteps, step + 1, parameterCount(), rows.size(), rows.stream().mapToLong(TokenizedRow::labelledTokens).sum()));
             if (step == 0) {
                 evaluate(0, listener);
@@ -88,20 +100,18 @@ public final class SftTrainer {
                 if (last || due) {
                     evaluate(step, listener);
                 }
-                interrupted = Thread.interrupted() && !last;
+                interrupted = shield.interrupted() && !last;
                 boolean saveDue = config.checkpoints().saveSteps() > 0 && step % config.checkpoints().saveSteps() == 0;
                 if (folder != null && (saveDue || interrupted || last)) {
-                    save(step, optimizer, run, listener);
+                    int done = step;
+                    listener.on(new TrainEvent.Saved(done, shield.finish(() -> save(done, optimizer, run))));
                 }
             }
         }
         if (folder != null && !interrupted) {
-            weights.save(folder.output());
+            shield.finish(this::saveResult);
         }
         listener.on(new TrainEvent.Ended(step, interrupted, (System.nanoTime() - started) / 1e9));
-        if (interrupted) {
-            Thread.currentThread().interrupt();
-        }
         return new TrainResult(steps, evaluations, interrupted);
     }
 
@@ -190,13 +200,17 @@ public final class SftTrainer {
 
     // ---- checkpoints
 
-    private void save(int step, AdamW optimizer, Map<String, String> run, TrainListener listener) throws IOException {
-        Path saved = folder.write(step, config.checkpoints().saveTotalLimit(), target -> {
+    private Path save(int step, AdamW optimizer, Map<String, String> run) throws IOException {
+        return folder.write(step, config.checkpoints().saveTotalLimit(), target -> {
             weights.save(target);
             optimizer.save(target.resolve("optimizer.safetensors"));
             new TrainerState(step, run, steps, evaluations).write(target);
         });
-        listener.on(new TrainEvent.Saved(step, saved));
+    }
+
+    private Path saveResult() throws IOException {
+        weights.save(folder.output());
+        return folder.output();
     }
 
     private int resume(AdamW optimizer, Map<String, String> run) throws IOException {
@@ -225,10 +239,19 @@ public final class SftTrainer {
         run.put("learning_rate", config.learningRate().toString());
         run.put("optimizer", config.optimizer().toString());
         run.put("seed", Long.toString(config.seed()));
-        run.put("model", model.spec().toString());
-        run.put("trained", weights.parameters().size() + " tensors, " + parameterCount() + " numbers");
+        run.put("model", model.spec() + storage());
+        run.put("trained", weights.description());
         run.put("rows", dataHash());
         return run;
+    }
+
+    /** How the linear layers are stored: an adapter on NF4 learns other numbers than one on FP4. */
+    private String storage() {
+        List<String> storages = model.linears().values().stream().map(linear -> switch (linear.weight()) {
+            case Weight.FourBit fourBit -> fourBit.format() + ", decoded to " + fourBit.format().dtype();
+            case Weight.Dense(Parameter parameter) -> parameter.value().dtype().name();
+        }).distinct().toList();
+        return storages.equals(List.of("F32")) ? "" : " in " + String.join(" and ", storages);
     }
 
     private String dataHash() {

@@ -9,6 +9,9 @@ import jqlora.format.SafetensorsWriter;
 import jqlora.format.PeftAdapterFiles;
 import jqlora.format.TensorSource;
 import jqlora.lora.LoraAdapter;
+import jqlora.lora.LoraConfig;
+import jqlora.lora.RankPatterns;
+import jqlora.lora.TargetLimits;
 import jqlora.model.CausalLm;
 import jqlora.ops.Ops;
 import jqlora.ops.Parameter;
@@ -21,6 +24,9 @@ public sealed interface TrainedWeights {
 
     /** The trained parameters, each with a gradient, in a fixed order. */
     List<Parameter> parameters();
+
+    /** What tells these weights from others that could stand in their place. */
+    String description();
 
     /** Writes them into {@code folder}. */
     void save(Path folder) throws IOException;
@@ -42,6 +48,13 @@ public sealed interface TrainedWeights {
         }
 
         @Override
+        public String description() {
+            LoraConfig config = adapter.config();
+            return adapter + (config.limits().equals(TargetLimits.none()) ? "" : ", " + config.limits())
+                    + (config.patterns().equals(RankPatterns.none()) ? "" : ", " + config.patterns());
+        }
+
+        @Override
         public void save(Path folder) throws IOException {
             adapter.save(folder, baseModel);
         }
@@ -57,6 +70,11 @@ public sealed interface TrainedWeights {
         @Override
         public List<Parameter> parameters() {
             return model.parameters().stream().filter(Parameter::isTrained).toList();
+        }
+
+        @Override
+        public String description() {
+            return parameters().size() + " tensors, " + parameters().stream().mapToLong(parameter -> parameter.value().shape().size()).sum() + " numbers";
         }
 
         @Override

@@ -27,6 +27,7 @@ import java.util.TreeMap;
 import java.util.stream.Stream;
 import java.util.stream.StreamSupport;
 import jqlora.Oracle;
+import jqlora.PaddedBatch;
 import jqlora.data.BatchPlan;
 import jqlora.data.InstructionFile;
 import jqlora.data.LengthLimits;
@@ -116,16 +117,7 @@ class RealModelTest {
         try (SafetensorsFile file = SafetensorsFile.open(folder.resolve("batches.safetensors"))) {
             List<TokenizedRow> rows = new ArrayList<>();
             for (int i = 0; file.contains(part + "." + i + ".input_ids"); i++) {
-                String batch = part + "." + i + ".";
-                int[] ids = file.get(batch + "input_ids").toInts(), mask = file.get(batch + "attention_mask").toInts(), labels = file.get(batch + "labels").toInts();
-                int length = (int) file.get(batch + "input_ids").shape().dim(1);
-                for (int from = 0; from < ids.length; from += length) {
-                    int real = Arrays.stream(mask, from, from + length).sum(), first = 0;
-                    while (labels[from + first] == TokenizedRow.IGNORE) {
-                        first++;
-                    }
-                    rows.add(new TokenizedRow(Arrays.copyOfRange(ids, from, from + real), first));
-                }
+                rows.addAll(PaddedBatch.rows(file, part + "." + i + "."));
             }
             assertFalse(rows.isEmpty(), "no batch of " + part + " in " + folder);
             return rows;

@@ -13,6 +13,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.stream.Stream;
 import jqlora.Oracle;
+import jqlora.PaddedBatch;
 import jqlora.format.HfConfig;
 import jqlora.format.JsonFileException;
 import jqlora.format.SafetensorsFile;
@@ -72,53 +73,21 @@ class FamiliesTest {
         assertTrue(names.containsAll(List.of("llama", "llama_tied", "llama3_rope", "llama_bias", "mistral", "qwen2", "qwen3")), "families with a case: " + names);
     }
 
-    /** The tokens of a right-padded batch without the padding. */
-    private record Case(int[] ids, int[] labels, Sequences sequences, boolean[] real) {
-        static Case of(SafetensorsFile file) throws IOException {
-            int[] ids = file.get("input_ids").toInts(), labels = file.get("labels").toInts(), mask = file.get("attention_mask").toInts();
-            int rows = (int) file.get("input_ids").shape().dim(0), length = ids.length / rows;
-            int[] lengths = new int[rows];
-            boolean[] real = new boolean[ids.length];
-            List<Integer> kept = new ArrayList<>();
-            for (int i = 0; i < ids.length; i++) {
-                if (mask[i] != 0) {
-                    lengths[i / length]++;
-                    real[i] = true;
-                    kept.add(i);
-                }
-            }
-            return new Case(kept.stream().mapToInt(i -> ids[i]).toArray(), kept.stream().mapToInt(i -> labels[i]).toArray(), Sequences.ofLengths(lengths), real);
-        }
-
-        float[] realRows(TensorView tensor) {
-            float[] all = tensor.toFloats();
-            int columns = (int) tensor.shape().dim(-1);
-            float[] rows = new float[ids.length * columns];
-            int to = 0;
-            for (int row = 0; row < real.length; row++) {
-                if (real[row]) {
-                    System.arraycopy(all, row * columns, rows, columns * to++, columns);
-                }
-            }
-            return rows;
-        }
-    }
-
     @ParameterizedTest
     @MethodSource("supported")
     void logitsLossAndEveryGradient(Path folder) throws IOException {
         try (SafetensorsFile file = SafetensorsFile.open(folder.resolve("case.safetensors"));
                 CausalLm model = ModelLoader.load(folder, LoadOptions.fullFineTuning(), ops, LoadListener.SILENT)) {
-            Case oracle = Case.of(file);
-            try (Tensor logits = model.logits(oracle.ids, oracle.sequences)) {
-                assertClose("logits", ops.download(logits).toFloats(), oracle.realRows(file.get("logits")), RTOL, ATOL);
+            PaddedBatch batch = PaddedBatch.of(file, "");
+            try (Tensor logits = model.logits(batch.ids(), batch.sequences())) {
+                assertClose("logits", ops.download(logits).toFloats(), batch.realRows(file.get("logits")), RTOL, ATOL);
             }
-            TokenBatch batch = TokenBatch.of(oracle.ids, oracle.labels, oracle.sequences);
+            int labelled = batch.tokens().labelledTokens();
             double expected = file.get("loss").toFloats()[0];
-            assertClose("loss", model.loss(batch) / batch.labelledTokens(), expected, 2e-6, 0);
+            assertClose("loss", model.loss(batch.tokens()) / labelled, expected, 2e-6, 0);
             try (Tensor sum = ops.zeros(DType.F64, 1)) {
-                model.forwardBackward(batch, 1.0 / batch.labelledTokens(), sum, 0, ActivationBudget.keepAll());
-                assertClose("loss of the training step", ops.download(sum).data().get(TensorView.DOUBLE, 0) / batch.labelledTokens(), expected, 2e-6, 0);
+                model.forwardBackward(batch.tokens(), 1.0 / labelled, sum, 0, ActivationBudget.keepAll());
+                assertClose("loss of the training step", ops.download(sum).data().get(TensorView.DOUBLE, 0) / labelled, expected, 2e-6, 0);
             }
             int compared = 0;
             for (Parameter parameter : model.parameters()) {
@@ -133,16 +102,16 @@ class FamiliesTest {
     @MethodSource("supported")
     void keptAndRecomputedActivationsGiveTheSameBits(Path folder) throws IOException {
         try (SafetensorsFile file = SafetensorsFile.open(folder.resolve("case.safetensors"))) {
-            Case oracle = Case.of(file);
-            float[][] kept = gradients(folder, oracle, ActivationBudget.keepAll());
-            assertTrue(Arrays.deepEquals(kept, gradients(folder, oracle, ActivationBudget.recomputeAll())), "all layers computed again");
-            assertTrue(Arrays.deepEquals(kept, gradients(folder, oracle, new ActivationBudget(90_000))), "one of two layers computed again");
+            PaddedBatch batch = PaddedBatch.of(file, "");
+            float[][] kept = gradients(folder, batch, ActivationBudget.keepAll());
+            assertTrue(Arrays.deepEquals(kept, gradients(folder, batch, ActivationBudget.recomputeAll())), "all layers computed again");
+            assertTrue(Arrays.deepEquals(kept, gradients(folder, batch, new ActivationBudget(90_000))), "one of two layers computed again");
         }
     }
 
-    private static float[][] gradients(Path folder, Case oracle, ActivationBudget budget) throws IOException {
+    private static float[][] gradients(Path folder, PaddedBatch batch, ActivationBudget budget) throws IOException {
         try (CausalLm model = ModelLoader.load(folder, LoadOptions.fullFineTuning(), ops, LoadListener.SILENT); Tensor sum = ops.zeros(DType.F64, 1)) {
-            model.forwardBackward(TokenBatch.of(oracle.ids, oracle.labels, oracle.sequences), 0.25, sum, 0, budget);
+            model.forwardBackward(batch.tokens(), 0.25, sum, 0, budget);
             return model.parameters().stream().map(parameter -> ops.download(parameter.gradient()).toFloats()).toArray(float[][]::new);
         }
     }
@@ -152,13 +121,13 @@ class FamiliesTest {
     void packedSequencesGiveTheLogitsOfEachAlone(Path folder) throws IOException {
         try (SafetensorsFile file = SafetensorsFile.open(folder.resolve("case.safetensors"));
                 CausalLm model = ModelLoader.load(folder, LoadOptions.asStored(), ops, LoadListener.SILENT)) {
-            Case oracle = Case.of(file);
-            try (Tensor packed = model.logits(oracle.ids, oracle.sequences)) {
+            PaddedBatch batch = PaddedBatch.of(file, "");
+            try (Tensor packed = model.logits(batch.ids(), batch.sequences())) {
                 float[] all = ops.download(packed).toFloats();
                 int vocab = model.spec().vocabSize();
-                for (int i = 0; i < oracle.sequences.count(); i++) {
-                    int from = oracle.sequences.start(i), to = oracle.sequences.start(i + 1);
-                    try (Tensor alone = model.logits(Arrays.copyOfRange(oracle.ids, from, to), Sequences.ofLengths(to - from))) {
+                for (int i = 0; i < batch.sequences().count(); i++) {
+                    int from = batch.sequences().start(i), to = batch.sequences().start(i + 1);
+                    try (Tensor alone = model.logits(Arrays.copyOfRange(batch.ids(), from, to), Sequences.ofLengths(to - from))) {
                         assertArrayEquals(Arrays.copyOfRange(all, from * vocab, to * vocab), ops.download(alone).toFloats(), "sequence " + i);
                     }
                 }

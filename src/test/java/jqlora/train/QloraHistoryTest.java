@@ -106,15 +106,7 @@ class QloraHistoryTest {
     private static List<TokenizedRow> rows(SafetensorsFile file, int batches) throws IOException {
         List<TokenizedRow> rows = new ArrayList<>();
         for (int i = 0; i < batches; i++) {
-            int[] ids = file.get("batch" + i + ".input_ids").toInts(), mask = file.get("batch" + i + ".attention_mask").toInts(), labels = file.get("batch" + i + ".labels").toInts();
-            int length = (int) file.get("batch" + i + ".input_ids").shape().dim(1);
-            for (int from = 0; from < ids.length; from += length) {
-                int real = Arrays.stream(mask, from, from + length).sum(), first = 0;
-                while (labels[from + first] == TokenizedRow.IGNORE) {
-                    first++;
-                }
-                rows.add(new TokenizedRow(Arrays.copyOfRange(ids, from, from + real), first));
-            }
+            rows.addAll(PaddedBatch.rows(file, "batch" + i + "."));
         }
         return rows;
     }

@@ -1,0 +1,157 @@
+package jqlora.train;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.Random;
+import java.util.function.Predicate;
+import java.util.stream.Stream;
+import jqlora.ops.cpu.CpuOps;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** An interrupt ends a run after its step with a checkpoint, whenever it comes, and the flag stays for the caller. */
+class InterruptTest {
+    private static final SmallRun RUN = new SmallRun(false);
+
+    private static CpuOps ops;
+
+    @TempDir
+    private static Path uninterrupted;
+    private static TrainResult expected;
+
+    @TempDir
+    private Path output;
+
+    @BeforeAll
+    static void open() throws IOException {
+        ops = CpuOps.create();
+        expected = RUN.go(ops, uninterrupted, TrainListener.SILENT);
+    }
+
+    @AfterAll
+    static void close() {
+        assertEquals(0, ops.memory().bytesInUse(), "bytes in use after all runs");
+        ops.close();
+    }
+
+    private static Arguments when(String name, int lastStep, Predicate<TrainEvent> event) {
+        return Arguments.argumentSet(name, lastStep, event);
+    }
+
+    static Stream<Arguments> moments() {
+        return Stream.of(when("at the start", 1, event -> event instanceof TrainEvent.Started),
+                when("after the first evaluation", 1, event -> event instanceof TrainEvent.Evaluated evaluated && evaluated.step() == 0),
+                when("after a step", 4, event -> event instanceof TrainEvent.StepEnd end && end.step() == 4),
+                when("after a step that is evaluated", 6, event -> event instanceof TrainEvent.StepEnd end && end.step() == 6),
+                when("after an evaluation", 6, event -> event instanceof TrainEvent.Evaluated evaluated && evaluated.step() == 6),
+                when("after a checkpoint", 5, event -> event instanceof TrainEvent.Saved saved && saved.step() == 4));
+    }
+
+    @ParameterizedTest
+    @MethodSource("moments")
+    void endsAfterTheStepAndGoesOn(int lastStep, Predicate<TrainEvent> moment) throws IOException {
+        TrainResult part = RUN.go(ops, output, event -> {
+            if (moment.test(event)) {
+                Thread.currentThread().interrupt();
+            }
+        });
+        assertTrue(Thread.interrupted(), "the flag");
+        assertTrue(part.interrupted());
+        assertEquals(lastStep, part.steps().getLast().step());
+        assertEquals("checkpoint-" + lastStep, new CheckpointFolder(output).latest().orElseThrow().getFileName().toString());
+        assertFalse(SmallRun.names(output).contains("adapter_model.safetensors"), "a result of an unfinished run");
+        RUN.assertSame(uninterrupted, expected, output, RUN.go(ops, output, TrainListener.SILENT));
+        assertFalse(Thread.interrupted(), "a flag that nobody set");
+    }
+
+    private static Stream<Arguments> lastMoments() {
+        return Stream.of(when("after the last step", SmallRun.STEPS, event -> event instanceof TrainEvent.StepEnd end && end.step() == SmallRun.STEPS),
+                when("after the last evaluation", SmallRun.STEPS, event -> event instanceof TrainEvent.Evaluated evaluated && evaluated.step() == SmallRun.STEPS),
+                when("after the last checkpoint", SmallRun.STEPS, event -> event instanceof TrainEvent.Saved saved && saved.step() == SmallRun.STEPS));
+    }
+
+    @ParameterizedTest
+    @MethodSource("lastMoments")
+    void inTheLastStepTheRunIsWholeAndTheFlagStays(int lastStep, Predicate<TrainEvent> moment) throws IOException {
+        TrainResult result = RUN.go(ops, output, event -> {
+            if (moment.test(event)) {
+                Thread.currentThread().interrupt();
+            }
+        });
+        assertTrue(Thread.interrupted(), "the flag");
+        assertEquals(lastStep, result.steps().size());
+        RUN.assertSame(uninterrupted, expected, output, result);
+    }
+
+    @Test
+    void aThreadThatIsInterruptedAlreadyDoesOneStepMore() throws IOException {
+        Predicate<TrainEvent> fourth = event -> event instanceof TrainEvent.StepEnd end && end.step() == 4;
+        TrainResult part = null;
+        for (int step = 4; step < 7; step++) {
+            boolean first = step == 4;
+            part = RUN.onFreshWeights(ops, weights -> {
+                SftTrainer trainer = new SftTrainer(weights, SmallRun.rows(), SmallRun.heldOut(), SmallRun.config(), output);
+                if (!first) {
+                    Thread.currentThread().interrupt();
+                }
+                return trainer.train(event -> {
+                    if (first && fourth.test(event)) {
+                        Thread.currentThread().interrupt();
+                    }
+                });
+            });
+            assertTrue(Thread.interrupted(), "the flag");
+            assertEquals(step, part.steps().size());
+        }
+        assertTrue(part.interrupted());
+        RUN.assertSame(uninterrupted, expected, output, RUN.go(ops, output, TrainListener.SILENT));
+    }
+
+    /** Another thread interrupts at moments that nobody chose: in the middle of arithmetic, of a file, of a rename. */
+    @Test
+    void atRandomMomentsUntilItEnds() throws Exception {
+        Random random = new Random(1);
+        TrainResult result = null;
+        for (int attempt = 0; result == null || result.interrupted(); attempt++) {
+            assertTrue(attempt < 100, "a run that does not get ahead");
+            Thread trainer = Thread.currentThread();
+            Thread other = Thread.ofPlatform().start(() -> {
+                try {
+                    Thread.sleep(10 + random.nextInt(150));
+                    trainer.interrupt();
+                } catch (InterruptedException done) {
+                    return;
+                }
+            });
+            result = RUN.onFreshWeights(ops, weights -> new SftTrainer(weights, SmallRun.rows(), SmallRun.heldOut(), SmallRun.config(), output).train(TrainListener.SILENT));
+            assertTrue(Thread.interrupted() || !result.interrupted(), "the flag of an interrupted run");
+            other.interrupt();
+            while (other.isAlive()) {
+                Thread.onSpinWait();
+            }
+            Thread.interrupted();
+        }
+        RUN.assertSame(uninterrupted, expected, output, result);
+    }
+
+    @Test
+    void withoutAFolderItEndsToo() throws IOException {
+        TrainResult part = RUN.go(ops, null, event -> {
+            if (event instanceof TrainEvent.StepEnd end && end.step() == 2) {
+                Thread.currentThread().interrupt();
+            }
+        });
+        assertTrue(Thread.interrupted(), "the flag");
+        assertTrue(part.interrupted());
+        assertEquals(2, part.steps().size());
+    }
+}
