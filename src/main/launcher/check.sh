@@ -32,7 +32,7 @@ command_test() {
   else
     [ -z "$model" ] || excluded=gpu
     need_peers
-    maven_options+=(-Djqlora.peers="$PEERS/bin/python")
+    maven_options+=(-Djqlora.peers="$PEERS")
   fi
   [ -z "$oracle" ] || maven_options+=(-Djqlora.oracle="$(cd "$oracle" && pwd -P)")
   [ -z "$model" ] || maven_options+=(-Djqlora.model="$model")
