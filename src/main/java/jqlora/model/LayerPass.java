@@ -64,8 +64,7 @@ record LayerPass(Ops ops, DecoderSpec spec, RopeTable rope, Sequences sequences,
         attend(layer, state, shape, inference);
         List<LinearWeights> output = List.of(layer.attention().oProj().weights());
         state.outputInner = inner(output);
-        state.middle = ops.linear(state.attended, output, state.outputInner, dropoutKey);
-        ops.addInPlace(state.middle, state.x);
+        state.middle = ops.linearAdd(state.x, state.attended, output, state.outputInner, dropoutKey);
         state.postAttentionRstd = ops.allocate(DType.F32, rows);
         try (Tensor normed = ops.rmsNorm(state.middle, layer.postAttentionLayernorm().value(), spec.rmsNormEps(), state.postAttentionRstd)) {
             List<LinearWeights> group = gateUpGroup(layer);
@@ -75,9 +74,7 @@ record LayerPass(Ops ops, DecoderSpec spec, RopeTable rope, Sequences sequences,
         List<LinearWeights> down = List.of(layer.mlp().downProj().weights());
         state.downInner = inner(down);
         try (Tensor activated = ops.gatedActivation(state.gateUp, spec.mlp().activation())) {
-            Tensor y = ops.linear(activated, down, state.downInner, dropoutKey);
-            ops.addInPlace(y, state.middle);
-            return y;
+            return ops.linearAdd(state.middle, activated, down, state.downInner, dropoutKey);
         }
     }
 
@@ -155,6 +152,6 @@ record LayerPass(Ops ops, DecoderSpec spec, RopeTable rope, Sequences sequences,
 
     private Tensor inner(List<LinearWeights> group) {
         long ranks = group.stream().mapToLong(linear -> linear.lora() == null ? 0 : linear.lora().r()).sum();
-        return ranks == 0 ? null : ops.allocate(DType.F32, sequences.rows(), ranks);
+        return ranks == 0 ? null : ops.allocate(ops.computeType(), sequences.rows(), ranks);
     }
 }

@@ -9,7 +9,7 @@ final class LayerState implements AutoCloseable {
     final Tensor x;
     /** F32 [rows], of the two norms. */
     Tensor inputRstd, postAttentionRstd;
-    /** F32 [rows, sum of r], what each group's adapters computed; null without adapters. */
+    /** [rows, sum of r], what each group's adapters computed; null without adapters. */
     Tensor qkvInner, outputInner, gateUpInner, downInner;
     /** [rows, qkv] before the heads were normalised, and the F32 [rows, heads] of that; null when the family has no head norm. */
     Tensor qkvBeforeNorm, headRstd;

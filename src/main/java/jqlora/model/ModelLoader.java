@@ -10,7 +10,6 @@ import jqlora.format.HfConfig;
 import jqlora.ops.Ops;
 import jqlora.ops.Parameter;
 import jqlora.ops.Weight;
-import jqlora.quant.FourBitCodec;
 import jqlora.quant.FourBitFormat;
 import jqlora.quant.QuantizedTensor;
 import jqlora.tensor.DType;
@@ -31,7 +30,6 @@ public final class ModelLoader implements AutoCloseable {
     private final WeightSource source;
     private final LoadOptions options;
     private final Workers workers = Workers.onAllProcessors();
-    private final FourBitCodec codec = FourBitCodec.fastest(workers);
     private final List<AutoCloseable> made = new ArrayList<>();
 
     private ModelLoader(Ops ops, WeightSource source, LoadOptions options) {
@@ -124,7 +122,7 @@ public final class ModelLoader implements AutoCloseable {
         try (Arena arena = Arena.ofShared()) {
             TensorView tensor = converted(source.read(name, shape, arena), arena);
             FourBitFormat format = options.quantization().withDtype(tensor.dtype());
-            return ops.upload(codec.quantize(tensor, format, arena));
+            return ops.quantize(tensor, format);
         }
     }
 

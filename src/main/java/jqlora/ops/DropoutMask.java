@@ -19,6 +19,11 @@ public record DropoutMask(long key, int module, float dropout) {
         return 1f / (1f - dropout);
     }
 
+    /** A draw of 16 bits below this drops its element. */
+    public int threshold() {
+        return Math.round(dropout * 65536f);
+    }
+
     /**
      * Decides elements 8 group ... 8 group + 7.
      *
@@ -26,7 +31,7 @@ public record DropoutMask(long key, int module, float dropout) {
      * @param kept [8], overwritten
      */
     public void kept(long group, int[] bits, boolean[] kept) {
-        int threshold = Math.round(dropout * 65536f);
+        int threshold = threshold();
         Philox.block(key, group, module, bits);
         for (int i = 0; i < GROUP; i++) {
             int draw = bits[i / 2] >>> 16 * (i % 2) & 0xffff;

@@ -1,6 +1,7 @@
 package jqlora.ops;
 
 import java.util.List;
+import jqlora.quant.FourBitFormat;
 import jqlora.quant.QuantizedTensor;
 import jqlora.tensor.DType;
 import jqlora.tensor.Tensor;
@@ -47,6 +48,13 @@ public interface Ops extends AutoCloseable {
 
     /** A copy of a 4-bit tensor of rank 2. */
     Weight.FourBit upload(QuantizedTensor host);
+
+    /**
+     * {@code host} in 4 bits, with the codes and absmax values of {@link jqlora.quant.FourBitCodec#quantize}.
+     *
+     * @param host [outFeatures, inFeatures], F32, F16 or BF16
+     */
+    Weight.FourBit quantize(TensorView host, FourBitFormat format);
 
     /** A copy of {@code tensor} in host memory. */
     TensorView download(Tensor tensor);
@@ -130,12 +138,19 @@ public interface Ops extends AutoCloseable {
      * Linear layers with one input, their results side by side: {@code y_i = W_i x + bias_i + scaling_i B_i A_i dropout_i(x)}.
      *
      * @param x [rows, inFeatures]
-     * @param inner F32 [rows, sum of r over the group], overwritten with {@code A_i dropout_i(x)}, which the backward needs; null when
+     * @param inner the compute type, [rows, sum of r over the group], overwritten with {@code A_i dropout_i(x)}, which the backward needs; null when
      *     no layer has an adapter
      * @param dropoutKey with the layer's module number and the element's index decides what dropout zeroes; 0 for no dropout
      * @return [rows, sum of outFeatures]
      */
     Tensor linear(Tensor x, List<LinearWeights> group, Tensor inner, long dropoutKey);
+
+    /**
+     * {@link #linear} plus {@code added}, as at the end of each half of a layer.
+     *
+     * @param added [rows, sum of outFeatures], read
+     */
+    Tensor linearAdd(Tensor added, Tensor x, List<LinearWeights> group, Tensor inner, long dropoutKey);
 
     /**
      * Gradients of all trained numbers of the group are added into.
@@ -231,4 +246,7 @@ public interface Ops extends AutoCloseable {
      * @see <a href="https://arxiv.org/abs/1711.05101">Decoupled weight decay regularization</a>
      */
     void adamW(List<AdamWState> states, AdamWStep step, Tensor norm);
+
+    /** Overwrites the gradients of {@code parameters} with zeros. */
+    void zeroGradients(List<Parameter> parameters);
 }

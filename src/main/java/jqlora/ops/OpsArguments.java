@@ -5,6 +5,7 @@ import jqlora.tensor.DType;
 import jqlora.tensor.Shape;
 import jqlora.tensor.ShapeException;
 import jqlora.tensor.Tensor;
+import jqlora.tensor.TensorView;
 
 /**
  * What every operation demands of its arguments, so that a wrong shape fails with the same words on every backend, before anything is
@@ -29,6 +30,15 @@ public final class OpsArguments {
         ShapeException.require("copyInto: source", source.shape(), target.shape());
         if (source.dtype() != target.dtype()) {
             throw new IllegalArgumentException("copyInto: source is " + source.dtype() + ", it must be " + target.dtype() + " like the target");
+        }
+    }
+
+    public static void quantize(TensorView host) {
+        if (host.shape().rank() != 2) {
+            throw new ShapeException("quantize: host has shape " + host.shape() + ", it must be [outFeatures, inFeatures]");
+        }
+        if (!host.dtype().isWeightType()) {
+            throw new IllegalArgumentException("quantize: host is " + host.dtype() + ", it must be F32, F16 or BF16");
         }
     }
 
@@ -98,7 +108,16 @@ public final class OpsArguments {
             if (inner == null) {
                 throw new IllegalArgumentException(what + ": inner is null, it must be [" + x.shape().dim(0) + ", " + innerColumns + "] since a layer has an adapter");
             }
-            require(what + ": inner", inner, DType.F32, Shape.of(x.shape().dim(0), innerColumns));
+            require(what + ": inner", inner, x.dtype(), Shape.of(x.shape().dim(0), innerColumns));
+        }
+    }
+
+    public static void linearAdd(Tensor added, Tensor x, List<LinearWeights> group, Tensor inner) {
+        linear("linearAdd", x, group, inner);
+        long outFeatures = group.stream().mapToLong(linear -> linear.weight().outFeatures()).sum();
+        ShapeException.require("linearAdd: added", added.shape(), Shape.of(x.shape().dim(0), outFeatures));
+        if (added.dtype() != x.dtype()) {
+            throw new IllegalArgumentException("linearAdd: added is " + added.dtype() + ", it must be " + x.dtype() + " like x");
         }
     }
 
@@ -204,6 +223,10 @@ public final class OpsArguments {
     public static void gradientNorm(List<Parameter> parameters, Tensor norm) {
         parameters.forEach(parameter -> requireTrained("gradientNorm", parameter));
         require("gradientNorm: norm", norm, DType.F64, Shape.of(1));
+    }
+
+    public static void zeroGradients(List<Parameter> parameters) {
+        parameters.forEach(parameter -> requireTrained("zeroGradients", parameter));
     }
 
     public static void adamW(List<AdamWState> states, Tensor norm) {

@@ -42,7 +42,7 @@ final class AdamW implements AutoCloseable {
     void step(int step, double learningRate, Tensor norm) {
         update(decayed, step, learningRate, config.weightDecay(), norm);
         update(others, step, learningRate, 0, norm);
-        all().forEach(state -> ops.fillZero(state.parameter().gradient()));
+        ops.zeroGradients(all().stream().map(AdamWState::parameter).toList());
     }
 
     private void update(List<AdamWState> states, int step, double learningRate, double decay, Tensor norm) {

@@ -23,6 +23,7 @@ import jqlora.ops.Weight;
 import jqlora.quant.Absmax;
 import jqlora.quant.DynamicMap;
 import jqlora.quant.FourBitCodec;
+import jqlora.quant.FourBitFormat;
 import jqlora.quant.QuantizedTensor;
 import jqlora.tensor.DType;
 import jqlora.tensor.FloatConversion;
@@ -153,6 +154,14 @@ public final class CpuOps implements Ops {
             case Absmax.Nested nested -> new Weight.FourBit(host.format(), host.shape(), codes, uploadBytes(nested.codes(), DType.U8),
                     uploadBytes(nested.scales(), DType.F32), nested.offset());
         };
+    }
+
+    @Override
+    public Weight.FourBit quantize(TensorView host, FourBitFormat format) {
+        OpsArguments.quantize(host);
+        try (Arena arena = Arena.ofShared()) {
+            return upload(codec.quantize(host, format, arena));
+        }
     }
 
     private Tensor uploadBytes(MemorySegment bytes, DType dtype) {
@@ -334,6 +343,14 @@ public final class CpuOps implements Ops {
     }
 
     @Override
+    public Tensor linearAdd(Tensor added, Tensor x, List<LinearWeights> group, Tensor inner, long dropoutKey) {
+        OpsArguments.linearAdd(added, x, group, inner);
+        Tensor y = linear.forward(x, group, inner, dropoutKey);
+        addInPlace(y, added);
+        return y;
+    }
+
+    @Override
     public void linearBackward(Tensor dX, Tensor dY, Tensor x, List<LinearWeights> group, Tensor inner, long dropoutKey) {
         OpsArguments.linearBackward(dX, dY, x, group, inner);
         linear.backward(dX, dY, x, group, inner, dropoutKey);
@@ -458,5 +475,11 @@ public final class CpuOps implements Ops {
                     CpuTensor.memory(state.parameter().gradient()), CpuTensor.memory(state.firstMoment()), CpuTensor.memory(state.secondMoment()),
                     from, (int) (to - from)));
         }
+    }
+
+    @Override
+    public void zeroGradients(List<Parameter> parameters) {
+        OpsArguments.zeroGradients(parameters);
+        parameters.forEach(parameter -> fillZero(parameter.gradient()));
     }
 }

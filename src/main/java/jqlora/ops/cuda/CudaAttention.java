@@ -1,0 +1,224 @@
+package jqlora.ops.cuda;
+
+import static org.bytedeco.cuda.global.cudnn.cudnnCreate;
+import static org.bytedeco.cuda.global.cudnn.cudnnDestroy;
+import static org.bytedeco.cuda.global.cudnn.cudnnSetStream;
+
+import java.util.HashMap;
+import java.util.Map;
+import java.util.Optional;
+import jqlora.ops.AttentionShape;
+import jqlora.ops.KvCache;
+import jqlora.ops.RopeTable;
+import jqlora.ops.Sequences;
+import jqlora.tensor.Tensor;
+import org.bytedeco.cuda.cudnn.cudnnContext;
+import org.bytedeco.javacpp.FloatPointer;
+
+/**
+ * Causal attention with grouped queries: through cuDNN's flash attention where it takes the shape, else through kernels of our own that are right for every
+ * shape and slow for long sequences.
+ */
+final class CudaAttention implements AutoCloseable {
+    private static final String SOURCE = "attention";
+    private static final int THREADS = 128, WARPS = 4, BUCKET = 128, MOST_DIM = 256;
+
+    private record PlanKey(FlashGraphs graphs, boolean backward) { }
+
+    private final CudaOps ops;
+    private final CudaDevice device;
+    private final DeviceMemory memory;
+    private final Transfers transfers;
+    private final boolean deterministic;
+    private final cudnnContext handle = new cudnnContext();
+    private final Map<PlanKey, Optional<CudnnPlan>> plans = new HashMap<>();
+    private final SequenceTables tables;
+    private final FloatPointer scale = new FloatPointer(1), one = new FloatPointer(1).put(1f), minusInfinity = new FloatPointer(1).put(Float.NEGATIVE_INFINITY);
+    private Sequences offsetsOf;
+    private long offsets, offsetsKey;
+
+    CudaAttention(CudaOps ops, CudaDevice device, DeviceMemory memory, Transfers transfers, CudaOptions.Attention order) {
+        this.ops = ops;
+        this.device = device;
+        this.memory = memory;
+        this.transfers = transfers;
+        this.deterministic = order == CudaOptions.Attention.DETERMINISTIC;
+        this.tables = new SequenceTables(memory, transfers);
+        device.bind();
+        CudnnGraph.check("cudnnCreate", cudnnCreate(handle));
+        CudnnGraph.check("cudnnSetStream", cudnnSetStream(handle, device.stream()));
+    }
+
+    // ---- rotation
+
+    void rotate(CudaTensor qkv, AttentionShape shape, RopeTable table, Tensor positions, float direction) {
+        int half = (int) table.cos().shape().dim(1), heads = shape.numAttentionHeads() + shape.numKeyValueHeads();
+        boolean wide = half % 8 == 0;
+        ops.kernel("rope", wide ? "rope8" : "rope").matrix(qkv).address(table.cos()).address(table.sin()).address(positions).number(qkv.rows()).integer(heads).integer(half)
+                .real(direction).launchFor(qkv.rows() * heads * (wide ? half / 8 : half));
+    }
+
+    // ---- a batch by itself
+
+    CudaTensor forward(CudaTensor qkv, AttentionShape shape, Sequences sequences, Tensor logSumExp) {
+        CudaTensor y = ops.matrix(qkv.rows(), shape.queryColumns());
+        FlashGraphs graphs = graphs(shape, sequences, qkv, y.stride(), y.stride(), qkv.stride());
+        CudnnPlan plan = plan(graphs, false);
+        if (plan == null) {
+            own(y, logSumExp, qkv, qkv.address() + 2L * shape.queryColumns(), qkv.address() + 2L * (shape.queryColumns() + shape.keyColumns()), qkv.stride(), shape,
+                    tables.of(sequences, 0));
+            return y;
+        }
+        try (CudaTensor unused = logSumExp == null ? ops.floats(qkv.rows(), shape.numAttentionHeads()) : null) {
+            bindInputs(plan, graphs, qkv, sequences);
+            plan.bind("y", y.address()).bind("logSumExp", CudaTensor.address(logSumExp == null ? unused : logSumExp));
+            run(plan);
+        }
+        return y;
+    }
+
+    void backward(CudaTensor dQkv, CudaTensor dY, CudaTensor qkv, CudaTensor y, Tensor logSumExp, AttentionShape shape, Sequences sequences) {
+        FlashGraphs graphs = graphs(shape, sequences, qkv, y.stride(), dY.stride(), dQkv.stride());
+        CudnnPlan plan = plan(graphs, true);
+        if (plan == null || plan(graphs(shape, sequences, qkv, y.stride(), y.stride(), qkv.stride()), false) == null) {
+            ownBackward(dQkv, dY, qkv, y, logSumExp, shape, sequences);
+            return;
+        }
+        try (CudaTensor delta = ops.floats(graphs.deltaElements()); CudaTensor sum = ops.floats(Math.max(1, graphs.sumElements()))) {
+            bindInputs(plan, graphs, qkv, sequences);
+            plan.bind("y", y.address()).bind("dY", dY.address()).bind("logSumExp", CudaTensor.address(logSumExp)).bind("one", one.address())
+                    .bind("delta", delta.address()).bind("dQSum", sum.address()).bind("dQ", dQkv.address()).bind("dK", dQkv.address() + 2L * shape.queryColumns())
+                    .bind("dV", dQkv.address() + 2L * (shape.queryColumns() + shape.keyColumns()));
+            run(plan);
+        }
+    }
+
+    /** Sequences of one length as they are; others with their lengths, up to a multiple of 128. */
+    private FlashGraphs graphs(AttentionShape shape, Sequences sequences, CudaTensor qkv, long yStride, long dYStride, long dQkvStride) {
+        boolean varying = false;
+        for (int i = 1; i < sequences.count(); i++) {
+            varying |= sequences.length(i) != sequences.length(0);
+        }
+        int length = varying ? Math.ceilDiv(sequences.maxLength(), BUCKET) * BUCKET : sequences.maxLength();
+        return new FlashGraphs(shape, sequences.count(), length, varying, qkv.stride(), yStride, dYStride, dQkvStride, deterministic);
+    }
+
+    private CudnnPlan plan(FlashGraphs graphs, boolean backward) {
+        if (!FlashGraphs.takes(graphs.shape())) {
+            return null;
+        }
+        device.bind();
+        return plans.computeIfAbsent(new PlanKey(graphs, backward), key -> Optional.ofNullable(CudnnPlan.build(handle, null, backward ? graphs.backward() : graphs.forward())))
+                .orElse(null);
+    }
+
+    private void bindInputs(CudnnPlan plan, FlashGraphs graphs, CudaTensor qkv, Sequences sequences) {
+        AttentionShape shape = graphs.shape();
+        scale.put(shape.scale());
+        plan.bind("q", qkv.address()).bind("k", qkv.address() + 2L * shape.queryColumns()).bind("v", qkv.address() + 2L * (shape.queryColumns() + shape.keyColumns()))
+                .bind("scale", scale.address()).bind("minusInfinity", minusInfinity.address());
+        if (graphs.varying()) {
+            long lengths = tables.of(sequences, 0).lengths(), count = sequences.count() + 1L, at = offsets(sequences, graphs);
+            plan.bind("lengths.queries", lengths).bind("lengths.keys", lengths).bind("offsets.qkv", at).bind("offsets.y", at + 8 * count)
+                    .bind("offsets.dY", at + 16 * count).bind("offsets.dQkv", at + 24 * count).bind("offsets.row", at + 32 * count);
+        }
+    }
+
+    /** I64 [5][sequences + 1]: where each sequence begins in qkv, y, dY, dQkv and logSumExp, in elements. */
+    private long offsets(Sequences sequences, FlashGraphs graphs) {
+        long key = graphs.qkvStride() * 31 * 31 * 31 + graphs.yStride() * 31 * 31 + graphs.dYStride() * 31 + graphs.dQkvStride();
+        if (!sequences.equals(offsetsOf) || key != offsetsKey) {
+            forgetOffsets();
+            int count = sequences.count() + 1;
+            long[] strides = {graphs.qkvStride(), graphs.yStride(), graphs.dYStride(), graphs.dQkvStride(), graphs.shape().numAttentionHeads()};
+            long[] values = new long[5 * count];
+            for (int i = 0; i < values.length; i++) {
+                values[i] = sequences.start(i % count) * strides[i / count];
+            }
+            offsets = memory.take(8L * values.length);
+            transfers.upload(values, offsets);
+            offsetsOf = sequences;
+            offsetsKey = key;
+        }
+        return offsets;
+    }
+
+    private void forgetOffsets() {
+        if (offsetsOf != null) {
+            memory.giveBack(offsets);
+            offsetsOf = null;
+        }
+    }
+
+    private void run(CudnnPlan plan) {
+        device.bind();
+        long workspace = memory.take(Math.max(1, plan.workspaceBytes()));
+        try {
+            plan.run(handle, workspace);
+        } finally {
+            memory.giveBack(workspace);
+        }
+    }
+
+    // ---- own kernels
+
+    private void own(CudaTensor y, Tensor logSumExp, CudaTensor q, long keys, long values, long kvStride, AttentionShape shape, SequenceTables sequences) {
+        requireDim(shape);
+        ops.kernel(SOURCE, "attention_forward").matrix(y).address(logSumExp).matrix(q).number(keys).number(values).number(kvStride).number(sequences.firstKeys())
+                .number(sequences.keyCounts()).number(q.rows()).integer(shape.numAttentionHeads()).integer(shape.numKeyValueHeads()).integer(shape.headDim())
+                .integer(shape.slidingWindow()).real(shape.scale()).launch(Math.ceilDiv(q.rows() * shape.numAttentionHeads(), WARPS), THREADS);
+    }
+
+    private void ownBackward(CudaTensor dQkv, CudaTensor dY, CudaTensor qkv, CudaTensor y, Tensor logSumExp, AttentionShape shape, Sequences sequences) {
+        requireDim(shape);
+        SequenceTables own = tables.of(sequences, 0);
+        int heads = shape.numAttentionHeads(), kvHeads = shape.numKeyValueHeads();
+        long rows = qkv.rows();
+        try (CudaTensor delta = ops.floats(rows, heads)) {
+            ops.kernel(SOURCE, "attention_delta").address(delta).matrix(dY).matrix(y).number(rows).integer(heads).integer(shape.headDim())
+                    .launch(Math.ceilDiv(rows * heads, WARPS), THREADS);
+            ops.kernel(SOURCE, "attention_backward_q").matrix(dQkv).matrix(dY).matrix(qkv).address(logSumExp).address(delta).number(own.firstKeys()).number(own.keyCounts())
+                    .number(rows).integer(heads).integer(kvHeads).integer(shape.headDim()).integer(shape.slidingWindow()).real(shape.scale())
+                    .launch(Math.ceilDiv(rows * heads, WARPS), THREADS);
+            ops.kernel(SOURCE, "attention_backward_kv").matrix(dQkv).matrix(dY).matrix(qkv).address(logSumExp).address(delta).number(own.ends())
+                    .number(rows).integer(heads).integer(kvHeads).integer(shape.headDim()).integer(shape.slidingWindow()).real(shape.scale())
+                    .launch(Math.ceilDiv(rows * kvHeads, WARPS), THREADS);
+        }
+    }
+
+    private static void requireDim(AttentionShape shape) {
+        if (shape.headDim() > MOST_DIM) {
+            throw new IllegalArgumentException("attention: headDim is " + shape.headDim() + ", on a GPU it must be at most " + MOST_DIM);
+        }
+    }
+
+    // ---- with a cache
+
+    CudaTensor cached(CudaTensor qkv, AttentionShape shape, Sequences sequences, KvCache cache, int layer) {
+        CudaTensor keys = CudaTensor.of(cache.keys().get(layer)), values = CudaTensor.of(cache.values().get(layer));
+        SequenceTables own = tables.of(sequences, cache.maxLength());
+        ops.kernel("rows", "append_to_cache").address(keys).address(values).number(keys.stride()).matrix(qkv).number(own.ownKeys()).integer(shape.queryColumns())
+                .integer(shape.keyColumns()).launch(qkv.rows(), THREADS);
+        if (sequences.equals(Sequences.ofLengths(lengths(sequences)))) {
+            return forward(qkv, shape, sequences, null);              // nothing lies in the cache yet
+        }
+        CudaTensor y = ops.matrix(qkv.rows(), shape.queryColumns());
+        own(y, null, qkv, keys.address(), values.address(), keys.stride(), shape, own);
+        return y;
+    }
+
+    private static int[] lengths(Sequences sequences) {
+        int[] lengths = new int[sequences.count()];
+        java.util.Arrays.setAll(lengths, sequences::length);
+        return lengths;
+    }
+
+    @Override
+    public void close() {
+        plans.values().forEach(plan -> plan.ifPresent(CudnnPlan::close));
+        plans.clear();
+        tables.close();
+        forgetOffsets();
+        CudnnGraph.check("cudnnDestroy", cudnnDestroy(handle));
+    }
+}

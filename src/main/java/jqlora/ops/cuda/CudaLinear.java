@@ -1,0 +1,244 @@
+package jqlora.ops.cuda;
+
+import java.util.List;
+import jqlora.ops.DropoutMask;
+import jqlora.ops.LinearWeights;
+import jqlora.ops.LoraFactors;
+import jqlora.ops.Parameter;
+import jqlora.ops.Weight;
+import jqlora.ops.cuda.Matmul.Mat;
+import jqlora.ops.cuda.Operands.Operand;
+import jqlora.tensor.Tensor;
+
+/**
+ * Linear layers with a shared input, one product for all of them and their adapters: the room behind each row of x holds {@code x A^T}, that behind
+ * each row of dy holds {@code dy sB}, and {@link Operands} has the other factor. With dropout the adapters' part of dx is added by itself, since it is masked.
+ */
+final class CudaLinear {
+    private final CudaOps ops;
+    private final Matmul matmul;
+    private final Operands operands;
+    private final Transfers transfers;
+
+    CudaLinear(CudaOps ops, Matmul matmul, Operands operands, Transfers transfers) {
+        this.ops = ops;
+        this.matmul = matmul;
+        this.operands = operands;
+        this.transfers = transfers;
+    }
+
+    /** @param added summed with the result; null for none */
+    CudaTensor forward(CudaTensor x, List<LinearWeights> group, CudaTensor inner, long dropoutKey, CudaTensor added) {
+        Operand operand = operands.acquire(group);
+        ops.reserveRoom(operand.padded());
+        CudaTensor y = ops.matrix(x.rows(), operand.outs());
+        try (Wide wide = Wide.of(ops, x, operand.padded())) {
+            Mat in = wide.all();
+            if (operand.rank() > 0) {
+                if (isDropped(group, dropoutKey)) {
+                    droppedInner(x, wide, group, operand, dropoutKey);
+                } else {
+                    matmul.multiply(in.columns(0, operand.ins()), false, operand.a(), true, in.columns(operand.ins(), operand.padded()));
+                }
+                transfers.copyRows(inner.address(), inner.stride(), in.columns(operand.ins(), 1).address(), in.stride(), operand.rank(), x.rows());
+            }
+            if (added == null) {
+                matmul.multiply(in, false, operand.weightAndB(), true, Mat.of(y));
+            } else {
+                matmul.multiplyAdd(in, false, operand.weightAndB(), true, Mat.of(added), Mat.of(y));
+            }
+        }
+        operands.release(operand);
+        long column = 0;
+        for (LinearWeights linear : group) {
+            long outs = linear.weight().outFeatures();
+            if (linear.bias() != null) {
+                CudaTensor bias = CudaTensor.of(linear.bias().value());
+                ops.kernel("linear", "add_bias").number(y.address() + 2 * column).number(y.stride()).address(bias).number(y.rows()).integer(outs).integer(bias.type())
+                        .launchFor(y.rows() * outs);
+            }
+            column += outs;
+        }
+        return y;
+    }
+
+    void backward(CudaTensor dX, CudaTensor dY, CudaTensor x, List<LinearWeights> group, CudaTensor inner, long dropoutKey) {
+        boolean adapters = Operands.rank(group) > 0, wanted = dX != null || adapters;
+        Operand operand = wanted ? operands.acquire(group) : null;
+        if (wanted) {
+            ops.reserveRoom(operand.padded());
+            try (Wide wide = Wide.of(ops, dY, operand.padded())) {
+                Mat out = wide.all().columns(0, operand.outs()), dInner = wide.all().columns(operand.outs(), operand.padded());
+                if (adapters) {
+                    matmul.multiply(out, false, operand.b(), false, dInner);
+                }
+                boolean dropped = isDropped(group, dropoutKey);
+                if (dX != null && dropped) {
+                    matmul.multiply(out, false, operand.weight(), false, Mat.of(dX));
+                    addDropped(dX, dInner, group, operand, dropoutKey);
+                } else if (dX != null) {
+                    matmul.multiply(wide.all(), false, operand.weightOverA(), false, Mat.of(dX));
+                }
+                operands.release(operand);
+                if (adapters) {
+                    adapterGradients(dInner, out, x, group, inner, dropped ? dropoutKey : 0);
+                }
+            }
+        }
+        long column = 0;
+        for (LinearWeights linear : group) {
+            long outs = linear.weight().outFeatures();
+            Mat dOut = Mat.of(dY).columns(column, outs);
+            if (linear.weight() instanceof Weight.Dense(Parameter parameter) && parameter.isTrained()) {
+                Mat gradient = floats(parameter.gradient());
+                matmul.multiplyAdd(dOut, true, Mat.of(x), false, gradient, gradient);
+            }
+            if (linear.bias() != null && linear.bias().isTrained()) {
+                ops.kernel("linear", "add_column_sums").address(linear.bias().gradient()).number(dOut.address()).number(dOut.stride()).number(dOut.rows()).integer(outs)
+                        .launch(Math.ceilDiv(outs, 32L), 1, 32, 8);
+            }
+            column += outs;
+        }
+    }
+
+    private void adapterGradients(Mat dInner, Mat out, CudaTensor x, List<LinearWeights> group, CudaTensor inner, long dropoutKey) {
+        boolean trained = false;
+        for (LinearWeights linear : group) {
+            trained |= linear.lora() != null && (linear.lora().a().isTrained() || linear.lora().b().isTrained());
+        }
+        if (!trained) {
+            return;
+        }
+        long ins = x.columns(), rank = Operands.rank(group);
+        try (CudaTensor da = dropoutKey == 0 ? ops.floats(rank, ins) : null; CudaTensor db = ops.floats(out.columns(), rank)) {
+            if (da != null) {
+                matmul.multiply(dInner.columns(0, rank), true, Mat.of(x), false, floats(da));
+            }
+            matmul.multiply(out, true, Mat.of(inner), false, floats(db));
+            long column = 0, row = 0;
+            for (LinearWeights linear : group) {
+                LoraFactors lora = linear.lora();
+                if (lora != null) {
+                    long r = lora.r(), outs = linear.weight().outFeatures();
+                    boolean separately = da == null && lora.a().isTrained();
+                    if (separately) {
+                        aGradient(dInner.columns(column, r), x, lora, dropoutKey);
+                    }
+                    ops.kernel("linear", "adapter_gradient").address(da == null ? null : lora.a().gradient()).address(lora.b().gradient())
+                            .number(da == null ? 0 : da.address() + 4 * column * ins).number(db.address() + 4 * (row * rank + column)).number(rank).real(lora.scaling())
+                            .integer(ins).integer(outs).integer(r).launchFor(r * ins + outs * r);
+                    column += r;
+                }
+                row += linear.weight().outFeatures();
+            }
+        }
+    }
+
+    private static Mat floats(Tensor tensor) {
+        CudaTensor own = CudaTensor.of(tensor);
+        return Mat.floats(own.address(), own.columns(), own.rows(), own.columns());
+    }
+
+    // ---- dropout
+
+    private static boolean isDropped(List<LinearWeights> group, long dropoutKey) {
+        if (dropoutKey != 0) {
+            for (LinearWeights linear : group) {
+                if (linear.lora() != null && linear.lora().dropout() > 0) {
+                    return true;
+                }
+            }
+        }
+        return false;
+    }
+
+    private void droppedInner(CudaTensor x, Wide wide, List<LinearWeights> group, Operand operand, long dropoutKey) {
+        Mat room = wide.all().columns(operand.ins(), operand.padded());
+        transfers.fillZero(room.address(), room.stride(), operand.padded(), x.rows());
+        long column = 0;
+        for (LinearWeights linear : group) {
+            if (linear.lora() != null) {
+                long r = linear.lora().r();
+                try (Masked masked = Masked.of(ops, x, linear.lora(), dropoutKey)) {
+                    matmul.multiply(Mat.of(masked.tensor), false, operand.a().rows(column, r), true, room.columns(column, r));
+                }
+                column += r;
+            }
+        }
+    }
+
+    private void addDropped(CudaTensor dX, Mat dInner, List<LinearWeights> group, Operand operand, long dropoutKey) {
+        long column = 0;
+        for (LinearWeights linear : group) {
+            if (linear.lora() != null) {
+                LoraFactors lora = linear.lora();
+                Mat part = dInner.columns(column, lora.r()), a = operand.a().rows(column, lora.r());
+                if (lora.dropout() == 0) {
+                    matmul.multiplyAdd(part, false, a, false, Mat.of(dX), Mat.of(dX));
+                } else {
+                    try (CudaTensor through = ops.matrix(dX.rows(), dX.columns())) {
+                        matmul.multiply(part, false, a, false, Mat.of(through));
+                        mask("add_dropped", dX, through, lora, dropoutKey);
+                    }
+                }
+                column += lora.r();
+            }
+        }
+    }
+
+    private void aGradient(Mat dInner, CudaTensor x, LoraFactors lora, long dropoutKey) {
+        try (Masked masked = Masked.of(ops, x, lora, dropoutKey)) {
+            Mat gradient = floats(lora.a().gradient());
+            matmul.multiplyAdd(dInner, true, Mat.of(masked.tensor), false, gradient, gradient);
+        }
+    }
+
+    private void mask(String kernel, CudaTensor out, CudaTensor x, LoraFactors lora, long dropoutKey) {
+        mask(ops, kernel, out, x, lora, dropoutKey);
+    }
+
+    private static void mask(CudaOps ops, String kernel, CudaTensor out, CudaTensor x, LoraFactors lora, long dropoutKey) {
+        long elements = x.shape().size();
+        DropoutMask mask = new DropoutMask(dropoutKey, lora.module(), lora.dropout());
+        ops.kernel("linear", kernel).matrix(out).matrix(x).number(elements).number(x.columns()).number(dropoutKey).number(lora.module()).integer(mask.threshold())
+                .real(mask.scale()).launchFor(Math.ceilDiv(elements, (long) DropoutMask.GROUP));
+    }
+
+    /** What an adapter reads: x itself, or x with dropped elements zeroed and the others scaled up. */
+    private record Masked(CudaTensor tensor, boolean isCopy) implements AutoCloseable {
+        static Masked of(CudaOps ops, CudaTensor x, LoraFactors lora, long dropoutKey) {
+            if (lora.dropout() == 0) {
+                return new Masked(x, false);
+            }
+            CudaTensor copy = ops.matrix(x.rows(), x.columns());
+            mask(ops, "dropped", copy, x, lora, dropoutKey);
+            return new Masked(copy, true);
+        }
+
+        @Override
+        public void close() {
+            if (isCopy) {
+                tensor.close();
+            }
+        }
+    }
+
+    /** A matrix with room behind its rows: itself, or a copy where it was made before the room was known. */
+    private record Wide(Mat all, CudaTensor copy) implements AutoCloseable {
+        static Wide of(CudaOps ops, CudaTensor x, int room) {
+            if (x.stride() >= x.columns() + room) {
+                return new Wide(Mat.of(x.address(), x.stride(), x.rows(), x.columns() + room), null);
+            }
+            CudaTensor copy = ops.matrix(x.rows(), x.columns());
+            ops.copyInto(copy, x);
+            return new Wide(Mat.of(copy.address(), copy.stride(), copy.rows(), copy.columns() + room), copy);
+        }
+
+        @Override
+        public void close() {
+            if (copy != null) {
+                copy.close();
+            }
+        }
+    }
+}

@@ -1,0 +1,66 @@
+package jqlora.ops.cuda;
+
+import java.util.Arrays;
+import java.util.List;
+import java.util.stream.IntStream;
+import jqlora.ops.LinearWeights;
+import jqlora.tensor.Tensor;
+
+/**
+ * Output layer and cross-entropy: the rows with a target are gathered, and their logits exist a chunk at a time. The gradient takes the logits'
+ * place at once, so they are never computed twice.
+ */
+final class CudaLoss {
+    private static final long LOGIT_BYTES = 512L << 20;
+    private static final int FEWEST_ROWS = 64, THREADS = 512, GATHER_THREADS = 128;
+    private static final int NO_TARGET = -100;
+
+    private final CudaOps ops;
+    private final CudaLinear linear;
+    private final Transfers transfers;
+
+    CudaLoss(CudaOps ops, CudaLinear linear, Transfers transfers) {
+        this.ops = ops;
+        this.linear = linear;
+        this.transfers = transfers;
+    }
+
+    void headLoss(CudaTensor x, LinearWeights head, int[] targets, float scale, Tensor lossSum, CudaTensor dX) {
+        int[] labelled = IntStream.range(0, targets.length).filter(row -> targets[row] != NO_TARGET).toArray();
+        if (dX != null && labelled.length < targets.length) {
+            transfers.fillZero(dX);
+        }
+        if (labelled.length == 0) {
+            return;
+        }
+        int most = (int) Math.max(FEWEST_ROWS, LOGIT_BYTES / (2 * head.weight().outFeatures()) / FEWEST_ROWS * FEWEST_ROWS);
+        int chunks = Math.ceilDiv(labelled.length, most), rows = Math.min(most, Math.ceilDiv(Math.ceilDiv(labelled.length, chunks), FEWEST_ROWS) * FEWEST_ROWS);
+        try (CudaTensor losses = ops.doubles(labelled.length)) {
+            for (int from = 0; from < labelled.length; from += rows) {
+                int count = Math.min(rows, labelled.length - from);
+                chunk(x, head, targets, Arrays.copyOfRange(labelled, from, from + count), scale, losses.address() + 8L * from, dX);
+            }
+            ops.kernel("cross_entropy", "add_losses").address(lossSum).address(losses).integer(labelled.length).launch(1, 256);
+        }
+    }
+
+    private void chunk(CudaTensor x, LinearWeights head, int[] targets, int[] rows, float scale, long losses, CudaTensor dX) {
+        int[] ids = new int[rows.length];
+        Arrays.setAll(ids, i -> targets[rows[i]]);
+        List<LinearWeights> group = List.of(head);
+        try (CudaTensor rowsT = ops.integers(rows); CudaTensor targetsT = ops.integers(ids); CudaTensor part = ops.matrix(rows.length, x.columns());
+                CudaTensor inner = head.lora() == null ? null : ops.matrix(rows.length, head.lora().r())) {
+            ops.gather(part, x, rowsT);
+            try (CudaTensor logits = linear.forward(part, group, inner, 0, null)) {
+                ops.kernel("cross_entropy", "cross_entropy").matrix(logits).address(targetsT).number(losses).integer(logits.columns()).real(scale).integer(dX == null ? 0 : 1)
+                        .launch(rows.length, THREADS);
+                if (dX != null) {
+                    try (CudaTensor dPart = ops.matrix(rows.length, x.columns())) {
+                        linear.backward(dPart, logits, part, group, inner, 0);
+                        ops.kernel("rows", "scatter_rows").matrix(dX).matrix(dPart).address(rowsT).integer(x.columns()).launch(rows.length, GATHER_THREADS);
+                    }
+                }
+            }
+        }
+    }
+}

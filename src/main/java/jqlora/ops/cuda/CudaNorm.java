@@ -1,0 +1,65 @@
+package jqlora.ops.cuda;
+
+import jqlora.ops.AttentionShape;
+import jqlora.ops.Parameter;
+import jqlora.tensor.Tensor;
+
+/** Root mean square normalisation of rows, and of each query and key head. */
+final class CudaNorm {
+    private static final String SOURCE = "rms_norm";
+    private static final int THREADS = 256, WARPS = 8;
+
+    private final CudaOps ops;
+
+    CudaNorm(CudaOps ops) {
+        this.ops = ops;
+    }
+
+    CudaTensor forward(CudaTensor x, CudaTensor weight, float eps, Tensor rstd) {
+        CudaTensor y = ops.matrix(x.rows(), x.columns());
+        ops.kernel(SOURCE, "rms_norm").matrix(y).address(rstd).matrix(x).address(weight).real(eps).integer(x.columns()).integer(weight.type()).launch(x.rows(), THREADS);
+        return y;
+    }
+
+    CudaTensor again(CudaTensor x, CudaTensor weight, Tensor rstd) {
+        CudaTensor y = ops.matrix(x.rows(), x.columns());
+        ops.kernel(SOURCE, "rms_norm_again").matrix(y).address(rstd).matrix(x).address(weight).integer(x.columns()).integer(weight.type()).launch(x.rows(), THREADS);
+        return y;
+    }
+
+    void backward(Tensor dX, Tensor dY, CudaTensor x, Parameter weight, Tensor rstd) {
+        CudaTensor value = CudaTensor.of(weight.value());
+        // before dX: that may be dY
+        if (weight.isTrained()) {
+            ops.kernel(SOURCE, "rms_norm_weight_gradient").address(weight.gradient()).matrix(dY).matrix(x).address(rstd).number(x.rows()).integer(x.columns())
+                    .launch(Math.ceilDiv(x.columns(), 32L), 1, 32, 8);
+        }
+        ops.kernel(SOURCE, "rms_norm_backward").matrix(dX).matrix(dY).matrix(x).address(value).address(rstd).integer(x.columns()).integer(value.type())
+                .launch(x.rows(), THREADS);
+    }
+
+    CudaTensor headForward(CudaTensor qkv, AttentionShape shape, CudaTensor qWeight, CudaTensor kWeight, float eps, Tensor rstd) {
+        CudaTensor y = ops.matrix(qkv.rows(), qkv.columns());
+        int heads = shape.numAttentionHeads() + 2 * shape.numKeyValueHeads();
+        ops.kernel(SOURCE, "head_norm").matrix(y).address(rstd).matrix(qkv).address(qWeight).address(kWeight).real(eps).number(qkv.rows())
+                .integer(shape.numAttentionHeads()).integer(shape.numKeyValueHeads()).integer(shape.headDim()).integer(qWeight.type()).integer(kWeight.type())
+                .launch(Math.ceilDiv(qkv.rows() * heads, WARPS), THREADS);
+        return y;
+    }
+
+    void headBackward(Tensor dQkv, CudaTensor qkv, AttentionShape shape, Parameter qWeight, Parameter kWeight, Tensor rstd) {
+        int queries = shape.numAttentionHeads(), keys = shape.numKeyValueHeads(), heads = queries + keys;
+        weightGradient(qWeight, dQkv, qkv, rstd, 0, queries, heads, shape.headDim());
+        weightGradient(kWeight, dQkv, qkv, rstd, queries, keys, heads, shape.headDim());
+        CudaTensor q = CudaTensor.of(qWeight.value()), k = CudaTensor.of(kWeight.value());
+        ops.kernel(SOURCE, "head_norm_backward").matrix(dQkv).matrix(qkv).address(q).address(k).address(rstd).number(qkv.rows()).integer(queries).integer(keys)
+                .integer(shape.headDim()).integer(q.type()).integer(k.type()).launch(Math.ceilDiv(qkv.rows() * heads, WARPS), THREADS);
+    }
+
+    private void weightGradient(Parameter weight, Tensor dY, CudaTensor x, Tensor rstd, int firstHead, int heads, int allHeads, int headDim) {
+        if (weight.isTrained()) {
+            ops.kernel(SOURCE, "head_norm_weight_gradient").address(weight.gradient()).matrix(dY).matrix(x).address(rstd).number(x.rows()).integer(firstHead).integer(heads)
+                    .integer(allHeads).integer(headDim).launch(headDim, THREADS);
+        }
+    }
+}

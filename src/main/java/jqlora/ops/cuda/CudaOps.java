@@ -1,0 +1,417 @@
+package jqlora.ops.cuda;
+
+import java.util.List;
+import jqlora.ops.Activation;
+import jqlora.ops.AdamWState;
+import jqlora.ops.AdamWStep;
+import jqlora.ops.AttentionShape;
+import jqlora.ops.KvCache;
+import jqlora.ops.LinearWeights;
+import jqlora.ops.MemoryUse;
+import jqlora.ops.Ops;
+import jqlora.ops.OpsArguments;
+import jqlora.ops.Parameter;
+import jqlora.ops.RopeTable;
+import jqlora.ops.Sequences;
+import jqlora.ops.Weight;
+import jqlora.quant.Absmax;
+import jqlora.quant.DynamicMap;
+import jqlora.quant.FourBitFormat;
+import jqlora.quant.QuantizedTensor;
+import jqlora.tensor.DType;
+import jqlora.tensor.Shape;
+import jqlora.tensor.Tensor;
+import jqlora.tensor.TensorView;
+
+/**
+ * {@link Ops} on an NVIDIA GPU: bfloat16 activations, float32 sums, adapters and gradients. Operations are put on a stream and return at once; only
+ * {@code download} waits. Not for several threads at once; any thread may call.
+ */
+public final class CudaOps implements Ops {
+    /** Part of the free memory that is left to the driver and the libraries. */
+    private static final int LEFT_FREE = 20;
+    private static final int ROWS_OF_A_GRID = 32_768;
+
+    private final CudaDevice device;
+    private final DeviceMemory memory;
+    private final Kernels kernels;
+    private final Transfers transfers;
+    private final FourBitDecoder fourBit;
+    private final Matmul matmul;
+    private final Operands operands;
+    private final CudaLinear linear;
+    private final CudaNorm norm;
+    private final CudaAttention attention;
+    private final CudaLoss loss;
+    private final CudaOptimizer optimizer;
+    private int room;
+
+    private CudaOps(CudaOptions options) {
+        options.libraries().require();
+        device = CudaDevice.open(options.device());
+        long budget = options.budgetBytes() > 0 ? options.budgetBytes() : device.freeBytes() / LEFT_FREE * (LEFT_FREE - 1);
+        memory = new DeviceMemory(device, budget);
+        kernels = new Kernels(device, Nvrtc.open(options.libraries()), options.cache());
+        transfers = new Transfers(device);
+        fourBit = new FourBitDecoder(memory, kernels, transfers);
+        matmul = new Matmul(device, memory, options.tuning());
+        operands = new Operands(device, memory, kernels, fourBit, options.residentBytes());
+        linear = new CudaLinear(this, matmul, operands, transfers);
+        norm = new CudaNorm(this);
+        attention = new CudaAttention(this, device, memory, transfers, options.attention());
+        loss = new CudaLoss(this, linear, transfers);
+        optimizer = new CudaOptimizer(this, memory, transfers);
+    }
+
+    /**
+     * Takes a GPU.
+     *
+     * @throws CudaException if the driver or a library is missing, the message says which and how to install it, or the device cannot be used
+     */
+    public static CudaOps open(CudaOptions options) {
+        return new CudaOps(options);
+    }
+
+    @Override
+    public String name() {
+        return "cuda";
+    }
+
+    /** What computes, for reports: such as {@code NVIDIA H200 (sm_90)}. */
+    public String description() {
+        return device.toString();
+    }
+
+    @Override
+    public DType computeType() {
+        return DType.BF16;
+    }
+
+    @Override
+    public MemoryUse memory() {
+        return memory.use();
+    }
+
+    @Override
+    public void resetPeak() {
+        memory.resetPeak();
+    }
+
+    /** Waits until all that was called has been computed, for measuring. */
+    public void synchronize() {
+        device.synchronize();
+    }
+
+    @Override
+    public void close() {
+        device.synchronize();
+        optimizer.close();
+        attention.close();
+        operands.close();
+        matmul.close();
+        fourBit.close();
+        transfers.close();
+        kernels.close();
+        memory.close();
+        device.close();
+    }
+
+    // ---- for the parts of this backend
+
+    Kernel kernel(String source, String name) {
+        return kernels.get(source, name);
+    }
+
+    /** A bfloat16 matrix with the room behind its rows that adapters have needed so far. */
+    CudaTensor matrix(long rows, long columns) {
+        return CudaTensor.allocate(memory, DType.BF16, Shape.of(rows, columns), room);
+    }
+
+    CudaTensor floats(long... dims) {
+        return CudaTensor.allocate(memory, DType.F32, Shape.of(dims), 0);
+    }
+
+    CudaTensor doubles(long count) {
+        return CudaTensor.allocate(memory, DType.F64, Shape.of(count), 0);
+    }
+
+    CudaTensor integers(int[] values) {
+        CudaTensor tensor = CudaTensor.allocate(memory, DType.I32, Shape.of(values.length), 0);
+        transfers.upload(values, tensor.address());
+        return tensor;
+    }
+
+    /** From now on matrices have at least {@code columns} columns of room. */
+    void reserveRoom(int columns) {
+        room = Math.max(room, columns);
+    }
+
+    // ---- memory
+
+    @Override
+    public Tensor allocate(DType dtype, long... dims) {
+        return CudaTensor.allocate(memory, dtype, Shape.of(dims), room);
+    }
+
+    @Override
+    public Tensor zeros(DType dtype, long... dims) {
+        Tensor tensor = allocate(dtype, dims);
+        fillZero(tensor);
+        return tensor;
+    }
+
+    @Override
+    public Tensor upload(TensorView host) {
+        CudaTensor tensor = CudaTensor.allocate(memory, host.dtype(), host.shape(), 0);
+        transfers.upload(host, tensor);
+        return tensor;
+    }
+
+    @Override
+    public Tensor upload(int[] values) {
+        return integers(values);
+    }
+
+    @Override
+    public Weight.FourBit upload(QuantizedTensor host) {
+        Weight.requireMatrix("4-bit weight", host.shape());
+        Tensor codes = uploadBytes(host.codes(), DType.U8);
+        return switch (host.absmax()) {
+            case Absmax.Plain(var values) -> new Weight.FourBit(host.format(), host.shape(), codes, uploadBytes(values, DType.F32), null, 0f);
+            case Absmax.Nested nested -> new Weight.FourBit(host.format(), host.shape(), codes, uploadBytes(nested.codes(), DType.U8),
+                    uploadBytes(nested.scales(), DType.F32), nested.offset());
+        };
+    }
+
+    private Tensor uploadBytes(java.lang.foreign.MemorySegment bytes, DType dtype) {
+        return upload(new TensorView(dtype, Shape.of(bytes.byteSize() / dtype.bytes()), bytes));
+    }
+
+    @Override
+    public Weight.FourBit quantize(TensorView host, FourBitFormat format) {
+        OpsArguments.quantize(host);
+        long bytes = Math.max(1, host.data().byteSize()), address = memory.take(bytes);
+        try {
+            transfers.upload(host.data(), address);
+            return fourBit.encode(address, host.dtype(), host.shape(), format);
+        } finally {
+            memory.giveBack(address);
+        }
+    }
+
+    @Override
+    public TensorView download(Tensor tensor) {
+        return transfers.download(CudaTensor.of(tensor));
+    }
+
+    @Override
+    public QuantizedTensor download(Weight.FourBit weight) {
+        var codes = download(weight.codes()).data();
+        var absmax = download(weight.absmax()).data();
+        Absmax stored = weight.nestedAbsmax() == null ? new Absmax.Plain(absmax)
+                : new Absmax.Nested(absmax, download(weight.nestedAbsmax()).data(), weight.offset(), DynamicMap.signed());
+        return new QuantizedTensor(weight.format(), weight.shape(), codes, stored);
+    }
+
+    @Override
+    public Tensor toFloat(Weight weight) {
+        CudaTensor floats = floats(weight.outFeatures(), weight.inFeatures());
+        switch (weight) {
+            case Weight.FourBit packed -> fourBit.decode(packed, floats);
+            case Weight.Dense(Parameter parameter) -> {
+                CudaTensor value = CudaTensor.of(parameter.value());
+                kernel("rows", "convert_to_float").address(floats).matrix(value).number(value.rows()).number(value.columns()).integer(value.type()).launchFor(floats.shape().size());
+            }
+        }
+        return floats;
+    }
+
+    @Override
+    public void copyInto(Tensor target, Tensor source) {
+        OpsArguments.copyInto(target, source);
+        transfers.copy(CudaTensor.of(target), CudaTensor.of(source));
+    }
+
+    @Override
+    public void fillZero(Tensor tensor) {
+        transfers.fillZero(CudaTensor.of(tensor));
+    }
+
+    @Override
+    public Tensor add(Tensor x, Tensor y) {
+        OpsArguments.add(x, y, DType.BF16);
+        Tensor sum = allocate(x.dtype(), x.shape().toArray());
+        sum(sum, x, y);
+        return sum;
+    }
+
+    @Override
+    public void addInPlace(Tensor x, Tensor y) {
+        OpsArguments.add(x, y, DType.BF16);
+        sum(x, x, y);
+    }
+
+    private void sum(Tensor z, Tensor x, Tensor y) {
+        CudaTensor out = CudaTensor.of(z);
+        if (x.dtype() == DType.F32) {
+            kernel("rows", "add_floats").address(z).address(x).address(y).number(x.shape().size()).launchFor(x.shape().size());
+        } else {
+            kernel("rows", "add_rows").matrix(z).matrix(x).matrix(y).number(out.rows()).integer(out.columns())
+                    .launch(Math.ceilDiv(out.columns(), 8L * 128), (int) Math.min(out.rows(), ROWS_OF_A_GRID), 128, 1);
+        }
+    }
+
+    // ---- embedding
+
+    @Override
+    public Tensor embedding(Tensor table, Tensor ids) {
+        OpsArguments.embedding(table, ids);
+        CudaTensor y = matrix(ids.shape().size(), table.shape().dim(1));
+        gather(y, CudaTensor.of(table), CudaTensor.of(ids));
+        return y;
+    }
+
+    void gather(CudaTensor y, CudaTensor table, CudaTensor ids) {
+        kernel("rows", "gather_rows").matrix(y).matrix(table).address(ids).integer(y.columns()).integer(table.type()).launch(y.rows(), 128);
+    }
+
+    @Override
+    public void embeddingBackward(Tensor dTable, Tensor dY, Tensor ids) {
+        OpsArguments.embeddingBackward(dTable, dY, ids);
+        kernel("rows", "add_to_rows").address(dTable).matrix(dY).address(ids).integer(dY.shape().dim(0)).integer(dY.shape().dim(1)).launch(dY.shape().dim(0), 128);
+    }
+
+    // ---- layers
+
+    @Override
+    public Tensor rmsNorm(Tensor x, Tensor weight, float eps, Tensor rstd) {
+        OpsArguments.rmsNorm("rmsNorm", x, weight, rstd);
+        return norm.forward(CudaTensor.of(x), CudaTensor.of(weight), eps, rstd);
+    }
+
+    @Override
+    public Tensor rmsNormAgain(Tensor x, Tensor weight, Tensor rstd) {
+        OpsArguments.rmsNorm("rmsNormAgain", x, weight, rstd);
+        return norm.again(CudaTensor.of(x), CudaTensor.of(weight), rstd);
+    }
+
+    @Override
+    public void rmsNormBackward(Tensor dX, Tensor dY, Tensor x, Parameter weight, Tensor rstd) {
+        OpsArguments.rmsNormBackward(dX, dY, x, weight, rstd);
+        norm.backward(dX, dY, CudaTensor.of(x), weight, rstd);
+    }
+
+    @Override
+    public Tensor headNorm(Tensor qkv, AttentionShape shape, Tensor qWeight, Tensor kWeight, float eps, Tensor rstd) {
+        OpsArguments.headNorm("headNorm", qkv, shape, qWeight, kWeight, rstd);
+        return norm.headForward(CudaTensor.of(qkv), shape, CudaTensor.of(qWeight), CudaTensor.of(kWeight), eps, rstd);
+    }
+
+    @Override
+    public void headNormBackward(Tensor dQkv, Tensor qkv, AttentionShape shape, Parameter qWeight, Parameter kWeight, Tensor rstd) {
+        OpsArguments.headNormBackward(dQkv, qkv, shape, qWeight, kWeight, rstd);
+        norm.headBackward(dQkv, CudaTensor.of(qkv), shape, qWeight, kWeight, rstd);
+    }
+
+    @Override
+    public Tensor linear(Tensor x, List<LinearWeights> group, Tensor inner, long dropoutKey) {
+        OpsArguments.linear("linear", x, group, inner);
+        return linear.forward(CudaTensor.of(x), group, inner == null ? null : CudaTensor.of(inner), dropoutKey, null);
+    }
+
+    @Override
+    public Tensor linearAdd(Tensor added, Tensor x, List<LinearWeights> group, Tensor inner, long dropoutKey) {
+        OpsArguments.linearAdd(added, x, group, inner);
+        return linear.forward(CudaTensor.of(x), group, inner == null ? null : CudaTensor.of(inner), dropoutKey, CudaTensor.of(added));
+    }
+
+    @Override
+    public void linearBackward(Tensor dX, Tensor dY, Tensor x, List<LinearWeights> group, Tensor inner, long dropoutKey) {
+        OpsArguments.linearBackward(dX, dY, x, group, inner);
+        linear.backward(dX == null ? null : CudaTensor.of(dX), CudaTensor.of(dY), CudaTensor.of(x), group, inner == null ? null : CudaTensor.of(inner), dropoutKey);
+    }
+
+    @Override
+    public void ropeInPlace(Tensor qkv, AttentionShape shape, RopeTable table, Tensor positions) {
+        OpsArguments.rope("rope", qkv, shape, table, positions);
+        attention.rotate(CudaTensor.of(qkv), shape, table, positions, 1f);
+    }
+
+    @Override
+    public void ropeBackwardInPlace(Tensor dQkv, AttentionShape shape, RopeTable table, Tensor positions) {
+        OpsArguments.rope("ropeBackward", dQkv, shape, table, positions);
+        attention.rotate(CudaTensor.of(dQkv), shape, table, positions, -1f);
+    }
+
+    @Override
+    public Tensor attention(Tensor qkv, AttentionShape shape, Sequences sequences, Tensor logSumExp) {
+        OpsArguments.attention(qkv, shape, sequences, logSumExp);
+        return attention.forward(CudaTensor.of(qkv), shape, sequences, logSumExp);
+    }
+
+    @Override
+    public void attentionBackward(Tensor dQkv, Tensor dY, Tensor qkv, Tensor y, Tensor logSumExp, AttentionShape shape, Sequences sequences) {
+        OpsArguments.attentionBackward(dQkv, dY, qkv, y, logSumExp, shape, sequences);
+        attention.backward(CudaTensor.of(dQkv), CudaTensor.of(dY), CudaTensor.of(qkv), CudaTensor.of(y), logSumExp, shape, sequences);
+    }
+
+    @Override
+    public Tensor cachedAttention(Tensor qkv, AttentionShape shape, Sequences sequences, KvCache cache, int layer) {
+        OpsArguments.cachedAttention(qkv, shape, sequences, cache, layer);
+        return attention.cached(CudaTensor.of(qkv), shape, sequences, cache, layer);
+    }
+
+    @Override
+    public Tensor gatedActivation(Tensor gateUp, Activation activation) {
+        OpsArguments.gatedActivation("gatedActivation", gateUp);
+        long rows = gateUp.shape().dim(0), n = gateUp.shape().dim(1) / 2;
+        CudaTensor y = matrix(rows, n);
+        switch (activation) {
+            case SILU -> gated("silu", y, null, gateUp, rows, n);
+        }
+        return y;
+    }
+
+    @Override
+    public void gatedActivationBackward(Tensor dGateUp, Tensor dY, Tensor gateUp, Activation activation) {
+        OpsArguments.gatedActivationBackward(dGateUp, dY, gateUp);
+        switch (activation) {
+            case SILU -> gated("silu_backward", dGateUp, dY, gateUp, gateUp.shape().dim(0), gateUp.shape().dim(1) / 2);
+        }
+    }
+
+    private void gated(String name, Tensor out, Tensor dY, Tensor gateUp, long rows, long n) {
+        boolean wide = n % 8 == 0;
+        Kernel kernel = kernel("gated", wide ? name + "8" : name).matrix(out);
+        if (dY != null) {
+            kernel.matrix(dY);
+        }
+        kernel.matrix(gateUp).number(rows).integer(n).launchFor(rows * (wide ? n / 8 : n));
+    }
+
+    // ---- loss and optimizer
+
+    @Override
+    public void headLoss(Tensor x, LinearWeights head, int[] targets, double scale, Tensor lossSum, Tensor dX) {
+        OpsArguments.headLoss(x, head, targets, lossSum, dX);
+        loss.headLoss(CudaTensor.of(x), head, targets, (float) scale, lossSum, dX == null ? null : CudaTensor.of(dX));
+    }
+
+    @Override
+    public void gradientNorm(List<Parameter> parameters, Tensor norm) {
+        OpsArguments.gradientNorm(parameters, norm);
+        optimizer.gradientNorm(parameters, norm);
+    }
+
+    @Override
+    public void adamW(List<AdamWState> states, AdamWStep step, Tensor norm) {
+        OpsArguments.adamW(states, norm);
+        optimizer.adamW(states, step, norm);
+    }
+
+    @Override
+    public void zeroGradients(List<Parameter> parameters) {
+        OpsArguments.zeroGradients(parameters);
+        optimizer.zeroGradients(parameters);
+    }
+}

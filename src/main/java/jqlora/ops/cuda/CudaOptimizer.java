@@ -1,0 +1,91 @@
+package jqlora.ops.cuda;
+
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import jqlora.ops.AdamWState;
+import jqlora.ops.AdamWStep;
+import jqlora.ops.Parameter;
+import jqlora.tensor.Tensor;
+
+/** Norm, AdamW and zeroing over all trained tensors in one launch each. The table of their parts is uploaded when it is another one than before. */
+final class CudaOptimizer implements AutoCloseable {
+    private static final String SOURCE = "optimizer";
+    private static final long PART = 65_536;
+    private static final int FIELDS = 5, THREADS = 256, KEPT_TABLES = 8;
+
+    /** {value, gradient, first moment, second moment, elements} of each part, on the host and on the device. */
+    private record Table(long[] fields, long address) {
+        int parts() {
+            return fields.length / FIELDS;
+        }
+    }
+
+    private final CudaOps ops;
+    private final DeviceMemory memory;
+    private final Transfers transfers;
+    private final List<Table> tables = new ArrayList<>();
+
+    CudaOptimizer(CudaOps ops, DeviceMemory memory, Transfers transfers) {
+        this.ops = ops;
+        this.memory = memory;
+        this.transfers = transfers;
+    }
+
+    void gradientNorm(List<Parameter> parameters, Tensor norm) {
+        Table table = table(parameters.stream().map(parameter -> new AdamWState(parameter, null, null)).toList());
+        try (CudaTensor squares = ops.doubles(Math.max(1, table.parts()))) {
+            ops.kernel(SOURCE, "gradient_squares").address(squares).number(table.address).launch(table.parts(), THREADS);
+            ops.kernel(SOURCE, "gradient_norm").address(norm).address(squares).integer(table.parts()).launch(1, THREADS);
+        }
+    }
+
+    void adamW(List<AdamWState> states, AdamWStep step, Tensor norm) {
+        Table table = table(states);
+        double correction1 = 1 - Math.pow(step.beta1(), step.step()), correction2 = 1 - Math.pow(step.beta2(), step.step());
+        ops.kernel(SOURCE, "adam_w").number(table.address).address(norm).real(step.maxGradNorm()).real((float) (1 - step.learningRate() * step.weightDecay()))
+                .real((float) (1 - step.beta1())).real((float) step.beta2()).real((float) (1 - step.beta2())).real((float) step.eps())
+                .real((float) (1 / Math.sqrt(correction2))).real((float) (step.learningRate() / correction1)).launch(table.parts(), THREADS);
+    }
+
+    void zeroGradients(List<Parameter> parameters) {
+        Table table = table(parameters.stream().map(parameter -> new AdamWState(parameter, null, null)).toList());
+        ops.kernel(SOURCE, "zero_gradients").number(table.address).launch(table.parts(), THREADS);
+    }
+
+    private Table table(List<AdamWState> states) {
+        int parts = states.stream().mapToInt(state -> (int) Math.ceilDiv(state.parameter().value().shape().size(), PART)).sum();
+        long[] fields = new long[parts * FIELDS];
+        int at = 0;
+        for (AdamWState state : states) {
+            long size = state.parameter().value().shape().size();
+            long value = CudaTensor.address(state.parameter().value()), gradient = CudaTensor.address(state.parameter().gradient());
+            long first = CudaTensor.address(state.firstMoment()), second = CudaTensor.address(state.secondMoment());
+            for (long from = 0; from < size; from += PART) {
+                fields[at++] = value + 4 * from;
+                fields[at++] = gradient + 4 * from;
+                fields[at++] = first + 4 * from;
+                fields[at++] = second + 4 * from;
+                fields[at++] = Math.min(PART, size - from);
+            }
+        }
+        for (Table table : tables) {
+            if (Arrays.equals(table.fields, fields)) {
+                return table;
+            }
+        }
+        if (tables.size() == KEPT_TABLES) {
+            memory.giveBack(tables.removeFirst().address);
+        }
+        Table table = new Table(fields, memory.take(Math.max(8, 8L * fields.length)));
+        transfers.upload(fields, table.address);
+        tables.add(table);
+        return table;
+    }
+
+    @Override
+    public void close() {
+        tables.forEach(table -> memory.giveBack(table.address));
+        tables.clear();
+    }
+}

@@ -1,0 +1,73 @@
+package jqlora.ops.cuda;
+
+import java.nio.file.Path;
+
+/**
+ * How a GPU is used.
+ *
+ * @param device its number, from 0
+ * @param budgetBytes the most memory that is taken from it; 0 for all that is free when it is opened, less a twentieth
+ * @param residentBytes how much of that may keep weights decoded to bfloat16 between uses: a 4-bit weight then costs 2.5 bytes a number instead of
+ *     half a byte, and no time for decoding
+ * @param attention what the backward of attention may do
+ * @param tuning how the algorithm of a matrix product is chosen
+ * @param libraries where NVIDIA's libraries are
+ * @param cache folder for compiled kernels; null to compile them each time
+ */
+public record CudaOptions(int device, long budgetBytes, long residentBytes, Attention attention, Tuning tuning, CudaLibraries libraries, Path cache) {
+    /** The order of the sums in attention's backward. */
+    public enum Attention {
+        /** The same bits each time. */
+        DETERMINISTIC,
+        /** The fastest: the gradient of the queries is summed in the order in which the blocks of the GPU come to it. */
+        FASTEST
+    }
+
+    /** The choice of an algorithm. */
+    public enum Tuning {
+        /** cuBLASLt's own first choice: the same each time. */
+        HEURISTIC,
+        /** The fastest of eight, measured at the first use; another run may choose another one, whose sums have another order. */
+        MEASURED
+    }
+
+    public CudaOptions {
+        if (device < 0 || budgetBytes < 0 || residentBytes < 0) {
+            throw new IllegalArgumentException("CUDA: device is " + device + ", budgetBytes " + budgetBytes + " and residentBytes " + residentBytes
+                    + ", none may be negative");
+        }
+    }
+
+    /** The first device, all its memory, results with the same bits each time. */
+    public static CudaOptions defaults() {
+        return new CudaOptions(0, 0, 0, Attention.DETERMINISTIC, Tuning.HEURISTIC, CudaLibraries.ofSystem(), null);
+    }
+
+    public CudaOptions withDevice(int device) {
+        return new CudaOptions(device, budgetBytes, residentBytes, attention, tuning, libraries, cache);
+    }
+
+    public CudaOptions withBudgetBytes(long budgetBytes) {
+        return new CudaOptions(device, budgetBytes, residentBytes, attention, tuning, libraries, cache);
+    }
+
+    public CudaOptions withResidentBytes(long residentBytes) {
+        return new CudaOptions(device, budgetBytes, residentBytes, attention, tuning, libraries, cache);
+    }
+
+    public CudaOptions withAttention(Attention attention) {
+        return new CudaOptions(device, budgetBytes, residentBytes, attention, tuning, libraries, cache);
+    }
+
+    public CudaOptions withTuning(Tuning tuning) {
+        return new CudaOptions(device, budgetBytes, residentBytes, attention, tuning, libraries, cache);
+    }
+
+    public CudaOptions withLibraries(CudaLibraries libraries) {
+        return new CudaOptions(device, budgetBytes, residentBytes, attention, tuning, libraries, cache);
+    }
+
+    public CudaOptions withCache(Path cache) {
+        return new CudaOptions(device, budgetBytes, residentBytes, attention, tuning, libraries, cache);
+    }
+}

@@ -1,0 +1,122 @@
+package jqlora.ops.cuda;
+
+import jqlora.tensor.DType;
+import jqlora.tensor.Shape;
+import jqlora.tensor.Tensor;
+
+/**
+ * A tensor in the device's memory. The rows of a bfloat16 matrix lie {@code stride} elements apart, a multiple of 8, with room behind each row that
+ * is not the tensor's: {@code CudaLinear} keeps there what an adapter adds to a product.
+ */
+final class CudaTensor implements Tensor {
+    private final DeviceMemory memory;
+    private final DType dtype;
+    private final Shape shape;
+    private final long stride;
+    private final long bytes;
+    private long address;
+
+    private CudaTensor(DeviceMemory memory, DType dtype, Shape shape, long stride, long bytes) {
+        this.memory = memory;
+        this.dtype = dtype;
+        this.shape = shape;
+        this.stride = stride;
+        this.bytes = bytes;
+        this.address = memory.take(bytes);
+        memory.count(bytes);
+    }
+
+    /** @param room elements behind each row of a bfloat16 matrix, at least */
+    static CudaTensor allocate(DeviceMemory memory, DType dtype, Shape shape, int room) {
+        if (dtype == DType.BF16 && shape.rank() == 2) {
+            long stride = strideFor(shape.dim(1) + room);
+            return new CudaTensor(memory, dtype, shape, stride, 2 * stride * shape.dim(0));
+        }
+        long columns = shape.rank() == 0 ? 1 : shape.dim(-1);
+        return new CudaTensor(memory, dtype, shape, columns, dtype.byteSize(shape.size()));
+    }
+
+    /** The least stride for rows of {@code columns} elements. */
+    static long strideFor(long columns) {
+        return Math.ceilDiv(columns, 8L) * 8;
+    }
+
+    /** {@code tensor} as this backend's, open. */
+    static CudaTensor of(Tensor tensor) {
+        if (tensor instanceof CudaTensor own && own.address != 0) {
+            return own;
+        }
+        throw new IllegalArgumentException(tensor instanceof CudaTensor ? "tensor " + tensor.dtype() + " " + tensor.shape() + " is closed"
+                : "tensor " + tensor.dtype() + " " + tensor.shape() + " is not of the CUDA backend");
+    }
+
+    static long address(Tensor tensor) {
+        return tensor == null ? 0 : of(tensor).address;
+    }
+
+    long address() {
+        return address;
+    }
+
+    /** Elements from one row to the next. */
+    long stride() {
+        return stride;
+    }
+
+    /** Rows when it is taken as a matrix: all dimensions but the last. */
+    long rows() {
+        return shape.rank() == 2 ? shape.dim(0) : shape.rank() < 2 ? 1 : shape.asMatrix().dim(0);
+    }
+
+    long columns() {
+        return shape.rank() == 0 ? 1 : shape.dim(-1);
+    }
+
+    /** Whether the rows follow each other without a gap. */
+    boolean isDense() {
+        return stride == columns();
+    }
+
+    /** Bytes in the device's memory, the room behind the rows included. */
+    long storedBytes() {
+        return bytes;
+    }
+
+    /** What the kernels call {@code type}: 0, 1, 2 for F32, BF16, F16. */
+    int type() {
+        return type(dtype);
+    }
+
+    static int type(DType dtype) {
+        return switch (dtype) {
+            case F32 -> 0;
+            case BF16 -> 1;
+            case F16 -> 2;
+            default -> throw new IllegalArgumentException("dtype is " + dtype + ", it must be F32, BF16 or F16");
+        };
+    }
+
+    @Override
+    public DType dtype() {
+        return dtype;
+    }
+
+    @Override
+    public Shape shape() {
+        return shape;
+    }
+
+    @Override
+    public void close() {
+        if (address != 0) {
+            memory.giveBack(address);
+            memory.count(-bytes);
+            address = 0;
+        }
+    }
+
+    @Override
+    public String toString() {
+        return dtype + " " + shape;
+    }
+}

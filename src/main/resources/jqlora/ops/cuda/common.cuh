@@ -1,0 +1,94 @@
+// Types and small functions of every kernel. bfloat16 is its bits in an unsigned short; no toolkit header is needed.
+// A row of a bfloat16 matrix begins at a multiple of its stride, and strides are multiples of 8: 16-byte access is always allowed there.
+typedef unsigned short bf16;
+typedef unsigned int u32;
+typedef unsigned char u8;
+typedef long long i64;
+typedef unsigned long long u64;
+
+#define INFINITY __int_as_float(0x7f800000)
+#define F32 0
+#define BF16 1
+#define F16 2
+
+__device__ __forceinline__ float to_float(bf16 x) { return __uint_as_float((u32)x << 16); }
+__device__ __forceinline__ bf16 to_bf16(float x) { bf16 r; asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(r) : "f"(x)); return r; }
+__device__ __forceinline__ u32 pack(float low, float high) { u32 r; asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low)); return r; }
+__device__ __forceinline__ float low_half(u32 x) { return __uint_as_float(x << 16); }
+__device__ __forceinline__ float high_half(u32 x) { return __uint_as_float(x & 0xffff0000u); }
+__device__ __forceinline__ float half_to_float(unsigned short x) { float r; asm("cvt.f32.f16 %0, %1;" : "=f"(r) : "h"(x)); return r; }
+__device__ __forceinline__ float round_half(float x) { unsigned short h; asm("cvt.rn.f16.f32 %0, %1;" : "=h"(h) : "f"(x)); return half_to_float(h); }
+
+// element i of an array of a weight's type
+__device__ __forceinline__ float read(const void* array, i64 i, int type) {
+    if (type == F32) return ((const float*)array)[i];
+    unsigned short bits = ((const unsigned short*)array)[i];
+    return type == BF16 ? to_float(bits) : half_to_float(bits);
+}
+
+// x rounded to a weight's type
+__device__ __forceinline__ float rounded(float x, int type) {
+    return type == F32 ? x : type == BF16 ? to_float(to_bf16(x)) : round_half(x);
+}
+
+// eight bfloat16 as floats; p is a multiple of 16 bytes
+__device__ __forceinline__ void load8(const bf16* p, float* v) {
+    uint4 u = *(const uint4*)p;
+    v[0] = low_half(u.x); v[1] = high_half(u.x); v[2] = low_half(u.y); v[3] = high_half(u.y);
+    v[4] = low_half(u.z); v[5] = high_half(u.z); v[6] = low_half(u.w); v[7] = high_half(u.w);
+}
+__device__ __forceinline__ void store8(bf16* p, const float* v) {
+    *(uint4*)p = make_uint4(pack(v[0], v[1]), pack(v[2], v[3]), pack(v[4], v[5]), pack(v[6], v[7]));
+}
+
+// the first count elements of eight; beyond them v is 0, and memory is left alone
+__device__ __forceinline__ void load_some(const bf16* p, float* v, int count) {
+    if (count >= 8) { load8(p, v); return; }
+    for (int i = 0; i < 8; i++) v[i] = i < count ? to_float(p[i]) : 0.f;
+}
+__device__ __forceinline__ void store_some(bf16* p, const float* v, int count) {
+    if (count >= 8) { store8(p, v); return; }
+    for (int i = 0; i < count; i++) p[i] = to_bf16(v[i]);
+}
+// as load_some, of a weight; a bfloat16 weight's rows have strides of a multiple of 8, so that at is a multiple of 8
+__device__ __forceinline__ void read_some(const void* array, i64 at, float* v, int count, int type) {
+    if (type == BF16 && count >= 8) { load8((const bf16*)array + at, v); return; }
+    for (int i = 0; i < 8; i++) v[i] = i < count ? read(array, at + i, type) : 0.f;
+}
+
+__device__ __forceinline__ float warp_sum(float x) {
+    for (int distance = 16; distance > 0; distance >>= 1) x += __shfl_xor_sync(0xffffffffu, x, distance);
+    return x;
+}
+__device__ __forceinline__ float warp_max(float x) {
+    for (int distance = 16; distance > 0; distance >>= 1) x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, distance));
+    return x;
+}
+
+// the sum over the block, in every thread; shared holds 33 floats and may be used again at once
+__device__ __forceinline__ float block_sum(float x, float* shared) {
+    int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, warps = (blockDim.x + 31) >> 5;
+    x = warp_sum(x);
+    if (lane == 0) shared[warp] = x;
+    __syncthreads();
+    if (warp == 0) {
+        float y = warp_sum(lane < warps ? shared[lane] : 0.f);
+        if (lane == 0) shared[32] = y;
+    }
+    __syncthreads();
+    x = shared[32];
+    __syncthreads();
+    return x;
+}
+
+// Philox4x32-10: the 128 random bits of a counter. doi 10.1145/2063384.2063405
+__device__ __forceinline__ uint4 philox(u64 key, u64 low, u64 high) {
+    u32 k0 = (u32)key, k1 = (u32)(key >> 32), c0 = (u32)low, c1 = (u32)(low >> 32), c2 = (u32)high, c3 = (u32)(high >> 32);
+#pragma unroll
+    for (int round = 0; round < 10; round++) {
+        u32 h0 = __umulhi(0xD2511F53u, c0), l0 = 0xD2511F53u * c0, h1 = __umulhi(0xCD9E8D57u, c2), l1 = 0xCD9E8D57u * c2;
+        c0 = h1 ^ c1 ^ k0; c1 = l1; c2 = h0 ^ c3 ^ k1; c3 = l0;
+        k0 += 0x9E3779B9u; k1 += 0xBB67AE85u;
+    }
+    return make_uint4(c0, c1, c2, c3);
+}

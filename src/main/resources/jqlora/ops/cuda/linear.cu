@@ -1,0 +1,99 @@
+// linear.cu: the operands of a group of linear layers as one matrix [W | sB] over [A], bfloat16 with a row stride, and what its products leave to do.
+// Oracle: LinearTest; CPU twin CpuLinear
+#include "common.cuh"
+
+// W of numbers into the operand. Launch: a thread 8 columns of a row; grid.y rows
+extern "C" __global__ void dense_operand(bf16* out, i64 stride, const void* weight, i64 weight_stride, int rows, int columns, int type) {
+    int column = (blockIdx.x * blockDim.x + threadIdx.x) * 8;
+    for (i64 row = blockIdx.y; row < rows && column < columns; row += gridDim.y) {
+        float v[8];
+        read_some(weight, row * weight_stride + column, v, columns - column, type);
+        store_some(out + row * stride + column, v, columns - column);
+    }
+}
+
+// One adapter's part of the operand: scaling B beside its rows of W, zero in the columns of the group's other adapters, and A below.
+// rank 0: zeros only. Launch: a thread an element of outs * padded + (rank + zero_rows) * ins
+extern "C" __global__ void adapter_operand(bf16* beside, bf16* below, i64 stride, const float* a, const float* b, float scaling,
+                                           int outs, int ins, int rank, int inner_column, int padded, int zero_rows) {
+    i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x, tail = (i64)outs * padded;
+    if (i < tail) {
+        int row = (int)(i / padded), column = (int)(i % padded), own = column - inner_column;
+        beside[row * stride + column] = own >= 0 && own < rank ? to_bf16(scaling * b[(i64)row * rank + own]) : 0;
+        return;
+    }
+    i -= tail;
+    if (i < (i64)(rank + zero_rows) * ins) {
+        int row = (int)(i / ins), column = (int)(i % ins);
+        below[row * stride + column] = row < rank ? to_bf16(a[(i64)row * ins + column]) : 0;
+    }
+}
+
+// dA and dB of one adapter, out of the products of the whole group, added. Launch: a thread an element of rank * ins + outs * rank
+extern "C" __global__ void adapter_gradient(float* da, float* db, const float* group_da, const float* group_db, i64 group_db_stride,
+                                            float scaling, int ins, int outs, int rank) {
+    i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x, size = (i64)rank * ins;
+    if (i < size) {
+        if (da) da[i] += group_da[i];
+        return;
+    }
+    i -= size;
+    if (i < (i64)outs * rank && db) db[i] += scaling * group_db[i / rank * group_db_stride + i % rank];
+}
+
+// y[:, column ...] += bias. Launch: a thread an element
+extern "C" __global__ void add_bias(bf16* y, i64 stride, const void* bias, i64 rows, int columns, int type) {
+    i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= rows * columns) return;
+    bf16* at = y + i / columns * stride + i % columns;
+    *at = to_bf16(to_float(*at) + read(bias, i % columns, type));
+}
+
+// sums[column] += the column's sum. Launch: block (32, 8), grid.x columns / 32
+extern "C" __global__ void add_column_sums(float* sums, const bf16* y, i64 stride, i64 rows, int columns) {
+    __shared__ float part[8][33];
+    int column = blockIdx.x * 32 + threadIdx.x;
+    float sum = 0.f;
+    if (column < columns)
+        for (i64 row = threadIdx.y; row < rows; row += 8) sum += to_float(y[row * stride + column]);
+    part[threadIdx.y][threadIdx.x] = sum;
+    __syncthreads();
+    if (threadIdx.y == 0 && column < columns) {
+        for (int i = 1; i < 8; i++) sum += part[i][threadIdx.x];
+        sums[column] += sum;
+    }
+}
+
+// Dropout of an adapter's input, by key, module and element: CPU twin DropoutMask. Launch: a thread 8 consecutive elements
+__device__ __forceinline__ void kept(u64 key, u64 group, u64 module, u32 threshold, bool* keep) {
+    uint4 bits = philox(key, group, module);
+    u32 words[4] = {bits.x, bits.y, bits.z, bits.w};
+#pragma unroll
+    for (int i = 0; i < 8; i++) keep[i] = (words[i / 2] >> (16 * (i % 2)) & 0xffff) >= threshold;
+}
+
+extern "C" __global__ void dropped(bf16* out, i64 out_stride, const bf16* x, i64 x_stride, i64 elements, i64 columns, u64 key, u64 module, u32 threshold, float scale) {
+    i64 group = (i64)blockIdx.x * blockDim.x + threadIdx.x, first = group * 8;
+    if (first >= elements) return;
+    bool keep[8];
+    kept(key, group, module, threshold, keep);
+    i64 row = first / columns, column = first % columns;
+    for (int i = 0; i < 8 && first + i < elements; i++) {
+        out[row * out_stride + column] = keep[i] ? to_bf16(to_float(x[row * x_stride + column]) * scale) : 0;
+        if (++column == columns) { column = 0; row++; }
+    }
+}
+
+// dx += mask through
+extern "C" __global__ void add_dropped(bf16* dx, i64 dx_stride, const bf16* through, i64 through_stride, i64 elements, i64 columns, u64 key, u64 module, u32 threshold, float scale) {
+    i64 group = (i64)blockIdx.x * blockDim.x + threadIdx.x, first = group * 8;
+    if (first >= elements) return;
+    bool keep[8];
+    kept(key, group, module, threshold, keep);
+    i64 row = first / columns, column = first % columns;
+    for (int i = 0; i < 8 && first + i < elements; i++) {
+        bf16* at = dx + row * dx_stride + column;
+        if (keep[i]) *at = to_bf16(to_float(*at) + to_float(through[row * through_stride + column]) * scale);
+        if (++column == columns) { column = 0; row++; }
+    }
+}

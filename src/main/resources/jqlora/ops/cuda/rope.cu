@@ -1,0 +1,41 @@
+// rope.cu: rotates coordinates i and i + dim / 2 of queries and keys by their row's position, in place; direction -1 rotates back. arXiv 2104.09864
+// Layout qkv [rows, qkv] bfloat16 with a stride; cos, sin float [positions, dim / 2].  Launch: a thread `width` pairs of a head of a row
+// Oracle: AttentionTest; CPU twin CpuOps.rotate
+#include "common.cuh"
+
+// half is a multiple of 8
+extern "C" __global__ void rope8(bf16* qkv, i64 stride, const float* cos, const float* sin, const int* positions, i64 rows, int heads, int half, float direction) {
+    i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x;
+    int parts = half / 8, in_row = heads * parts;
+    i64 row = i / in_row;
+    if (row >= rows) return;
+    int rest = (int)(i - row * in_row), head = rest / parts, at = (rest - head * parts) * 8;
+    bf16* x = qkv + row * stride + (i64)head * 2 * half + at;
+    const float4* c4 = (const float4*)(cos + (i64)positions[row] * half + at);
+    const float4* s4 = (const float4*)(sin + (i64)positions[row] * half + at);
+    float4 c0 = c4[0], c1 = c4[1], s0 = s4[0], s1 = s4[1];
+    float c[8] = {c0.x, c0.y, c0.z, c0.w, c1.x, c1.y, c1.z, c1.w}, s[8] = {s0.x, s0.y, s0.z, s0.w, s1.x, s1.y, s1.z, s1.w};
+    float a[8], b[8];
+    load8(x, a);
+    load8(x + half, b);
+#pragma unroll
+    for (int k = 0; k < 8; k++) {
+        float u = a[k], v = b[k], t = s[k] * direction;
+        a[k] = u * c[k] - v * t;
+        b[k] = v * c[k] + u * t;
+    }
+    store8(x, a);
+    store8(x + half, b);
+}
+
+extern "C" __global__ void rope(bf16* qkv, i64 stride, const float* cos, const float* sin, const int* positions, i64 rows, int heads, int half, float direction) {
+    i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x;
+    int in_row = heads * half;
+    i64 row = i / in_row;
+    if (row >= rows) return;
+    int rest = (int)(i - row * in_row), head = rest / half, at = rest - head * half;
+    bf16* x = qkv + row * stride + (i64)head * 2 * half + at;
+    float c = cos[(i64)positions[row] * half + at], t = sin[(i64)positions[row] * half + at] * direction, u = to_float(x[0]), v = to_float(x[half]);
+    x[0] = to_bf16(u * c - v * t);
+    x[half] = to_bf16(v * c + u * t);
+}
