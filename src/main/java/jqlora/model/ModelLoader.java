@@ -63,7 +63,12 @@ public final class ModelLoader implements AutoCloseable {
     public static CausalLm initialize(HfConfig config, long seed, Ops ops) throws IOException {
         DecoderSpec spec = Families.read(config);
         float deviation = (float) config.values().number("initializer_range", 0.02);
-        try (ModelLoader loader = new ModelLoader(ops, new RandomWeights(seed, deviation), LoadOptions.fullFineTuning())) {
+        return load(spec, new RandomWeights(seed, deviation), LoadOptions.fullFineTuning(), ops);
+    }
+
+    /** A model of the weights that {@code source} has. */
+    static CausalLm load(DecoderSpec spec, WeightSource source, LoadOptions options, Ops ops) throws IOException {
+        try (ModelLoader loader = new ModelLoader(ops, source, options)) {
             return loader.finished(loader.build(spec));
         }
     }

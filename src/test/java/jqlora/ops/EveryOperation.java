@@ -90,7 +90,7 @@ public final class EveryOperation {
 
     private void linear(Tensor x, Sequences sequences, int[] seeds, long dropoutKey) {
         LinearGroup group = group(0.1f);
-        Tensor inner = result("inner", test.poisoned(DType.F32, sequences.rows(), group.innerColumns()));
+        Tensor inner = result("inner", test.poisoned(ops.computeType(), sequences.rows(), group.innerColumns()));
         made("linear", ops.linear(x, group.weights(), inner, dropoutKey));
         Tensor dX = result("dX of linear", test.poisoned(ops.computeType(), sequences.rows(), HIDDEN));
         ops.linearBackward(dX, test.activation(rows("dLinear", sequences, seeds, group.outFeatures())), x, group.weights(), inner, dropoutKey);
@@ -124,7 +124,7 @@ public final class EveryOperation {
         Random random = new Random(5);
         Tensor x = test.activation(test.random(random, rows, HIDDEN));
         LinearGroup group = group(0.1f);
-        Tensor inner = test.poisoned(DType.F32, rows, group.innerColumns()), dY = test.activation(test.random(random, rows, group.outFeatures()));
+        Tensor inner = test.poisoned(ops.computeType(), rows, group.innerColumns()), dY = test.activation(test.random(random, rows, group.outFeatures()));
         test.keep(ops.linear(x, group.weights(), inner, 77));
         ops.linearBackward(null, dY, x, group.weights(), inner, 77);
         List<Parameter> trained = new ArrayList<>(group.trained());

@@ -117,6 +117,11 @@ final class LinearGroup {
         test.assertNear("y", y, forward(x, key, layer -> layer), forward(x.absolute(), key, ReferenceLinear::absolute), units);
     }
 
+    /** The result with {@code added} on top. */
+    void assertForward(Tensor y, Matrix x, long key, Matrix added, double units) {
+        test.assertNear("y", y, forward(x, key, layer -> layer).plus(added), forward(x.absolute(), key, ReferenceLinear::absolute).plus(added.absolute()), units);
+    }
+
     private Matrix inner(Matrix x, long key, UnaryOperator<ReferenceLinear> of) {
         Matrix inner = Matrix.zeros(x.rows(), innerColumns());
         int column = 0;

@@ -8,7 +8,6 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
 import java.util.stream.Stream;
-import jqlora.tensor.DType;
 import jqlora.tensor.Tensor;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Tag;
@@ -88,7 +87,7 @@ class LinearTest {
         int out = group.outFeatures(), innerColumns = group.innerColumns();
         Matrix x = test.random(random, c.rows, c.in), dY = test.random(random, c.rows, out);
         Tensor xT = test.activation(x), dYT = test.activation(dY);
-        Tensor inner = innerColumns == 0 ? null : test.poisoned(DType.F32, c.rows, innerColumns);
+        Tensor inner = innerColumns == 0 ? null : test.poisoned(test.ops().computeType(), c.rows, innerColumns);
 
         test.poisonNext(c.rows, out);
         Tensor y = test.keep(test.ops().linear(xT, group.weights(), inner, c.dropoutKey));
@@ -120,6 +119,20 @@ class LinearTest {
         assertSameBits("linear", test.values(actual), expected);
     }
 
+    @ParameterizedTest
+    @MethodSource("jqlora.ops.LinearTest$Case#all")
+    void linearAdd(Case c) {
+        Random random = new Random(c.rows * 1000 + c.in);
+        LinearGroup group = new LinearGroup(test, random, c.in, c.layers);
+        int out = group.outFeatures(), innerColumns = group.innerColumns();
+        Matrix x = test.random(random, c.rows, c.in), added = test.random(random, c.rows, out);
+        Tensor inner = innerColumns == 0 ? null : test.poisoned(test.ops().computeType(), c.rows, innerColumns), addedT = test.activation(added);
+        test.poisonNext(c.rows, out);
+        Tensor y = test.keep(test.ops().linearAdd(addedT, test.activation(x), group.weights(), inner, c.dropoutKey));
+        group.assertForward(y, x, c.dropoutKey, added, UNITS);
+        test.assertNear("added is read only", addedT, added, 0);
+    }
+
     /** A layer's part of a group's result is the layer's own. */
     @ParameterizedTest
     @EnumSource(names = {"F32", "BF16", "NF4_DOUBLE"})
@@ -128,12 +141,12 @@ class LinearTest {
         Random random = new Random(6);
         LinearGroup group = new LinearGroup(test, random, 63, List.of(new LinearGroup.Layer(65, kind, 4, true, 0, true),
                 new LinearGroup.Layer(17, kind, 0, true, 0, null), new LinearGroup.Layer(129, kind, 1, true, 0, false)));
-        Tensor x = test.activation(test.random(random, 9, 63)), inner = test.poisoned(DType.F32, 9, 5);
+        Tensor x = test.activation(test.random(random, 9, 63)), inner = test.poisoned(test.ops().computeType(), 9, 5);
         Matrix together = Matrix.of(9, 211, test.values(test.keep(test.ops().linear(x, group.weights(), inner, 0))));
         int column = 0;
         for (LinearWeights layer : group.weights()) {
             int out = (int) layer.weight().outFeatures();
-            Tensor own = layer.lora() == null ? null : test.poisoned(DType.F32, 9, layer.lora().r());
+            Tensor own = layer.lora() == null ? null : test.poisoned(test.ops().computeType(), 9, layer.lora().r());
             assertSameBits("alone", test.values(test.keep(test.ops().linear(x, List.of(layer), own, 0))), together.columns(column, out).toFloats());
             column += out;
         }

@@ -74,6 +74,9 @@ class OpsArgumentsTest {
     @Test
     void fourBitWeightsAreMatrices() {
         QuantizedTensor cube = new PlainFourBitCodec().quantize(TensorView.ofFloats(new float[64], 4, 4, 4), FourBitFormat.defaults(), Arena.ofAuto());
+        shape(() -> ops.quantize(TensorView.ofFloats(new float[64], 64), FourBitFormat.defaults()), "quantize: host has shape [64], it must be [outFeatures, inFeatures]");
+        TensorView numbers = new TensorView(DType.I32, jqlora.tensor.Shape.of(1, 1), java.lang.foreign.MemorySegment.ofArray(new byte[4]));
+        argument(() -> ops.quantize(numbers, FourBitFormat.defaults()), "quantize: host is I32, it must be F32, F16 or BF16");
         shape(() -> ops.upload(cube), "4-bit weight has shape [4, 4, 4], it must be [outFeatures, inFeatures]");
     }
 
@@ -126,6 +129,9 @@ class OpsArgumentsTest {
         shape(() -> ops.linear(floats(3, 5), List.of(plain), null, 0), "linear: x has shape [3, 5], it must be [rows, 4]");
         argument(() -> ops.linear(x, List.of(plain, adapted), null, 0), "linear: inner is null, it must be [3, 2] since a layer has an adapter");
         shape(() -> ops.linear(x, List.of(adapted, adapted), floats(3, 2), 0), "linear: inner has shape [3, 2], it must be [3, 4]");
+        argument(() -> ops.linear(x, List.of(adapted), tensor(DType.BF16, 3, 2), 0), "linear: inner is BF16, it must be F32");
+        shape(() -> ops.linearAdd(floats(3, 4), x, List.of(plain), null, 0), "linearAdd: added has shape [3, 4], it must be [3, 5]");
+        argument(() -> ops.linearAdd(tensor(DType.BF16, 3, 5), x, List.of(plain), null, 0), "linearAdd: added is BF16, it must be F32 like x");
         shape(() -> ops.linearBackward(null, floats(3, 4), x, List.of(plain), null, 0), "linearBackward: dY has shape [3, 4], it must be [3, 5]");
         shape(() -> ops.linearBackward(floats(4, 3), dY, x, List.of(plain), null, 0), "linearBackward: dX has shape [4, 3], it must be [3, 4]");
         argument(() -> ops.linearBackward(null, dY, x, List.of(adapted), null, 0), "linearBackward: inner is null");
@@ -197,6 +203,7 @@ class OpsArgumentsTest {
         Tensor norm = tensor(DType.F64, 1);
         argument(() -> ops.gradientNorm(List.of(trained, frozen), norm), "gradientNorm: model.norm.weight is frozen, it must have a gradient");
         argument(() -> ops.gradientNorm(List.of(trained), floats(1)), "gradientNorm: norm is F32, it must be F64");
+        argument(() -> ops.zeroGradients(List.of(frozen)), "zeroGradients: model.norm.weight is frozen, it must have a gradient");
         AdamWStep step = new AdamWStep(1, 1, 0.9, 0.999, 1e-8, 0, 0);
         argument(() -> ops.adamW(List.of(new AdamWState(frozen, floats(3), floats(3))), step, norm), "adamW: model.norm.weight is frozen, it must have a gradient");
         Parameter half = new Parameter("half", tensor(DType.BF16, 3), floats(3));

@@ -59,10 +59,10 @@ class OptimizerTest {
             test.ops().adamW(states, numbers, norm);
             for (int i = 0; i < SIZES.length; i++) {
                 expected.set(i, ReferenceOps.adamW(expected.get(i), gradients.get(i), numbers, Math.sqrt(squares)));
-                test.assertNear("first moment, step " + step, states.get(i).firstMoment(), expected.get(i).firstMoment(), UNITS);
-                test.assertNear("second moment, step " + step, states.get(i).secondMoment(), expected.get(i).secondMoment(), UNITS);
-                test.assertNear("value, step " + step, parameters.get(i).value(), expected.get(i).value(), UNITS);
-                test.assertNear("gradient is read only", parameters.get(i).gradient(), gradients.get(i), 0);
+                test.assertNearFloats("first moment, step " + step, states.get(i).firstMoment(), expected.get(i).firstMoment(), UNITS);
+                test.assertNearFloats("second moment, step " + step, states.get(i).secondMoment(), expected.get(i).secondMoment(), UNITS);
+                test.assertNearFloats("value, step " + step, parameters.get(i).value(), expected.get(i).value(), UNITS);
+                test.assertNearFloats("gradient is read only", parameters.get(i).gradient(), gradients.get(i), 0);
             }
         }
     }
@@ -79,9 +79,9 @@ class OptimizerTest {
         AdamWStep step = new AdamWStep(1, 1e-3, beta1, beta2, 1e-8, 0, 0);
         test.ops().adamW(List.of(state), step, test.poisoned(DType.F64, 1));
         var expected = ReferenceOps.adamW(new ReferenceOps.AdamWResult(zero, zero, zero), gradient, step, 0);
-        test.assertNear("update", parameter.value(), expected.value(), UNITS);
-        test.assertNear("first moment", state.firstMoment(), expected.firstMoment(), UNITS);
-        test.assertNear("second moment", state.secondMoment(), expected.secondMoment(), UNITS);
+        test.assertNearFloats("update", parameter.value(), expected.value(), UNITS);
+        test.assertNearFloats("first moment", state.firstMoment(), expected.firstMoment(), UNITS);
+        test.assertNearFloats("second moment", state.secondMoment(), expected.secondMoment(), UNITS);
     }
 
     @ParameterizedTest

@@ -9,6 +9,8 @@ import java.util.List;
 import java.util.Random;
 import java.util.stream.Stream;
 import jqlora.ops.cpu.CpuOps;
+import jqlora.ops.cuda.CudaOps;
+import jqlora.ops.cuda.Gpu;
 import jqlora.tensor.DType;
 import jqlora.tensor.FloatConversion;
 import jqlora.tensor.Shape;
@@ -30,8 +32,14 @@ public final class TestOps implements AutoCloseable {
         this.unit = ops.computeType() == DType.F32 ? 0x1p-24 : 0x1p-9;
     }
 
-    /** Every backend of this machine: for {@code @MethodSource("jqlora.ops.TestOps#backends")}. */
+    /**
+     * Every backend of this machine: for {@code @MethodSource("jqlora.ops.TestOps#backends")}. Where tests of the GPU are wanted, that one alone: the
+     * machine that has it need not have the processor's engine.
+     */
     public static Stream<TestOps> backends() {
+        if (Gpu.isWanted()) {
+            return Stream.of(new TestOps("CUDA", CudaOps.open(Gpu.options()), false));
+        }
         return Stream.of(new TestOps("Vector API", CpuOps.create(2), true), new TestOps("PyTorch and plain loops", CpuOps.withoutVectorApi(2), false));
     }
 
@@ -53,6 +61,11 @@ public final class TestOps implements AutoCloseable {
     public <T extends AutoCloseable> T keep(T closeable) {
         kept.add(closeable);
         return closeable;
+    }
+
+    /** How far a sum of logarithms of probabilities may be off, relative to it: logits have the compute type. */
+    public double lossTolerance(double units) {
+        return ops.computeType() == DType.F32 ? units * 0x1p-24 : 4e-3;
     }
 
     // ---- data
@@ -126,6 +139,12 @@ public final class TestOps implements AutoCloseable {
     public void assertNear(String what, Tensor actual, Matrix expected, double units) {
         assertEquals(expected.rows() * (long) expected.columns(), actual.shape().size(), what + ": size of " + actual.shape());
         double tolerance = units * unit;
+        assertClose(what + " on " + name, values(actual), expected.toArray(), tolerance, tolerance * expected.largestMagnitude());
+    }
+
+    /** As {@link #assertNear(String, Tensor, Matrix, double)}, of what is computed from float32 numbers on every backend. */
+    public void assertNearFloats(String what, Tensor actual, Matrix expected, double units) {
+        double tolerance = units * 0x1p-24;
         assertClose(what + " on " + name, values(actual), expected.toArray(), tolerance, tolerance * expected.largestMagnitude());
     }
 

@@ -14,6 +14,7 @@ import jqlora.quant.FourBitType;
 import jqlora.quant.PlainFourBitCodec;
 import jqlora.quant.QuantizedTensor;
 import jqlora.tensor.DType;
+import jqlora.tensor.FloatConversion;
 import jqlora.tensor.Shape;
 import jqlora.tensor.Tensor;
 import jqlora.tensor.TensorView;
@@ -116,6 +117,32 @@ class TransferTest {
             assertArrayEquals(bytes(nested.scales()), bytes(other.scales()));
             assertEquals(nested.offset(), other.offset());
         }
+    }
+
+    /** The codes of the plain codec, byte for byte. */
+    @ParameterizedTest
+    @CsvSource({"NF4, true, F32, 5, 13", "NF4, true, BF16, 64, 640", "NF4, false, F16, 64, 64", "FP4, true, F32, 129, 257", "FP4, false, BF16, 1, 1", "NF4, true, BF16, 1024, 4096"})
+    void quantize(FourBitType type, boolean doubleQuantization, DType dtype, int out, int in) {
+        FourBitFormat format = new FourBitFormat(type, 64, doubleQuantization, dtype);
+        float[] values = Matrix.random(new Random(out), out, in).toFloats();
+        MemorySegment data = MemorySegment.ofArray(new byte[Math.toIntExact(dtype.byteSize(values.length))]);
+        FloatConversion.fromFloats(values, 0, values.length, dtype, data, 0);
+        TensorView host = new TensorView(dtype, Shape.of(out, in), data);
+        QuantizedTensor expected = new PlainFourBitCodec().quantize(host, format, Arena.ofAuto());
+        QuantizedTensor actual = test.ops().download(test.keep(test.ops().quantize(host, format)));
+        assertArrayEquals(bytes(expected.codes()), bytes(actual.codes()));
+        for (int block = 0; block < format.blocks(values.length); block++) {
+            assertEquals(expected.absmax().get(block), actual.absmax().get(block), "absmax of block " + block);
+        }
+    }
+
+    @Test
+    void zeroGradients() {
+        Parameter first = test.trained("a", Matrix.filled(1, 70_000, 3), Matrix.filled(1, 70_000, 2), 70_000), second = test.trained("b", Matrix.row(1), Matrix.row(5), 1);
+        test.ops().zeroGradients(java.util.List.of(first, second));
+        assertSameBits("first", test.values(first.gradient()), new float[70_000]);
+        assertSameBits("second", test.values(second.gradient()), new float[1]);
+        assertSameBits("value", test.values(second.value()), new float[] {1});
     }
 
     @ParameterizedTest

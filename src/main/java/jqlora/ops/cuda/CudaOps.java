@@ -272,7 +272,7 @@ public final class CudaOps implements Ops {
     }
 
     void gather(CudaTensor y, CudaTensor table, CudaTensor ids) {
-        kernel("rows", "gather_rows").matrix(y).matrix(table).address(ids).integer(y.columns()).integer(table.type()).launch(y.rows(), 128);
+        kernel("rows", "gather_rows").matrix(y).matrix(table).address(ids).integer(y.columns()).integer(table.type()).integer(table.rows()).launch(y.rows(), 128);
     }
 
     @Override

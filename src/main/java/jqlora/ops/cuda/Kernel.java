@@ -12,6 +12,7 @@ import jqlora.tensor.Tensor;
 import org.bytedeco.cuda.cudart.CUfunc_st;
 import org.bytedeco.cuda.cudart.CUstream_st;
 import org.bytedeco.javacpp.Pointer;
+import org.bytedeco.javacpp.PointerPointer;
 
 /**
  * A kernel and memory for its arguments, which are set one after the other and then launched; a launch makes no garbage.
@@ -27,7 +28,7 @@ final class Kernel {
     private final String name;
     private final CUfunc_st function;
     private final MemorySegment values;
-    private final Address arguments;
+    private final PointerPointer<Pointer> arguments;
     private CUstream_st stream;
     private int count;
 
@@ -40,7 +41,7 @@ final class Kernel {
         for (int i = 0; i < MOST_ARGUMENTS; i++) {
             values.set(JAVA_LONG, 8L * (MOST_ARGUMENTS + i), values.address() + 8L * i);
         }
-        arguments = new Address(values.address() + 8L * MOST_ARGUMENTS);
+        arguments = new PointerPointer<>(new Address(values.address() + 8L * MOST_ARGUMENTS));
     }
 
     /** A tensor's memory; 0 for null. */
@@ -101,7 +102,7 @@ final class Kernel {
         }
         if (blocksX > 0 && blocksY > 0) {
             device.bind();
-            int code = cuLaunchKernel(function, (int) blocksX, blocksY, 1, threadsX, threadsY, 1, 0, stream, arguments, (Pointer) null);
+            int code = cuLaunchKernel(function, (int) blocksX, blocksY, 1, threadsX, threadsY, 1, 0, stream, arguments, (PointerPointer<Pointer>) null);
             if (code != 0) {
                 throw CudaDevice.failure("cuLaunchKernel " + name + " with " + blocksX + " x " + blocksY + " blocks of " + threadsX + " x " + threadsY, code);
             }

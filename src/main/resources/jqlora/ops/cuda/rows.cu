@@ -25,12 +25,14 @@ extern "C" __global__ void convert_to_float(float* out, const void* x, i64 strid
     if (i < rows * columns) out[i] = read(x, i / columns * stride + i % columns, type);
 }
 
-// y[row] = table[ids[row]]. Launch: a block of 128 a row
-extern "C" __global__ void gather_rows(bf16* y, i64 y_stride, const void* table, i64 table_stride, const int* ids, int columns, int type) {
+// y[row] = table[ids[row]]; NaN for an id outside the table. Launch: a block of 128 a row
+extern "C" __global__ void gather_rows(bf16* y, i64 y_stride, const void* table, i64 table_stride, const int* ids, int columns, int type, int table_rows) {
     i64 row = blockIdx.x, from = (i64)ids[row] * table_stride;
+    bool inside = ids[row] >= 0 && ids[row] < table_rows;
     for (int at = threadIdx.x * 8; at < columns; at += blockDim.x * 8) {
         float v[8];
-        read_some(table, from + at, v, columns - at, type);
+        if (inside) read_some(table, from + at, v, columns - at, type);
+        else for (int k = 0; k < 8; k++) v[k] = __int_as_float(0x7fffffff);
         store_some(y + row * y_stride + at, v, columns - at);
     }
 }

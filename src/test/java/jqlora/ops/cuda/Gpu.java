@@ -7,10 +7,21 @@ import java.util.List;
 
 /** The GPU of the machine that runs the tests, and NVIDIA's libraries: where {@code -Djqlora.cuda=} says, or in the system's own places. */
 public final class Gpu {
+    private static final long TEST_BUDGET = 6L << 30;
+
     private Gpu() { }
 
     public static CudaLibraries libraries() {
         String folders = System.getProperty("jqlora.cuda", "");
         return new CudaLibraries(folders.isBlank() ? List.of() : Arrays.stream(folders.split(File.pathSeparator)).map(Path::of).toList());
+    }
+
+    /** Whether the tests of this run are those with the tag {@code gpu}: then a missing GPU fails them. */
+    public static boolean isWanted() {
+        return Boolean.getBoolean("gpu.required");
+    }
+
+    public static CudaOptions options() {
+        return CudaOptions.defaults().withLibraries(libraries()).withBudgetBytes(TEST_BUDGET);
     }
 }

@@ -1,0 +1,186 @@
+package jqlora.model;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.google.gson.JsonArray;
+import com.google.gson.JsonObject;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.stream.Stream;
+import java.util.stream.StreamSupport;
+import jqlora.Oracle;
+import jqlora.PaddedBatch;
+import jqlora.data.BatchPlan;
+import jqlora.data.TokenizedRow;
+import jqlora.format.HfConfig;
+import jqlora.format.SafetensorsFile;
+import jqlora.lora.LoraAdapter;
+import jqlora.ops.Parameter;
+import jqlora.ops.cuda.CudaOps;
+import jqlora.ops.cuda.Gpu;
+import jqlora.quant.FourBitFormat;
+import jqlora.quant.FourBitType;
+import jqlora.tensor.DType;
+import jqlora.tensor.Tensor;
+import jqlora.tensor.TensorView;
+import jqlora.train.BatchConfig;
+import jqlora.train.LearningRate;
+import jqlora.train.OptimizerConfig;
+import jqlora.train.SftConfig;
+import jqlora.train.SftTrainer;
+import jqlora.train.TrainListener;
+import jqlora.train.TrainResult;
+import jqlora.train.TrainedWeights;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** Whole models on a GPU in bfloat16 against transformers and PEFT in float32: the distance of two tensors as a share of the second one's length. */
+@Tag("gpu")
+class CudaModelTest {
+    /** A bfloat16 rounding is 2^-9; some twenty of them follow each other in two layers, forward and backward. */
+    private static final double VALUES = 0.02, GRADIENTS = 0.04;
+    private static CudaOps ops;
+
+    @BeforeAll
+    static void open() {
+        ops = CudaOps.open(Gpu.options());
+    }
+
+    @AfterAll
+    static void close() {
+        assertEquals(0, ops.memory().bytesInUse(), "bytes in use after all models and adapters are closed");
+        ops.close();
+    }
+
+    private static void assertNear(String what, float[] actual, float[] expected, double tolerance) {
+        assertEquals(expected.length, actual.length, what);
+        double difference = 0, length = 0;
+        for (int i = 0; i < expected.length; i++) {
+            difference += ((double) actual[i] - expected[i]) * ((double) actual[i] - expected[i]);
+            length += (double) expected[i] * expected[i];
+        }
+        double relative = Math.sqrt(difference / Math.max(length, 1e-30));
+        assertTrue(relative <= tolerance, () -> what + ": differs by " + relative + " of its length, at most " + tolerance + " is expected");
+    }
+
+    private static float[] logits(CausalLm model, PaddedBatch batch) {
+        try (Tensor logits = model.logits(batch.ids(), batch.sequences())) {
+            return ops.download(logits).toFloats();
+        }
+    }
+
+    static Stream<Path> families() throws IOException {
+        List<Path> folders = new ArrayList<>();
+        for (Path folder : Oracle.list("families", "*")) {
+            if (Files.isDirectory(folder) && Families.SUPPORTED.contains(HfConfig.read(folder).modelType())) {
+                folders.add(folder);
+            }
+        }
+        return folders.stream();
+    }
+
+    @ParameterizedTest
+    @MethodSource("families")
+    void family(Path folder) throws IOException {
+        try (SafetensorsFile file = SafetensorsFile.open(folder.resolve("case.safetensors"));
+                CausalLm model = ModelLoader.load(folder, LoadOptions.fullFineTuning(), ops, LoadListener.SILENT); Tensor sum = ops.zeros(DType.F64, 1)) {
+            PaddedBatch batch = PaddedBatch.of(file, "");
+            assertNear("logits", logits(model, batch), batch.realRows(file.get("logits")), VALUES);
+            int labelled = batch.tokens().labelledTokens();
+            double expected = file.get("loss").toFloats()[0];
+            assertEquals(expected, model.loss(batch.tokens()) / labelled, 2e-3 * expected, "loss");
+            model.forwardBackward(batch.tokens(), 1.0 / labelled, sum, 0, ActivationBudget.keepAll());
+            assertEquals(expected, ops.download(sum).data().get(TensorView.DOUBLE, 0) / labelled, 2e-3 * expected, "loss of the training step");
+            List<float[]> kept = new ArrayList<>();
+            for (Parameter parameter : model.parameters()) {
+                kept.add(ops.download(parameter.gradient()).toFloats());
+                assertNear(parameter.name(), kept.getLast(), file.get("grad." + parameter.name()).toFloats(), GRADIENTS);
+            }
+            ops.zeroGradients(model.parameters());
+            model.forwardBackward(batch.tokens(), 1.0 / labelled, sum, 0, ActivationBudget.recomputeAll());
+            for (int i = 0; i < kept.size(); i++) {
+                assertTrue(Arrays.equals(kept.get(i), ops.download(model.parameters().get(i).gradient()).toFloats()), model.parameters().get(i).name() + " computed again");
+            }
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("families")
+    void greedyContinuationThroughTheCache(Path folder) throws IOException {
+        try (SafetensorsFile file = SafetensorsFile.open(folder.resolve("case.safetensors"));
+                CausalLm model = ModelLoader.load(folder, LoadOptions.asStored(), ops, LoadListener.SILENT)) {
+            int[] tokens = file.get("greedy_tokens").toInts(), prompt = file.get("greedy_prompt").toInts();
+            try (var cache = model.newCache(1, tokens.length)) {
+                int past = 0;
+                float[] all;
+                try (Tensor logits = model.logits(Arrays.copyOf(tokens, tokens.length - 1), jqlora.ops.Sequences.ofLengths(tokens.length - 1))) {
+                    all = ops.download(logits).toFloats();
+                }
+                int vocab = model.spec().vocabSize();
+                for (int fed = prompt.length; past + fed < tokens.length; fed = 1) {
+                    float[] scores = model.decode(Arrays.copyOfRange(tokens, past, past + fed), jqlora.ops.Sequences.continuing(new int[] {fed}, new int[] {past}), cache)[0];
+                    past += fed;
+                    assertNear("scores after " + past, scores, Arrays.copyOfRange(all, (past - 1) * vocab, past * vocab), VALUES);
+                }
+            }
+        }
+    }
+
+    static Stream<Path> adapters() {
+        return Stream.of("qv", "q_only", "v_only", "all_linear", "regex", "layers", "rslora").map(name -> Oracle.path("lora/" + name));
+    }
+
+    @ParameterizedTest
+    @MethodSource("adapters")
+    void adapter(Path folder) throws IOException {
+        try (SafetensorsFile file = SafetensorsFile.open(folder.resolve("case.safetensors"));
+                CausalLm model = ModelLoader.load(folder.resolve("base"), LoadOptions.asStored(), ops, LoadListener.SILENT);
+                LoraAdapter adapter = LoraAdapter.load(model, folder.resolve("adapter"), true); Tensor sum = ops.zeros(DType.F64, 1)) {
+            PaddedBatch batch = PaddedBatch.of(file, "");
+            assertNear("logits", logits(model, batch), batch.realRows(file.get("logits")), VALUES);
+            model.forwardBackward(batch.tokens(), 1.0 / batch.tokens().labelledTokens(), sum, 0, ActivationBudget.keepAll());
+            for (Parameter parameter : adapter.parameters()) {
+                assertNear(parameter.name(), ops.download(parameter.gradient()).toFloats(), file.get("grad." + parameter.name().replace(".weight", ".default.weight")).toFloats(), GRADIENTS);
+            }
+        }
+    }
+
+    static Stream<Path> histories() {
+        return Oracle.list("qlora", "*").stream().filter(Files::isDirectory);
+    }
+
+    @ParameterizedTest
+    @MethodSource("histories")
+    void history(Path folder) throws IOException {
+        JsonObject history = Oracle.json(folder.resolve("history.json"));
+        FourBitFormat format = FourBitFormat.defaults().withType(FourBitType.ofId(history.get("quant_type").getAsString())).withDoubleQuantization(history.get("nested").getAsBoolean());
+        try (SafetensorsFile file = SafetensorsFile.open(folder.resolve("case.safetensors"));
+                CausalLm model = ModelLoader.load(folder.resolve("base"), LoadOptions.defaults().withQuantization(format), ops, LoadListener.SILENT);
+                LoraAdapter adapter = LoraAdapter.load(model, folder.resolve("adapter_init"), true)) {
+            PaddedBatch batch = PaddedBatch.of(file, "");
+            JsonArray expected = history.getAsJsonArray("history");
+            List<TokenizedRow> rows = new ArrayList<>();
+            for (int i = 0; i < expected.size() * 2; i++) {
+                rows.addAll(PaddedBatch.rows(file, "batch" + i + "."));
+            }
+            BatchConfig batches = new BatchConfig(2, history.get("accumulation").getAsInt(), BatchPlan.Order.AS_GIVEN, BatchConfig.Normalization.LEGACY);
+            SftConfig config = SftConfig.defaults().withNumTrainEpochs(1).withBatches(batches).withLearningRate(LearningRate.constant(history.get("lr").getAsDouble()))
+                    .withOptimizer(OptimizerConfig.defaults().withMaxGradNorm(history.get("clip").getAsDouble())).withActivations(ActivationBudget.recomputeAll());
+            TrainResult result = new SftTrainer(new TrainedWeights.OfAdapter(adapter, null), rows, List.of(), config, null).train(TrainListener.SILENT);
+            for (int i = 0; i < expected.size(); i++) {
+                JsonObject step = expected.get(i).getAsJsonObject();
+                double mean = StreamSupport.stream(step.getAsJsonArray("micro_losses").spliterator(), false).mapToDouble(loss -> loss.getAsDouble()).average().orElseThrow();
+                assertEquals(mean, result.steps().get(i).loss(), 1e-2 * mean, "loss of step " + (i + 1));
+            }
+            assertNear("logits of the trained model", logits(model, batch), batch.realRows(file.get("trained_logits")), 5 * VALUES);
+        }
+    }
+}
