@@ -104,17 +104,8 @@ record LayerPass(Ops ops, DecoderSpec spec, RopeTable rope, Sequences sequences,
         long rows = sequences.rows();
         int intermediate = spec.mlp().intermediateSize();
         try (Tensor dGateUp = ops.allocate(ops.computeType(), rows, 2L * intermediate)) {
-            try (Tensor dActivated = ops.allocate(ops.computeType(), rows, intermediate)) {
-                try (Tensor activated = ops.gatedActivation(state.gateUp, spec.mlp().activation())) {
-                    ops.linearBackward(dActivated, dY, activated, List.of(layer.mlp().downProj().weights()), state.downInner, dropoutKey);
-                }
-                ops.gatedActivationBackward(dGateUp, dActivated, state.gateUp, spec.mlp().activation());
-            }
-            try (Tensor normed = ops.rmsNormAgain(state.middle, layer.postAttentionLayernorm().value(), state.postAttentionRstd);
-                    Tensor dNormed = ops.allocate(ops.computeType(), rows, spec.hiddenSize())) {
-                ops.linearBackward(dNormed, dGateUp, normed, gateUpGroup(layer), state.gateUpInner, dropoutKey);
-                ops.rmsNormBackward(dY, dNormed, state.middle, layer.postAttentionLayernorm(), state.postAttentionRstd);
-            }
+            ops.gatedLinearBackward(dGateUp, dY, state.gateUp, spec.mlp().activation(), List.of(layer.mlp().downProj().weights()), state.downInner, dropoutKey);
+            ops.normedLinearBackward(dY, dGateUp, state.middle, layer.postAttentionLayernorm(), state.postAttentionRstd, gateUpGroup(layer), state.gateUpInner, dropoutKey);
         }
     }
 
@@ -131,14 +122,7 @@ record LayerPass(Ops ops, DecoderSpec spec, RopeTable rope, Sequences sequences,
             if (norms != null) {
                 ops.headNormBackward(dQkv, state.qkvBeforeNorm, shape, norms.qNorm(), norms.kNorm(), state.headRstd);
             }
-            boolean normedWanted = inputWanted || layer.inputLayernorm().isTrained();
-            try (Tensor normed = ops.rmsNormAgain(state.x, layer.inputLayernorm().value(), state.inputRstd);
-                    Tensor dNormed = normedWanted ? ops.allocate(ops.computeType(), rows, spec.hiddenSize()) : null) {
-                ops.linearBackward(dNormed, dQkv, normed, qkvGroup(layer), state.qkvInner, dropoutKey);
-                if (normedWanted) {
-                    ops.rmsNormBackward(dMiddle, dNormed, state.x, layer.inputLayernorm(), state.inputRstd);
-                }
-            }
+            ops.normedLinearBackward(inputWanted ? dMiddle : null, dQkv, state.x, layer.inputLayernorm(), state.inputRstd, qkvGroup(layer), state.qkvInner, dropoutKey);
         }
     }
 

@@ -163,6 +163,15 @@ public interface Ops extends AutoCloseable {
      */
     void linearBackward(Tensor dX, Tensor dY, Tensor x, List<LinearWeights> group, Tensor inner, long dropoutKey);
 
+    /**
+     * The backward of {@link #rmsNorm} and of the {@link #linear} that reads its result, which is made again in passing.
+     *
+     * @param dX [rows, inFeatures], <em>added into</em>, as in {@link #rmsNormBackward}; null when nothing below is trained
+     * @param x what was normalised
+     * @param weight of the normalisation; its gradient is added into when it is trained
+     */
+    void normedLinearBackward(Tensor dX, Tensor dY, Tensor x, Parameter weight, Tensor rstd, List<LinearWeights> group, Tensor inner, long dropoutKey);
+
     // ---- attention
 
     /**
@@ -214,6 +223,14 @@ public interface Ops extends AutoCloseable {
 
     /** @param dGateUp [rows, 2 intermediate], overwritten */
     void gatedActivationBackward(Tensor dGateUp, Tensor dY, Tensor gateUp, Activation activation);
+
+    /**
+     * The backward of {@link #gatedActivation} and of the {@link #linear} that reads its result, which is made again in passing.
+     *
+     * @param dGateUp [rows, 2 intermediate], overwritten
+     * @param dY the gradient of the linear layers' result
+     */
+    void gatedLinearBackward(Tensor dGateUp, Tensor dY, Tensor gateUp, Activation activation, List<LinearWeights> group, Tensor inner, long dropoutKey);
 
     // ---- loss
 

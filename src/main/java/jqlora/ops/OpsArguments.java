@@ -130,6 +130,14 @@ public final class OpsArguments {
         }
     }
 
+    public static void normedLinearBackward(Tensor dX, Tensor dY, Tensor x, Parameter weight, Tensor rstd, List<LinearWeights> group, Tensor inner) {
+        rmsNorm("normedLinearBackward", x, weight.value(), rstd);
+        linearBackward(null, dY, x, group, inner);
+        if (dX != null) {
+            ShapeException.require("normedLinearBackward: dX", dX.shape(), x.shape());
+        }
+    }
+
     // ---- attention
 
     /** @param what {@code rope} or {@code ropeBackward} */
@@ -197,6 +205,23 @@ public final class OpsArguments {
         gatedActivation("gatedActivationBackward", gateUp);
         ShapeException.require("gatedActivationBackward: dGateUp", dGateUp.shape(), gateUp.shape());
         ShapeException.require("gatedActivationBackward: dY", dY.shape(), Shape.of(gateUp.shape().dim(0), gateUp.shape().dim(1) / 2));
+    }
+
+    public static void gatedLinearBackward(Tensor dGateUp, Tensor dY, Tensor gateUp, List<LinearWeights> group, Tensor inner) {
+        gatedActivation("gatedLinearBackward", gateUp);
+        ShapeException.require("gatedLinearBackward: dGateUp", dGateUp.shape(), gateUp.shape());
+        long rows = gateUp.shape().dim(0), intermediate = gateUp.shape().dim(1) / 2, outFeatures = 0, innerColumns = 0;
+        for (LinearWeights linear : group) {
+            if (linear.weight().inFeatures() != intermediate) {
+                throw new ShapeException("gatedLinearBackward: a layer has " + linear.weight().inFeatures() + " input features, it must have " + intermediate);
+            }
+            outFeatures += linear.weight().outFeatures();
+            innerColumns += linear.lora() == null ? 0 : linear.lora().r();
+        }
+        ShapeException.require("gatedLinearBackward: dY", dY.shape(), Shape.of(rows, outFeatures));
+        if (innerColumns > 0) {
+            require("gatedLinearBackward: inner", inner, gateUp.dtype(), Shape.of(rows, innerColumns));
+        }
     }
 
     // ---- loss and optimizer

@@ -3,6 +3,7 @@ package jqlora.ops.cpu;
 import static jqlora.tensor.TensorView.FLOAT;
 
 import java.lang.foreign.MemorySegment;
+import java.util.function.Consumer;
 import jqlora.ops.AttentionShape;
 import jqlora.ops.Parameter;
 import jqlora.tensor.DType;
@@ -45,6 +46,19 @@ final class CpuNorm {
             });
         }
         return y;
+    }
+
+    /** The backward after that of the layers that read the result; {@code layers} is given the gradient of the result to fill, null when nobody wants it. */
+    void linearBackward(Tensor dX, Tensor x, Parameter weight, Tensor rstd, Consumer<Tensor> layers) {
+        if (dX == null && !weight.isTrained()) {
+            layers.accept(null);
+            return;
+        }
+        long[] dims = x.shape().toArray();
+        try (Tensor dNormed = ops.allocate(DType.F32, dims); Tensor unwanted = dX == null ? ops.zeros(DType.F32, dims) : null) {
+            layers.accept(dNormed);
+            backward(dX == null ? unwanted : dX, dNormed, x, weight, rstd);
+        }
     }
 
     void backward(Tensor dX, Tensor dY, Tensor x, Parameter weight, Tensor rstd) {

@@ -1,6 +1,5 @@
 package jqlora.ops.cpu;
 
-import static jqlora.tensor.TensorView.DOUBLE;
 import static jqlora.tensor.TensorView.FLOAT;
 import static jqlora.tensor.TensorView.INT;
 
@@ -36,7 +35,7 @@ import jqlora.tensor.Workers;
  * {@link Ops} on the processor: float32 activations in memory outside the Java heap, 4-bit weights decoded while a product reads them.
  */
 public final class CpuOps implements Ops {
-    private static final long COPY_GRAIN = 1 << 16;               // elements; below this a thread costs more than it saves
+    static final long COPY_GRAIN = 1 << 16;               // elements; below this a thread costs more than it saves
 
     private final MemoryPool pool = new MemoryPool();
     private final Workers workers;
@@ -47,6 +46,7 @@ public final class CpuOps implements Ops {
     private final CpuAttention attention = new CpuAttention(this);
     private final CpuNorm norm = new CpuNorm(this);
     private final CpuLoss loss = new CpuLoss(this);
+    private final CpuOptimizer optimizer = new CpuOptimizer(this);
     private final ThreadLocal<MemorySegment> rowScratch = ThreadLocal.withInitial(() -> MemorySegment.NULL);
 
     private CpuOps(Workers workers, Product product, RowMath math, FourBitCodec codec) {
@@ -357,6 +357,16 @@ public final class CpuOps implements Ops {
     }
 
     @Override
+    public void normedLinearBackward(Tensor dX, Tensor dY, Tensor x, Parameter weight, Tensor rstd, List<LinearWeights> group, Tensor inner, long dropoutKey) {
+        OpsArguments.normedLinearBackward(dX, dY, x, weight, rstd, group, inner);
+        norm.linearBackward(dX, x, weight, rstd, dNormed -> {
+            try (Tensor normed = norm.again(x, weight.value(), rstd)) {
+                linear.backward(dNormed, dY, normed, group, inner, dropoutKey);
+            }
+        });
+    }
+
+    @Override
     public void ropeInPlace(Tensor qkv, AttentionShape shape, RopeTable table, Tensor positions) {
         OpsArguments.rope("rope", qkv, shape, table, positions);
         rotate(qkv, shape, table, positions, 1f);
@@ -435,6 +445,17 @@ public final class CpuOps implements Ops {
         });
     }
 
+    @Override
+    public void gatedLinearBackward(Tensor dGateUp, Tensor dY, Tensor gateUp, Activation activation, List<LinearWeights> group, Tensor inner, long dropoutKey) {
+        OpsArguments.gatedLinearBackward(dGateUp, dY, gateUp, group, inner);
+        try (Tensor dActivated = allocate(DType.F32, gateUp.shape().dim(0), gateUp.shape().dim(1) / 2)) {
+            try (Tensor activated = gatedActivation(gateUp, activation)) {
+                linear.backward(dActivated, dY, activated, group, inner, dropoutKey);
+            }
+            gatedActivationBackward(dGateUp, dActivated, gateUp, activation);
+        }
+    }
+
     // ---- loss and optimizer
 
     @Override
@@ -446,35 +467,13 @@ public final class CpuOps implements Ops {
     @Override
     public void gradientNorm(List<Parameter> parameters, Tensor norm) {
         OpsArguments.gradientNorm(parameters, norm);
-        double[] squares = new double[parameters.size()];
-        workers.run(squares.length, i -> {
-            Tensor gradient = parameters.get(i).gradient();
-            MemorySegment memory = CpuTensor.memory(gradient);
-            long size = gradient.shape().size();
-            for (long at = 0; at < size; at += 4096) {
-                squares[i] += math.dot(memory, at, memory, at, (int) Math.min(4096, size - at));
-            }
-        });
-        double sum = 0;
-        for (double square : squares) {
-            sum += square;
-        }
-        CpuTensor.memory(norm).set(DOUBLE, 0, Math.sqrt(sum));
+        optimizer.gradientNorm(parameters, norm);
     }
 
     @Override
     public void adamW(List<AdamWState> states, AdamWStep step, Tensor norm) {
         OpsArguments.adamW(states, norm);
-        double clip = step.maxGradNorm() == 0 ? 1 : Math.min(1, step.maxGradNorm() / (CpuTensor.memory(norm).get(DOUBLE, 0) + 1e-6));
-        var arguments = new RowMath.AdamWArguments((float) (1 - step.learningRate() * step.weightDecay()), (float) clip,
-                (float) (1 - step.beta1()), (float) step.beta2(), (float) (1 - step.beta2()), (float) step.eps(),
-                (float) (1 / Math.sqrt(1 - Math.pow(step.beta2(), step.step()))), (float) (step.learningRate() / (1 - Math.pow(step.beta1(), step.step()))));
-        for (AdamWState state : states) {
-            Tensor value = state.parameter().value();
-            workers.ranges(value.shape().size(), COPY_GRAIN, (from, to) -> math.adamW(arguments, CpuTensor.memory(value),
-                    CpuTensor.memory(state.parameter().gradient()), CpuTensor.memory(state.firstMoment()), CpuTensor.memory(state.secondMoment()),
-                    from, (int) (to - from)));
-        }
+        optimizer.adamW(states, step, norm);
     }
 
     @Override

@@ -80,7 +80,7 @@ final class CudaAttention implements AutoCloseable {
     void backward(CudaTensor dQkv, CudaTensor dY, CudaTensor qkv, CudaTensor y, Tensor logSumExp, AttentionShape shape, Sequences sequences) {
         FlashGraphs graphs = graphs(shape, sequences, qkv, y.stride(), dY.stride(), dQkv.stride());
         CudnnPlan plan = plan(graphs, true);
-        if (plan == null || plan(graphs(shape, sequences, qkv, y.stride(), y.stride(), qkv.stride()), false) == null) {
+        if (plan == null) {
             ownBackward(dQkv, dY, qkv, y, logSumExp, shape, sequences);
             return;
         }
@@ -110,6 +110,11 @@ final class CudaAttention implements AutoCloseable {
         device.bind();
         return plans.computeIfAbsent(new PlanKey(graphs, backward), key -> Optional.ofNullable(CudnnPlan.build(handle, null, backward ? graphs.backward() : graphs.forward())))
                 .orElse(null);
+    }
+
+    /** How many plans are compiled. */
+    int plans() {
+        return (int) plans.values().stream().filter(Optional::isPresent).count();
     }
 
     private void bindInputs(CudnnPlan plan, FlashGraphs graphs, CudaTensor qkv, Sequences sequences) {

@@ -1,6 +1,7 @@
 package jqlora.ops.cuda;
 
 import java.util.List;
+import java.util.function.Supplier;
 import jqlora.ops.DropoutMask;
 import jqlora.ops.LinearWeights;
 import jqlora.ops.LoraFactors;
@@ -40,7 +41,8 @@ final class CudaLinear {
                 } else {
                     matmul.multiply(in.columns(0, operand.ins()), false, operand.a(), true, in.columns(operand.ins(), operand.padded()));
                 }
-                transfers.copyRows(inner.address(), inner.stride(), in.columns(operand.ins(), 1).address(), in.stride(), operand.rank(), x.rows());
+                ops.kernel("linear", "copy_columns").matrix(inner).number(in.columns(operand.ins(), 1).address()).number(in.stride()).number(x.rows()).integer(operand.rank())
+                        .launchFor(x.rows() * operand.rank());
             }
             if (added == null) {
                 matmul.multiply(in, false, operand.weightAndB(), true, Mat.of(y));
@@ -63,8 +65,14 @@ final class CudaLinear {
     }
 
     void backward(CudaTensor dX, CudaTensor dY, CudaTensor x, List<LinearWeights> group, CudaTensor inner, long dropoutKey) {
+        backward(dX, dY, () -> x, group, inner, dropoutKey);
+    }
+
+    /** @param input makes x once dX is complete; it may take dX's place */
+    void backward(CudaTensor dX, CudaTensor dY, Supplier<CudaTensor> input, List<LinearWeights> group, CudaTensor inner, long dropoutKey) {
         boolean adapters = Operands.rank(group) > 0, wanted = dX != null || adapters;
         Operand operand = wanted ? operands.acquire(group) : null;
+        CudaTensor x = null;
         if (wanted) {
             ops.reserveRoom(operand.padded());
             try (Wide wide = Wide.of(ops, dY, operand.padded())) {
@@ -80,11 +88,13 @@ final class CudaLinear {
                     matmul.multiply(wide.all(), false, operand.weightOverA(), false, Mat.of(dX));
                 }
                 operands.release(operand);
+                x = input.get();
                 if (adapters) {
                     adapterGradients(dInner, out, x, group, inner, dropped ? dropoutKey : 0);
                 }
             }
         }
+        x = x == null ? input.get() : x;
         long column = 0;
         for (LinearWeights linear : group) {
             long outs = linear.weight().outFeatures();

@@ -27,7 +27,8 @@ final class CudaNorm {
         return y;
     }
 
-    void backward(Tensor dX, Tensor dY, CudaTensor x, Parameter weight, Tensor rstd) {
+    /** @param again whether the result of the forward takes the place of dY */
+    void backward(Tensor dX, Tensor dY, CudaTensor x, Parameter weight, Tensor rstd, boolean again) {
         CudaTensor value = CudaTensor.of(weight.value());
         // before dX: that may be dY
         if (weight.isTrained()) {
@@ -35,7 +36,7 @@ final class CudaNorm {
                     .launch(Math.ceilDiv(x.columns(), 32L), 1, 32, 8);
         }
         ops.kernel(SOURCE, "rms_norm_backward").matrix(dX).matrix(dY).matrix(x).address(value).address(rstd).integer(x.columns()).integer(value.type())
-                .launch(x.rows(), THREADS);
+                .integer(again ? 1 : 0).launch(x.rows(), THREADS);
     }
 
     CudaTensor headForward(CudaTensor qkv, AttentionShape shape, CudaTensor qWeight, CudaTensor kWeight, float eps, Tensor rstd) {

@@ -122,6 +122,11 @@ public final class CudaOps implements Ops {
         return kernels.get(source, name);
     }
 
+    /** How many plans of attention cuDNN has compiled. */
+    int attentionPlans() {
+        return attention.plans();
+    }
+
     /** A bfloat16 matrix with the room behind its rows that adapters have needed so far. */
     CudaTensor matrix(long rows, long columns) {
         return CudaTensor.allocate(memory, DType.BF16, Shape.of(rows, columns), room);
@@ -298,7 +303,7 @@ public final class CudaOps implements Ops {
     @Override
     public void rmsNormBackward(Tensor dX, Tensor dY, Tensor x, Parameter weight, Tensor rstd) {
         OpsArguments.rmsNormBackward(dX, dY, x, weight, rstd);
-        norm.backward(dX, dY, CudaTensor.of(x), weight, rstd);
+        norm.backward(dX, dY, CudaTensor.of(x), weight, rstd, false);
     }
 
     @Override
@@ -329,6 +334,24 @@ public final class CudaOps implements Ops {
     public void linearBackward(Tensor dX, Tensor dY, Tensor x, List<LinearWeights> group, Tensor inner, long dropoutKey) {
         OpsArguments.linearBackward(dX, dY, x, group, inner);
         linear.backward(dX == null ? null : CudaTensor.of(dX), CudaTensor.of(dY), CudaTensor.of(x), group, inner == null ? null : CudaTensor.of(inner), dropoutKey);
+    }
+
+    @Override
+    public void normedLinearBackward(Tensor dX, Tensor dY, Tensor x, Parameter weight, Tensor rstd, List<LinearWeights> group, Tensor inner, long dropoutKey) {
+        OpsArguments.normedLinearBackward(dX, dY, x, weight, rstd, group, inner);
+        CudaTensor in = CudaTensor.of(x), innerOfGroup = inner == null ? null : CudaTensor.of(inner);
+        if (dX == null && !weight.isTrained()) {
+            try (CudaTensor normed = norm.again(in, CudaTensor.of(weight.value()), rstd)) {
+                linear.backward(null, CudaTensor.of(dY), normed, group, innerOfGroup, dropoutKey);
+            }
+            return;
+        }
+        try (CudaTensor normed = matrix(in.rows(), in.columns()); CudaTensor unwanted = dX == null ? matrix(in.rows(), in.columns()) : null) {
+            linear.backward(normed, CudaTensor.of(dY), () -> {
+                norm.backward(dX == null ? unwanted : dX, normed, in, weight, rstd, true);
+                return normed;
+            }, group, innerOfGroup, dropoutKey);
+        }
     }
 
     @Override
@@ -367,7 +390,7 @@ public final class CudaOps implements Ops {
         long rows = gateUp.shape().dim(0), n = gateUp.shape().dim(1) / 2;
         CudaTensor y = matrix(rows, n);
         switch (activation) {
-            case SILU -> gated("silu", y, null, gateUp, rows, n);
+            case SILU -> gated("silu", y, null, gateUp, rows, n, false);
         }
         return y;
     }
@@ -376,17 +399,34 @@ public final class CudaOps implements Ops {
     public void gatedActivationBackward(Tensor dGateUp, Tensor dY, Tensor gateUp, Activation activation) {
         OpsArguments.gatedActivationBackward(dGateUp, dY, gateUp);
         switch (activation) {
-            case SILU -> gated("silu_backward", dGateUp, dY, gateUp, gateUp.shape().dim(0), gateUp.shape().dim(1) / 2);
+            case SILU -> gated("silu_backward", dGateUp, dY, gateUp, gateUp.shape().dim(0), gateUp.shape().dim(1) / 2, false);
         }
     }
 
-    private void gated(String name, Tensor out, Tensor dY, Tensor gateUp, long rows, long n) {
+    @Override
+    public void gatedLinearBackward(Tensor dGateUp, Tensor dY, Tensor gateUp, Activation activation, List<LinearWeights> group, Tensor inner, long dropoutKey) {
+        OpsArguments.gatedLinearBackward(dGateUp, dY, gateUp, group, inner);
+        long rows = gateUp.shape().dim(0), n = gateUp.shape().dim(1) / 2;
+        try (CudaTensor activated = matrix(rows, n)) {
+            linear.backward(activated, CudaTensor.of(dY), () -> {
+                switch (activation) {
+                    case SILU -> gated("silu_backward", dGateUp, activated, gateUp, rows, n, true);
+                }
+                return activated;
+            }, group, inner == null ? null : CudaTensor.of(inner), dropoutKey);
+        }
+    }
+
+    /** @param again whether the activation takes the place of dY */
+    private void gated(String name, Tensor out, Tensor dY, Tensor gateUp, long rows, long n, boolean again) {
         boolean wide = n % 8 == 0;
         Kernel kernel = kernel("gated", wide ? name + "8" : name).matrix(out);
-        if (dY != null) {
-            kernel.matrix(dY);
+        if (dY == null) {
+            kernel.matrix(gateUp).number(rows).integer(n);
+        } else {
+            kernel.matrix(dY).matrix(gateUp).number(rows).integer(n).integer(again ? 1 : 0);
         }
-        kernel.matrix(gateUp).number(rows).integer(n).launchFor(rows * (wide ? n / 8 : n));
+        kernel.launchFor(rows * (wide ? n / 8 : n));
     }
 
     // ---- loss and optimizer

@@ -29,6 +29,12 @@ extern "C" __global__ void adapter_operand(bf16* beside, bf16* below, i64 stride
     }
 }
 
+// out = the columns of x, few and many rows. Launch: a thread an element
+extern "C" __global__ void copy_columns(bf16* out, i64 out_stride, const bf16* x, i64 x_stride, i64 rows, int columns) {
+    i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x, row = i / columns;
+    if (row < rows) out[row * out_stride + i % columns] = x[row * x_stride + i % columns];
+}
+
 // dA and dB of one adapter, out of the products of the whole group, added. Launch: a thread an element of rank * ins + outs * rank
 extern "C" __global__ void adapter_gradient(float* da, float* db, const float* group_da, const float* group_db, i64 group_db_stride,
                                             float scaling, int ins, int outs, int rank) {

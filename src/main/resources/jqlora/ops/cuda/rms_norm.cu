@@ -36,9 +36,9 @@ extern "C" __global__ void rms_norm_again(bf16* y, i64 y_stride, const float* rs
     scaled_row(y + row * y_stride, x + row * x_stride, weight, rstd[row], hidden, type, threadIdx.x, blockDim.x);
 }
 
-// dx += rstd (t - x rstd^2 mean(t x)), t = dy weight. Launch: a block of 256 a row
-extern "C" __global__ void rms_norm_backward(bf16* dx, i64 dx_stride, const bf16* dy, i64 dy_stride, const bf16* x, i64 x_stride, const void* weight,
-                                             const float* rstd, int hidden, int type) {
+// dx += rstd (t - x rstd^2 mean(t x)), t = dy weight; then y again in the place of dy where `again` is set. Launch: a block of 256 a row
+extern "C" __global__ void rms_norm_backward(bf16* dx, i64 dx_stride, bf16* dy, i64 dy_stride, const bf16* x, i64 x_stride, const void* weight,
+                                             const float* rstd, int hidden, int type, int again) {
     __shared__ float shared[33];
     i64 row = blockIdx.x;
     dx += row * dx_stride; dy += row * dy_stride; x += row * x_stride;
@@ -59,8 +59,12 @@ extern "C" __global__ void rms_norm_backward(bf16* dx, i64 dx_stride, const bf16
         read_some(weight, i, w, hidden - i, type);
         load_some(dx + i, sum, hidden - i);
 #pragma unroll
-        for (int k = 0; k < 8; k++) sum[k] += r * (d[k] * w[k] - v[k] * c);
+        for (int k = 0; k < 8; k++) {
+            sum[k] += r * (d[k] * w[k] - v[k] * c);
+            v[k] = v[k] * r * w[k];
+        }
         store_some(dx + i, sum, hidden - i);
+        if (again) store_some(dy + i, v, hidden - i);
     }
 }
 

@@ -1,0 +1,139 @@
+package jqlora.ops.cuda;
+
+import static org.bytedeco.cuda.global.cudart.cuEventElapsedTime;
+import static org.bytedeco.cuda.global.cudart.cuEventSynchronize;
+
+import java.io.File;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Random;
+import jqlora.ops.AttentionShape;
+import jqlora.ops.Sequences;
+import jqlora.ops.cuda.Matmul.Mat;
+import jqlora.tensor.DType;
+import jqlora.tensor.Shape;
+import jqlora.tensor.TensorView;
+import org.bytedeco.cuda.cudart.CUevent_st;
+
+/** Times of the parts of a step of an 8B shape: products and attention, by the device's clock, in bursts. Arguments: folders of libraries, then rows. */
+public final class GpuPartsBench {
+    private static final int REPEATS = 20;
+    private final CudaDevice device = CudaDevice.open(0);
+    private final DeviceMemory memory = new DeviceMemory(device, 60L << 30);
+    private final CUevent_st from = device.newTimer(), to = device.newTimer();
+
+    public static void main(String[] arguments) {
+        CudaLibraries libraries = new CudaLibraries(Arrays.stream(arguments[0].split(File.pathSeparator)).map(Path::of).toList());
+        libraries.require();
+        for (int i = 1; i < arguments.length; i++) {
+            new GpuPartsBench().products(Integer.parseInt(arguments[i]));
+        }
+        for (CudaOptions.Attention order : CudaOptions.Attention.values()) {
+            try (CudaOps ops = CudaOps.open(CudaOptions.defaults().withLibraries(libraries).withAttention(order).withBudgetBytes(60L << 30))) {
+                System.out.println(order);
+                attention(ops, 2048, 2048, 2048, 2048);
+                attention(ops, 2048, 2048, 2048, 1920);
+                attention(ops, 512, 512, 512, 512);
+                attention(ops, 300, 512, 77, 410);
+                attention(ops, 8192);
+                attention(ops, 5000, 3192);
+            }
+        }
+    }
+
+    private double time(Runnable work) {
+        for (int i = 0; i < 3; i++) {
+            work.run();
+        }
+        device.record(from, device.stream());
+        for (int i = 0; i < REPEATS; i++) {
+            work.run();
+        }
+        device.record(to, device.stream());
+        CudaDevice.check("cuEventSynchronize", cuEventSynchronize(to));
+        float[] elapsed = new float[1];
+        CudaDevice.check("cuEventElapsedTime", cuEventElapsedTime(elapsed, from, to));
+        return elapsed[0] / REPEATS;
+    }
+
+    private Mat random(Transfers transfers, long rows, long stride) {
+        short[] values = new short[1 << 20];
+        Random random = new Random(rows + stride);
+        for (int i = 0; i < values.length; i++) {
+            values[i] = jqlora.tensor.FloatConversion.toBf16((float) random.nextGaussian());
+        }
+        CudaTensor tensor = CudaTensor.allocate(memory, DType.BF16, Shape.of(rows * stride), 0);
+        for (long at = 0; at < rows * stride; at += values.length) {
+            java.lang.foreign.MemorySegment part = java.lang.foreign.MemorySegment.ofArray(values);
+            transfers.upload(part.asSlice(0, 2 * Math.min(values.length, rows * stride - at)), tensor.address() + 2 * at);
+        }
+        return Mat.of(tensor.address(), stride, rows, stride);
+    }
+
+    private void products(int m) {
+        try (Transfers transfers = new Transfers(device)) {
+            for (CudaOptions.Tuning tuning : CudaOptions.Tuning.values()) {
+                Matmul matmul = new Matmul(device, memory, tuning);
+                System.out.println(m + " rows, " + tuning + ": ms (TFLOP/s; GB/s of operands)");
+                for (int[] size : new int[][] {{6144, 4096, 48}, {4096, 4096, 16}, {28672, 4096, 32}, {4096, 14336, 16}}) {
+                    int n = size[0], k = size[1], r = size[2], p = 64;
+                    Mat x = random(transfers, m, k + p), w = random(transfers, n + p, k + p), y = random(transfers, m, n + p), inner = random(transfers, m, p);
+                    Mat da = Mat.floats(memory.take(4L * p * k), k, r, k), db = Mat.floats(memory.take(4L * n * p), r, n, r);
+                    report("y", n, k, time(() -> matmul.multiply(x, false, w.rows(0, n), true, y.columns(0, n))), 2.0 * m * n * (k + p), 2.0 * ((double) m * k + (double) n * k + (double) m * n));
+                    report("y without adapter", n, k, time(() -> matmul.multiply(x.columns(0, k), false, w.rows(0, n).columns(0, k), true, y.columns(0, n))), 2.0 * m * n * k, 1);
+                    report("x A", n, k, time(() -> matmul.multiply(x.columns(0, k), false, w.rows(n, p).columns(0, k), true, x.columns(k, p))), 2.0 * m * p * k, 2.0 * m * k);
+                    report("dy B", n, k, time(() -> matmul.multiply(y.columns(0, n), false, w.rows(0, n).columns(k, p), false, y.columns(n, p))), 2.0 * m * p * n, 2.0 * m * n);
+                    report("dx", n, k, time(() -> matmul.multiply(y, false, w.columns(0, k), false, x.columns(0, k))), 2.0 * m * (n + p) * k, 2.0 * ((double) m * k + (double) n * k + (double) m * n));
+                    report("dx without adapter", n, k, time(() -> matmul.multiply(y.columns(0, n), false, w.rows(0, n).columns(0, k), false, x.columns(0, k))), 2.0 * m * n * k, 1);
+                    report("dA", n, k, time(() -> matmul.multiply(y.columns(n, r), true, x.columns(0, k), false, da)), 2.0 * m * r * k, 2.0 * m * k);
+                    report("dB", n, k, time(() -> matmul.multiply(y.columns(0, n), true, inner.columns(0, r), false, db)), 2.0 * m * r * n, 2.0 * m * n);
+                    for (Mat made : List.of(x, w, y, inner, da, db)) {
+                        memory.giveBack(made.address());
+                    }
+                }
+                matmul.close();
+            }
+        }
+    }
+
+    private static void report(String what, int n, int k, double ms, double operations, double bytes) {
+        System.out.printf("  %5d x %5d %-20s %8.4f (%4.0f; %5.0f)%n", n, k, what, ms, operations / ms / 1e9, bytes / ms / 1e6);
+    }
+
+    private static void attention(CudaOps ops, int... lengths) {
+        AttentionShape shape = new AttentionShape(32, 8, 128, 0, (float) (1 / Math.sqrt(128)));
+        Sequences sequences = Sequences.ofLengths(lengths);
+        int rows = sequences.rows();
+        float[] values = new float[rows * shape.qkvColumns()];
+        Random random = new Random(1);
+        for (int i = 0; i < values.length; i++) {
+            values[i] = random.nextFloat() * 2 - 1;
+        }
+        short[] bits = new short[values.length];
+        for (int i = 0; i < bits.length; i++) {
+            bits[i] = jqlora.tensor.FloatConversion.toBf16(values[i]);
+        }
+        byte[] bytes = new byte[2 * bits.length];
+        java.nio.ByteBuffer.wrap(bytes).order(java.nio.ByteOrder.LITTLE_ENDIAN).asShortBuffer().put(bits);
+        ops.reserveRoom(64);
+        try (var qkv = ops.upload(new TensorView(DType.BF16, Shape.of(rows, shape.qkvColumns()), java.lang.foreign.MemorySegment.ofArray(bytes)));
+                var logSumExp = ops.allocate(DType.F32, rows, 32); var dQkv = ops.allocate(DType.BF16, rows, shape.qkvColumns());
+                var y = ops.attention(qkv, shape, sequences, logSumExp)) {
+            ops.attentionBackward(dQkv, y, qkv, y, logSumExp, shape, sequences);
+            ops.synchronize();
+            long began = System.nanoTime();
+            for (int i = 0; i < REPEATS; i++) {
+                ops.attention(qkv, shape, sequences, logSumExp).close();
+            }
+            ops.synchronize();
+            double forward = (System.nanoTime() - began) / 1e6 / REPEATS;
+            began = System.nanoTime();
+            for (int i = 0; i < REPEATS; i++) {
+                ops.attentionBackward(dQkv, y, qkv, y, logSumExp, shape, sequences);
+            }
+            ops.synchronize();
+            System.out.printf("  attention of %s: forward %.3f ms, backward %.3f ms, %d plans%n", Arrays.toString(lengths), forward, (System.nanoTime() - began) / 1e6 / REPEATS, ops.attentionPlans());
+        }
+    }
+}
