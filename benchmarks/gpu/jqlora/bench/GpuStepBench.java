@@ -32,7 +32,7 @@ import jqlora.tensor.TensorView;
 
 /**
  * Tokens a second of one QLoRA training step on a GPU: forward, backward, norm, clip, AdamW, and the norm and loss read by the host, for several seconds each.
- * Arguments are {@code key=value}: model=8b|1b|tiny, settings=1x512,4x2048, seconds=6, resident=BYTES, attention=DETERMINISTIC|FASTEST,
+ * Arguments are {@code key=value}: model=8b|1b|tiny, settings=1x512,4x2048, seconds=6, resident=BYTES, budget=BYTES, attention=DETERMINISTIC|FASTEST,
  * tuning=HEURISTIC|MEASURED, recompute=true, breakdown=true, r=16, dropout=0, libraries=FOLDERS, layers=N.
  */
 public final class GpuStepBench {
@@ -44,6 +44,7 @@ public final class GpuStepBench {
             options.put(argument.substring(0, argument.indexOf('=')), argument.substring(argument.indexOf('=') + 1));
         }
         CudaOptions cuda = CudaOptions.defaults().withResidentBytes((long) Double.parseDouble(options.getOrDefault("resident", "0")))
+                .withBudgetBytes((long) Double.parseDouble(options.getOrDefault("budget", "0")))
                 .withAttention(CudaOptions.Attention.valueOf(options.getOrDefault("attention", "DETERMINISTIC")))
                 .withTuning(CudaOptions.Tuning.valueOf(options.getOrDefault("tuning", "HEURISTIC")));
         if (options.containsKey("libraries")) {

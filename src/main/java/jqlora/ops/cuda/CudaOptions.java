@@ -8,7 +8,7 @@ import java.nio.file.Path;
  * @param device its number, from 0
  * @param budgetBytes the most memory that is taken from it; 0 for all that is free when it is opened, less a twentieth
  * @param residentBytes how much of that may keep weights decoded to bfloat16 between uses: a 4-bit weight then costs 2.5 bytes a number instead of
- *     half a byte, and no time for decoding
+ *     half a byte, and no time for decoding. They give way when anything else needs the memory
  * @param attention what the backward of attention may do
  * @param tuning how the algorithm of a matrix product is chosen
  * @param libraries where NVIDIA's libraries are
@@ -38,9 +38,9 @@ public record CudaOptions(int device, long budgetBytes, long residentBytes, Atte
         }
     }
 
-    /** The first device, all its memory, results with the same bits each time. */
+    /** The first device, all its memory, what is left of it for decoded weights, results with the same bits each time. */
     public static CudaOptions defaults() {
-        return new CudaOptions(0, 0, 0, Attention.DETERMINISTIC, Tuning.HEURISTIC, CudaLibraries.ofSystem(), null);
+        return new CudaOptions(0, 0, Long.MAX_VALUE, Attention.DETERMINISTIC, Tuning.HEURISTIC, CudaLibraries.ofSystem(), null);
     }
 
     public CudaOptions withDevice(int device) {

@@ -1,5 +1,6 @@
 package jqlora.ops.cuda;
 
+import static org.bytedeco.cuda.global.cudart.CUDA_ERROR_OUT_OF_MEMORY;
 import static org.bytedeco.cuda.global.cudart.CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
 import static org.bytedeco.cuda.global.cudart.CU_MEM_ALLOCATION_TYPE_PINNED;
 import static org.bytedeco.cuda.global.cudart.CU_MEM_LOCATION_TYPE_DEVICE;
@@ -18,9 +19,11 @@ import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.TreeSet;
+import java.util.function.BooleanSupplier;
 import jqlora.ops.MemoryUse;
 import org.bytedeco.cuda.cudart.CUmemAccessDesc_v1;
 import org.bytedeco.cuda.cudart.CUmemAllocationProp_v1;
+import org.bytedeco.javacpp.Pointer;
 
 /**
  * The device's memory as one range of addresses that grows at its end, so that no gap between pieces is lost. Blocks are of 512 bytes; the smallest
@@ -28,7 +31,7 @@ import org.bytedeco.cuda.cudart.CUmemAllocationProp_v1;
  */
 final class DeviceMemory implements AutoCloseable {
     private static final long ALIGNMENT = 512;
-    private static final long GROWTH = 128L << 20;
+    private static final long GROWTH = 128L << 20, GRANULARITY = 2L << 20;
 
     private record Block(long address, long size) { }
 
@@ -42,7 +45,9 @@ final class DeviceMemory implements AutoCloseable {
     private final TreeMap<Long, Block> freeByAddress = new TreeMap<>();
     private final TreeSet<Block> freeBySize = new TreeSet<>(Comparator.comparingLong(Block::size).thenComparingLong(Block::address));
     private final Map<Long, Long> taken = new HashMap<>();
-    private long mapped, inUse, peak;
+    private final Map<Long, Piece> apart = new HashMap<>();
+    private BooleanSupplier reclaim = () -> false;
+    private long mapped, atEnd, inUse, peak;
 
     /** @param budget the most bytes that are taken from the device */
     DeviceMemory(CudaDevice device, long budget) {
@@ -102,31 +107,85 @@ final class DeviceMemory implements AutoCloseable {
 
     private void grow(long size) {
         Map.Entry<Long, Block> last = freeByAddress.lastEntry();
-        long atEnd = last != null && last.getValue().address + last.getValue().size == base + mapped ? last.getValue().size : 0;
-        long wanted = Math.ceilDiv(size - atEnd, GROWTH) * GROWTH;
-        if (mapped + wanted > budget) {
-            throw exhausted(size, null);
-        }
+        long free = last != null && last.getValue().address + last.getValue().size == base + atEnd ? last.getValue().size : 0;
+        long wanted = Math.ceilDiv(size - free, GROWTH) * GROWTH;
         device.bind();
+        while (mapped + wanted > budget) {
+            if (!reclaim.getAsBoolean()) {
+                throw exhausted(size, null);
+            }
+        }
+        Piece piece = map(base + atEnd, wanted);
+        while (piece == null) {
+            if (!reclaim.getAsBoolean()) {
+                throw exhausted(size, CudaDevice.failure("cuMemCreate", CUDA_ERROR_OUT_OF_MEMORY));
+            }
+            piece = map(base + atEnd, wanted);
+        }
+        pieces.add(piece);
+        atEnd += wanted;
+        taken.put(piece.address, wanted);
+        giveBack(piece.address);
+    }
+
+    /** Gives {@code bytes} of the device's memory the address {@code at}; null if the device has no more. */
+    private Piece map(long at, long bytes) {
         try (CUmemAllocationProp_v1 properties = new CUmemAllocationProp_v1(); CUmemAccessDesc_v1 access = new CUmemAccessDesc_v1()) {
-            org.bytedeco.javacpp.Pointer.memset(properties, 0, properties.sizeof());
+            Pointer.memset(properties, 0, properties.sizeof());
             properties.type(CU_MEM_ALLOCATION_TYPE_PINNED);
             properties.location().type(CU_MEM_LOCATION_TYPE_DEVICE).id(device.ordinal());
             long[] handle = new long[1];
-            int code = cuMemCreate(handle, wanted, properties, 0);
-            if (code != 0) {
-                throw exhausted(size, CudaDevice.failure("cuMemCreate", code));
+            int code = cuMemCreate(handle, bytes, properties, 0);
+            if (code == CUDA_ERROR_OUT_OF_MEMORY) {
+                return null;
             }
-            long at = base + mapped;
-            CudaDevice.check("cuMemMap", cuMemMap(at, wanted, 0, handle[0], 0));
+            CudaDevice.check("cuMemCreate", code);
+            CudaDevice.check("cuMemMap", cuMemMap(at, bytes, 0, handle[0], 0));
             access.location().type(CU_MEM_LOCATION_TYPE_DEVICE).id(device.ordinal());
             access.flags(CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
-            CudaDevice.check("cuMemSetAccess", cuMemSetAccess(at, wanted, access, 1));
-            pieces.add(new Piece(handle[0], at, wanted));
-            mapped += wanted;
-            taken.put(at, wanted);
-            giveBack(at);
+            CudaDevice.check("cuMemSetAccess", cuMemSetAccess(at, bytes, access, 1));
+            mapped += bytes;
+            return new Piece(handle[0], at, bytes);
         }
+    }
+
+    private void unmap(Piece piece) {
+        CudaDevice.check("cuMemUnmap", cuMemUnmap(piece.address, piece.size));
+        CudaDevice.check("cuMemRelease", cuMemRelease(piece.handle));
+        mapped -= piece.size;
+    }
+
+    // ---- what can be done without
+
+    /** @param reclaim gives back something that was taken apart; false if there is nothing */
+    void onShortage(BooleanSupplier reclaim) {
+        this.reclaim = reclaim;
+    }
+
+    /** Memory in a range of its own, for what may be given back when memory is short; 0 if the budget leaves none. */
+    long takeApart(long bytes) {
+        long size = Math.ceilDiv(bytes, GRANULARITY) * GRANULARITY;
+        if (mapped + size > budget) {
+            return 0;
+        }
+        device.bind();
+        long[] address = new long[1];
+        CudaDevice.check("cuMemAddressReserve", cuMemAddressReserve(address, size, 0, 0, 0));
+        Piece piece = map(address[0], size);
+        if (piece == null) {
+            CudaDevice.check("cuMemAddressFree", cuMemAddressFree(address[0], size));
+            return 0;
+        }
+        apart.put(address[0], piece);
+        return address[0];
+    }
+
+    /** Waits until nothing uses it, and gives it back to the device. */
+    void giveBackApart(long address) {
+        device.synchronize();
+        Piece piece = apart.remove(address);
+        unmap(piece);
+        CudaDevice.check("cuMemAddressFree", cuMemAddressFree(address, piece.size));
     }
 
     private CudaException exhausted(long size, CudaException cause) {
@@ -153,18 +212,10 @@ final class DeviceMemory implements AutoCloseable {
         peak = inUse;
     }
 
-    /** Bytes that may still be taken. */
-    long available() {
-        return budget - mapped + freeBySize.stream().mapToLong(Block::size).sum();
-    }
-
     @Override
     public void close() {
         device.synchronize();
-        for (Piece piece : pieces) {
-            CudaDevice.check("cuMemUnmap", cuMemUnmap(piece.address, piece.size));
-            CudaDevice.check("cuMemRelease", cuMemRelease(piece.handle));
-        }
+        pieces.forEach(this::unmap);
         CudaDevice.check("cuMemAddressFree", cuMemAddressFree(base, reservedRange));
     }
 }

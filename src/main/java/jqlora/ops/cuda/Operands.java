@@ -3,6 +3,7 @@ package jqlora.ops.cuda;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.Iterator;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import jqlora.ops.LinearWeights;
@@ -79,7 +80,7 @@ final class Operands implements AutoCloseable {
         private final CUevent_st decoded = device.newEvent(), used = device.newEvent();
         private long address, size;
         private Key holds;
-        private boolean ahead;
+        private boolean ahead, apart;
 
         void make(long bytes) {
             if (size < bytes) {
@@ -89,12 +90,22 @@ final class Operands implements AutoCloseable {
             }
         }
 
+        /** Memory of its own; false if the budget leaves none. */
+        boolean makeApart(long bytes) {
+            address = memory.takeApart(bytes);
+            apart = address != 0;
+            size = apart ? bytes : 0;
+            return apart;
+        }
+
         void free() {
-            if (size > 0) {
+            if (size > 0 && apart) {
+                memory.giveBackApart(address);
+            } else if (size > 0) {
                 arrived();
                 memory.giveBack(address);
-                size = 0;
             }
+            size = 0;
             holds = null;
         }
 
@@ -117,13 +128,14 @@ final class Operands implements AutoCloseable {
     private final DeviceMemory memory;
     private final Kernels kernels;
     private final FourBitDecoder fourBit;
-    private final long residentBytes;
     private final Buffer[] buffers;
-    private final Map<Key, Buffer> resident = new HashMap<>();
+    private final Map<Key, Buffer> resident = new LinkedHashMap<>();
     private final Map<Pair, Next> successors = new HashMap<>();
     private Pair recent = new Pair(null, null);
-    private long taken;
+    private Buffer current;
+    private long residentBytes, taken;
 
+    /** @param residentBytes the most that resident weights take; they give it back when memory is short */
     Operands(CudaDevice device, DeviceMemory memory, Kernels kernels, FourBitDecoder fourBit, long residentBytes) {
         this.device = device;
         this.memory = memory;
@@ -131,6 +143,21 @@ final class Operands implements AutoCloseable {
         this.fourBit = fourBit;
         this.residentBytes = residentBytes;
         this.buffers = new Buffer[] {new Buffer(), new Buffer()};
+        memory.onShortage(this::giveOneBack);
+    }
+
+    /** Gives back the eldest resident group that is not in use; no other takes its place. */
+    private boolean giveOneBack() {
+        for (Map.Entry<Key, Buffer> entry : resident.entrySet()) {
+            if (entry.getValue() != current) {
+                taken -= entry.getValue().size;
+                residentBytes = taken;
+                entry.getValue().close();
+                resident.remove(entry.getKey());
+                return true;
+            }
+        }
+        return false;
     }
 
     static int rank(List<LinearWeights> group) {
@@ -161,6 +188,7 @@ final class Operands implements AutoCloseable {
         Key key = key(group, padded);
         Buffer buffer = buffer(key, group, outs, stride, padded);
         buffer.arrived();
+        current = buffer;
         long beside = buffer.address + 2 * ins, below = buffer.address + 2 * outs * stride;
         if (rank > 0) {
             writeAdapters(group, beside, below, stride, padded, rank);
@@ -181,6 +209,7 @@ final class Operands implements AutoCloseable {
             return;
         }
         device.record(operand.buffer.used, device.stream());
+        current = null;
         Next next = successors.get(recent);
         if (next == null || next.key.isClosed() || resident.containsKey(next.key) || buffers[0].holds != null && buffers[0].holds.equals(next.key)
                 || buffers[1].holds != null && buffers[1].holds.equals(next.key)) {
@@ -228,11 +257,14 @@ final class Operands implements AutoCloseable {
             }
             if (taken + bytes <= residentBytes) {
                 Buffer made = new Buffer();
-                made.make(bytes);
-                taken += bytes;
-                resident.put(key, made);
-                write(group, made, stride, device.stream());
-                return made;
+                if (made.makeApart(bytes)) {
+                    taken += bytes;
+                    resident.put(key, made);
+                    write(group, made, stride, device.stream());
+                    return made;
+                }
+                made.close();
+                residentBytes = taken;
             }
         }
         Buffer buffer = recent.last != null && recent.last.equals(buffers[0].holds) ? buffers[1] : buffers[0];
