@@ -151,7 +151,11 @@ final class LinearGroup {
 
     /** Without dropout. */
     Matrix inputGradient(Matrix dY, Matrix x) {
-        return inputGradient(dY, x, 0, layer -> layer);
+        return inputGradient(dY, x, 0);
+    }
+
+    Matrix inputGradient(Matrix dY, Matrix x, long key) {
+        return inputGradient(dY, x, key, layer -> layer);
     }
 
     void assertInputGradient(Tensor dX, Matrix dY, Matrix x, long key, double units) {

@@ -1,6 +1,7 @@
 package jqlora.ops;
 
 import static jqlora.Assert.assertFails;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.lang.foreign.Arena;
 import java.util.List;
@@ -31,8 +32,10 @@ class OpsArgumentsTest {
         this.ops = test.ops();
     }
 
+    /** Every backend calls the same checks; here they see float32 activations. */
     @BeforeEach
     void nothingIsOpen() throws Exception {
+        assumeTrue(ops.computeType() == DType.F32, "the tensors of this test are float32");
         test.finish();
     }
 
@@ -183,6 +186,20 @@ class OpsArgumentsTest {
         Tensor gateUp = floats(2, 8);
         shape(() -> ops.gatedActivationBackward(floats(2, 4), floats(2, 4), gateUp, Activation.SILU), "gatedActivationBackward: dGateUp has shape [2, 4], it must be [2, 8]");
         shape(() -> ops.gatedActivationBackward(gateUp, gateUp, gateUp, Activation.SILU), "gatedActivationBackward: dY has shape [2, 8], it must be [2, 4]");
+    }
+
+    @Test
+    void backwardOfALayerAndWhatFeedsIt() {
+        LinearWeights layer = new LinearWeights(new Weight.Dense(frozen("weight", 5, 4)), null, null);
+        Tensor x = floats(3, 4), dY = floats(3, 5), rstd = floats(3), gateUp = floats(3, 8);
+        Parameter norm = frozen("norm.weight", 4);
+        shape(() -> ops.normedLinearBackward(floats(3, 5), dY, x, norm, rstd, List.of(layer), null, 0), "normedLinearBackward: dX has shape [3, 5], it must be [3, 4]");
+        shape(() -> ops.normedLinearBackward(x, dY, x, norm, floats(4), List.of(layer), null, 0), "normedLinearBackward: rstd has shape [4], it must be [3]");
+        shape(() -> ops.normedLinearBackward(x, x, x, norm, rstd, List.of(layer), null, 0), "linearBackward: dY has shape [3, 4], it must be [3, 5]");
+        shape(() -> ops.gatedLinearBackward(x, dY, gateUp, Activation.SILU, List.of(layer), null, 0), "gatedLinearBackward: dGateUp has shape [3, 4], it must be [3, 8]");
+        shape(() -> ops.gatedLinearBackward(gateUp, x, gateUp, Activation.SILU, List.of(layer), null, 0), "gatedLinearBackward: dY has shape [3, 4], it must be [3, 5]");
+        Tensor wide = floats(3, 10);
+        shape(() -> ops.gatedLinearBackward(wide, dY, wide, Activation.SILU, List.of(layer), null, 0), "gatedLinearBackward: a layer has 4 input features, it must have 5");
     }
 
     @Test

@@ -185,10 +185,15 @@ final class CudaLinear {
                 Mat part = dInner.columns(column, lora.r()), a = operand.a().rows(column, lora.r());
                 if (lora.dropout() == 0) {
                     matmul.multiplyAdd(part, false, a, false, Mat.of(dX), Mat.of(dX));
+                } else if (dX.columns() % DropoutMask.GROUP == 0) {
+                    DropoutMask mask = new DropoutMask(dropoutKey, lora.module(), lora.dropout());
+                    ops.kernel("linear", "add_dropped_product").matrix(dX).number(part.address()).number(part.stride()).number(a.address()).number(a.stride())
+                            .number(dX.rows()).integer(dX.columns()).integer(lora.r()).number(dropoutKey).number(lora.module()).integer(mask.threshold()).real(mask.scale())
+                            .launch(Math.ceilDiv(dX.columns(), 256L), Math.toIntExact(Math.ceilDiv(dX.rows(), 32L)), 256, 1);
                 } else {
                     try (CudaTensor through = ops.matrix(dX.rows(), dX.columns())) {
                         matmul.multiply(part, false, a, false, Mat.of(through));
-                        mask("add_dropped", dX, through, lora, dropoutKey);
+                        mask(ops, "add_dropped", dX, through, lora, dropoutKey);
                     }
                 }
                 column += lora.r();
@@ -201,10 +206,6 @@ final class CudaLinear {
             Mat gradient = floats(lora.a().gradient());
             matmul.multiplyAdd(dInner, true, Mat.of(masked.tensor), false, gradient, gradient);
         }
-    }
-
-    private void mask(String kernel, CudaTensor out, CudaTensor x, LoraFactors lora, long dropoutKey) {
-        mask(ops, kernel, out, x, lora, dropoutKey);
     }
 
     private static void mask(CudaOps ops, String kernel, CudaTensor out, CudaTensor x, LoraFactors lora, long dropoutKey) {
@@ -221,7 +222,14 @@ final class CudaLinear {
                 return new Masked(x, false);
             }
             CudaTensor copy = ops.matrix(x.rows(), x.columns());
-            mask(ops, "dropped", copy, x, lora, dropoutKey);
+            if (x.columns() % DropoutMask.GROUP == 0) {
+                DropoutMask mask = new DropoutMask(dropoutKey, lora.module(), lora.dropout());
+                long groups = x.shape().size() / DropoutMask.GROUP;
+                ops.kernel("linear", "dropped8").matrix(copy).matrix(x).integer(groups).integer(x.columns() / DropoutMask.GROUP).number(dropoutKey).number(lora.module())
+                        .integer(mask.threshold()).real(mask.scale()).launchFor(groups);
+            } else {
+                mask(ops, "dropped", copy, x, lora, dropoutKey);
+            }
             return new Masked(copy, true);
         }
 

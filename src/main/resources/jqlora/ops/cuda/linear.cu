@@ -103,3 +103,64 @@ extern "C" __global__ void add_dropped(bf16* dx, i64 dx_stride, const bf16* thro
         if (++column == columns) { column = 0; row++; }
     }
 }
+
+// As dropped, for columns that are a multiple of 8
+extern "C" __global__ void dropped8(bf16* out, i64 out_stride, const bf16* x, i64 x_stride, u32 groups, u32 groups_in_row, u64 key, u64 module, u32 threshold, float scale) {
+    u32 group = blockIdx.x * blockDim.x + threadIdx.x;
+    if (group >= groups) return;
+    bool keep[8];
+    kept(key, group, module, threshold, keep);
+    u32 row = group / groups_in_row, column = (group - row * groups_in_row) * 8;
+    float v[8];
+    load8(x + row * x_stride + column, v);
+#pragma unroll
+    for (int i = 0; i < 8; i++) v[i] = keep[i] ? v[i] * scale : 0.f;
+    store8(out + row * out_stride + column, v);
+}
+
+// dx += mask (du a), the product of few inner columns in passing; columns are a multiple of 8. Launch: block 256, grid (columns / 256, rows / 32)
+extern "C" __global__ void add_dropped_product(bf16* dx, i64 dx_stride, const bf16* du, i64 du_stride, const bf16* a, i64 a_stride, i64 rows, int columns, int rank,
+                                               u64 key, u64 module, u32 threshold, float scale) {
+    __shared__ __align__(16) bf16 factor[16][256];
+    __shared__ float inner[32][17];
+    int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, first = blockIdx.x * 256, column = first + lane * 8;
+    i64 first_row = (i64)blockIdx.y * 32;
+    float sum[4][8] = {};
+    for (int from = 0; from < rank; from += 16) {
+        int count = rank - from < 16 ? rank - from : 16;
+        __syncthreads();
+        for (int i = threadIdx.x; i < 16 * 32; i += 256) {
+            int r = i >> 5, at = (i & 31) * 8;
+            *(uint4*)&factor[r][at] = r < count && first + at < columns ? *(const uint4*)(a + (from + r) * a_stride + first + at) : make_uint4(0, 0, 0, 0);
+        }
+        for (int i = threadIdx.x; i < 32 * 16; i += 256) {
+            int row = i >> 4, r = i & 15;
+            inner[row][r] = r < count && first_row + row < rows ? to_float(du[(first_row + row) * du_stride + from + r]) : 0.f;
+        }
+        __syncthreads();
+#pragma unroll
+        for (int r = 0; r < 16; r++) {
+            float v[8];
+            load8(&factor[r][lane * 8], v);
+#pragma unroll
+            for (int j = 0; j < 4; j++) {
+                float d = inner[warp * 4 + j][r];
+#pragma unroll
+                for (int k = 0; k < 8; k++) sum[j][k] += d * v[k];
+            }
+        }
+    }
+    if (column >= columns) return;
+#pragma unroll
+    for (int j = 0; j < 4; j++) {
+        i64 row = first_row + warp * 4 + j;
+        if (row >= rows) return;
+        bool keep[8];
+        kept(key, (row * columns + column) / 8, module, threshold, keep);
+        float v[8];
+        load8(dx + row * dx_stride + column, v);
+#pragma unroll
+        for (int k = 0; k < 8; k++) v[k] += keep[k] ? sum[j][k] * scale : 0.f;
+        store8(dx + row * dx_stride + column, v);
+    }
+}
