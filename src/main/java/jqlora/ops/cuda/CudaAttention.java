@@ -32,7 +32,7 @@ final class CudaAttention implements AutoCloseable {
     private final boolean deterministic;
     private final cudnnContext handle = new cudnnContext();
     private final Map<PlanKey, Optional<CudnnPlan>> plans = new HashMap<>();
-    private final SequenceTables tables;
+    private final SequenceTables tables, cacheTables;
     private final FloatPointer scale = new FloatPointer(1), one = new FloatPointer(1).put(1f), minusInfinity = new FloatPointer(1).put(Float.NEGATIVE_INFINITY);
     private Sequences offsetsOf;
     private long offsets, offsetsKey;
@@ -44,6 +44,7 @@ final class CudaAttention implements AutoCloseable {
         this.transfers = transfers;
         this.deterministic = order == CudaOptions.Attention.DETERMINISTIC;
         this.tables = new SequenceTables(memory, transfers);
+        this.cacheTables = new SequenceTables(memory, transfers);
         device.bind();
         CudnnGraph.check("cudnnCreate", cudnnCreate(handle));
         CudnnGraph.check("cudnnSetStream", cudnnSetStream(handle, device.stream()));
@@ -108,7 +109,7 @@ final class CudaAttention implements AutoCloseable {
             return null;
         }
         device.bind();
-        return plans.computeIfAbsent(new PlanKey(graphs, backward), key -> Optional.ofNullable(CudnnPlan.build(handle, null, backward ? graphs.backward() : graphs.forward())))
+        return plans.computeIfAbsent(new PlanKey(graphs, backward), key -> Optional.ofNullable(CudnnPlan.build(handle, backward ? graphs.backward() : graphs.forward())))
                 .orElse(null);
     }
 
@@ -201,21 +202,25 @@ final class CudaAttention implements AutoCloseable {
 
     CudaTensor cached(CudaTensor qkv, AttentionShape shape, Sequences sequences, KvCache cache, int layer) {
         CudaTensor keys = CudaTensor.of(cache.keys().get(layer)), values = CudaTensor.of(cache.values().get(layer));
-        SequenceTables own = tables.of(sequences, cache.maxLength());
+        SequenceTables own = cacheTables.of(sequences, cache.maxLength());
         ops.kernel("rows", "append_to_cache").address(keys).address(values).number(keys.stride()).matrix(qkv).number(own.ownKeys()).integer(shape.queryColumns())
                 .integer(shape.keyColumns()).launch(qkv.rows(), THREADS);
-        if (sequences.equals(Sequences.ofLengths(lengths(sequences)))) {
-            return forward(qkv, shape, sequences, null);              // nothing lies in the cache yet
+        if (beginHere(sequences)) {
+            return forward(qkv, shape, sequences, null);
         }
         CudaTensor y = ops.matrix(qkv.rows(), shape.queryColumns());
         own(y, null, qkv, keys.address(), values.address(), keys.stride(), shape, own);
         return y;
     }
 
-    private static int[] lengths(Sequences sequences) {
-        int[] lengths = new int[sequences.count()];
-        java.util.Arrays.setAll(lengths, sequences::length);
-        return lengths;
+    /** Whether nothing of the sequences lies in the cache. */
+    private static boolean beginHere(Sequences sequences) {
+        for (int i = 0; i < sequences.count(); i++) {
+            if (sequences.past(i) > 0) {
+                return false;
+            }
+        }
+        return true;
     }
 
     @Override
@@ -223,6 +228,7 @@ final class CudaAttention implements AutoCloseable {
         plans.values().forEach(plan -> plan.ifPresent(CudnnPlan::close));
         plans.clear();
         tables.close();
+        cacheTables.close();
         forgetOffsets();
         CudnnGraph.check("cudnnDestroy", cudnnDestroy(handle));
     }

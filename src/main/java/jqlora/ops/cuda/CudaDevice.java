@@ -2,7 +2,6 @@ package jqlora.ops.cuda;
 
 import static org.bytedeco.cuda.global.cudart.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR;
 import static org.bytedeco.cuda.global.cudart.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR;
-import static org.bytedeco.cuda.global.cudart.CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
 import static org.bytedeco.cuda.global.cudart.CU_EVENT_DISABLE_TIMING;
 import static org.bytedeco.cuda.global.cudart.CU_STREAM_NON_BLOCKING;
 import static org.bytedeco.cuda.global.cudart.cuCtxSetCurrent;
@@ -40,7 +39,6 @@ final class CudaDevice implements AutoCloseable {
     private final String name;
     private final String architecture;
     private final int driverVersion;
-    private final int multiprocessors;
     private final CUctx_st context = new CUctx_st();
     private final CUstream_st stream = new CUstream_st();
     private final CUstream_st decodeStream = new CUstream_st();
@@ -63,7 +61,6 @@ final class CudaDevice implements AutoCloseable {
             throw new CudaException("CUDA: " + name + " has compute capability " + major + "." + minor + ", bfloat16 needs 8.0 or more");
         }
         architecture = "sm_" + major + minor;
-        multiprocessors = attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
         check("cuDriverGetVersion", cuDriverGetVersion(number));
         driverVersion = number[0];
         check("cuDevicePrimaryCtxRetain", cuDevicePrimaryCtxRetain(context, device));
@@ -97,10 +94,6 @@ final class CudaDevice implements AutoCloseable {
         return architecture;
     }
 
-    int multiprocessors() {
-        return multiprocessors;
-    }
-
     /** Such as 13000 for 13.0. */
     int driverVersion() {
         return driverVersion;
@@ -120,14 +113,6 @@ final class CudaDevice implements AutoCloseable {
         try (SizeTPointer free = new SizeTPointer(1); SizeTPointer total = new SizeTPointer(1)) {
             check("cuMemGetInfo", cuMemGetInfo(free, total));
             return free.get();
-        }
-    }
-
-    long totalBytes() {
-        bind();
-        try (SizeTPointer free = new SizeTPointer(1); SizeTPointer total = new SizeTPointer(1)) {
-            check("cuMemGetInfo", cuMemGetInfo(free, total));
-            return total.get();
         }
     }
 

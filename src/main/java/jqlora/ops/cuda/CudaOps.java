@@ -46,12 +46,11 @@ public final class CudaOps implements Ops {
     private final CudaOptimizer optimizer;
     private int room;
 
-    private CudaOps(CudaOptions options) {
-        options.libraries().require();
-        device = CudaDevice.open(options.device());
+    private CudaOps(CudaOptions options, CudaDevice device) {
+        this.device = device;
         long budget = options.budgetBytes() > 0 ? options.budgetBytes() : device.freeBytes() / LEFT_FREE * (LEFT_FREE - 1);
         memory = new DeviceMemory(device, budget);
-        kernels = new Kernels(device, Nvrtc.open(options.libraries()), options.cache());
+        kernels = new Kernels(device, new CubinCache(Nvrtc.open(options.libraries()), options.cache(), device.name() + " " + device.driverVersion()));
         transfers = new Transfers(device);
         fourBit = new FourBitDecoder(memory, kernels, transfers);
         matmul = new Matmul(device, memory, options.tuning());
@@ -69,7 +68,14 @@ public final class CudaOps implements Ops {
      * @throws CudaException if the driver or a library is missing, the message says which and how to install it, or the device cannot be used
      */
     public static CudaOps open(CudaOptions options) {
-        return new CudaOps(options);
+        options.libraries().require();
+        CudaDevice device = CudaDevice.open(options.device());
+        try {
+            return new CudaOps(options, device);
+        } catch (RuntimeException failed) {
+            device.close();
+            throw failed;
+        }
     }
 
     @Override

@@ -38,29 +38,20 @@ final class CudnnPlan implements AutoCloseable {
     /**
      * Compiles {@code graph}, which the plan then owns.
      *
-     * @param handle of the device; null to compile for {@code deviceProperties} without a device
      * @return null if cuDNN has no engine for the graph
      */
-    static CudnnPlan build(cudnnContext handle, cudnnBackendDescriptor_t deviceProperties, CudnnGraph graph) {
+    static CudnnPlan build(cudnnContext handle, CudnnGraph graph) {
         cudnnBackendDescriptor_t operations = CudnnGraph.newDescriptor(CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
         cudnnBackendDescriptor_t heuristic = CudnnGraph.newDescriptor(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
         try (PointerPointer<Pointer> handles = new PointerPointer<>(1)) {
             CudnnGraph.setDescriptors(operations, CUDNN_ATTR_OPERATIONGRAPH_OPS, graph.operations().toArray(cudnnBackendDescriptor_t[]::new));
-            if (handle != null) {
-                CudnnGraph.set(operations, CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, handles.put(0, handle));
-            }
+            CudnnGraph.set(operations, CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, handles.put(0, handle));
             CudnnGraph.finished(operations);
             CudnnGraph.setDescriptors(heuristic, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, operations);
             CudnnGraph.setEnum(heuristic, CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, CUDNN_HEUR_MODE_A);
-            if (deviceProperties != null) {
-                CudnnGraph.setDescriptors(heuristic, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, deviceProperties);
-            }
             CudnnGraph.finished(heuristic);
             return first(heuristic, graph);
         } catch (CudaException refused) {
-            if (handle == null) {
-                throw refused;
-            }
             graph.close();
             return null;
         } finally {
