@@ -42,6 +42,7 @@ final class CudaDevice implements AutoCloseable {
     private final CUctx_st context = new CUctx_st();
     private final CUstream_st stream = new CUstream_st();
     private final CUstream_st decodeStream = new CUstream_st();
+    private final CUevent_st handedOver;
     private Thread bound;
 
     private CudaDevice(int ordinal) {
@@ -67,6 +68,7 @@ final class CudaDevice implements AutoCloseable {
         bind();
         check("cuStreamCreate", cuStreamCreate(stream, CU_STREAM_NON_BLOCKING));
         check("cuStreamCreate", cuStreamCreate(decodeStream, CU_STREAM_NON_BLOCKING));
+        handedOver = newEvent();
     }
 
     /** @throws CudaException if there is no such device, or it cannot be used */
@@ -153,6 +155,12 @@ final class CudaDevice implements AutoCloseable {
         check("cuEventRecord", cuEventRecord(event, on));
     }
 
+    /** What the decoding stream is given from now on begins after all that the computing stream was given before. */
+    void decodeAfterThis() {
+        record(handedOver, stream);
+        await(handedOver, decodeStream);
+    }
+
     /** What {@code on} is given from now on begins after {@code event}. */
     void await(CUevent_st event, CUstream_st on) {
         bind();
@@ -184,6 +192,7 @@ final class CudaDevice implements AutoCloseable {
     @Override
     public void close() {
         synchronize();
+        destroy(handedOver);
         check("cuStreamDestroy", cuStreamDestroy(stream));
         check("cuStreamDestroy", cuStreamDestroy(decodeStream));
         check("cuDevicePrimaryCtxRelease", cuDevicePrimaryCtxRelease(device));

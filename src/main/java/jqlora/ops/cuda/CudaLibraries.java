@@ -7,8 +7,9 @@ import java.nio.file.FileSystems;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.PathMatcher;
-import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.function.Supplier;
 import java.util.stream.Stream;
@@ -56,7 +57,7 @@ public record CudaLibraries(List<Path> folders) {
         return new CudaLibraries(List.of());
     }
 
-    /** What stands between this machine and its GPU, a line each, with what to install; empty if nothing is missing. */
+    /** What stands between this machine and its GPU, a line each, with how to install it; empty if nothing is missing. */
     public List<String> missing() {
         return open(Library.values());
     }
@@ -68,29 +69,29 @@ public record CudaLibraries(List<Path> folders) {
 
     /** @throws CudaException if something is missing */
     void require() {
-        List<String> missing = missing();
-        if (!missing.isEmpty()) {
-            throw new CudaException("CUDA: " + String.join("; ", missing));
-        }
+        requireNone(missing());
     }
 
     /** @throws CudaException if NVRTC is not there */
     SymbolLookup openNvrtc() {
-        List<String> missing = missingForCompiling();
-        if (!missing.isEmpty()) {
-            throw new CudaException("CUDA: " + String.join("; ", missing));
-        }
+        requireNone(missingForCompiling());
         return lookup(Library.NVRTC).orElseThrow();
     }
 
+    private void requireNone(List<String> missing) {
+        if (!missing.isEmpty()) {
+            throw new CudaException("CUDA: " + String.join("; ", missing) + "; looked in the library path, " + searched());
+        }
+    }
+
     private List<String> open(Library... libraries) {
-        List<String> missing = new ArrayList<>();
+        Map<String, String> missing = new LinkedHashMap<>();
         for (Library library : libraries) {
             if (lookup(library).isEmpty()) {
-                missing.add(library.what + " (" + library.file + ") was not found in the library path, " + searched() + "; " + library.install);
+                missing.putIfAbsent(library.what, library.what + " (" + library.file + ") is missing: " + library.install);
             }
         }
-        return missing;
+        return List.copyOf(missing.values());
     }
 
     private String searched() {

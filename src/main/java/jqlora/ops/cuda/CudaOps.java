@@ -63,7 +63,8 @@ public final class CudaOps implements Ops {
     }
 
     /**
-     * Takes a GPU.
+     * Takes a GPU. The JVM should run with {@code -Dorg.bytedeco.javacpp.maxphysicalbytes=0}: the bindings otherwise count the pages of mapped files
+     * against four times the Java heap, and refuse to work beyond.
      *
      * @throws CudaException if the driver or a library is missing, the message says which and how to install it, or the device cannot be used
      */
@@ -187,11 +188,13 @@ public final class CudaOps implements Ops {
     public Weight.FourBit upload(QuantizedTensor host) {
         Weight.requireMatrix("4-bit weight", host.shape());
         Tensor codes = uploadBytes(host.codes(), DType.U8);
-        return switch (host.absmax()) {
+        Weight.FourBit weight = switch (host.absmax()) {
             case Absmax.Plain(var values) -> new Weight.FourBit(host.format(), host.shape(), codes, uploadBytes(values, DType.F32), null, 0f);
             case Absmax.Nested nested -> new Weight.FourBit(host.format(), host.shape(), codes, uploadBytes(nested.codes(), DType.U8),
                     uploadBytes(nested.scales(), DType.F32), nested.offset());
         };
+        device.decodeAfterThis();
+        return weight;
     }
 
     private Tensor uploadBytes(java.lang.foreign.MemorySegment bytes, DType dtype) {
@@ -204,7 +207,9 @@ public final class CudaOps implements Ops {
         long bytes = Math.max(1, host.data().byteSize()), address = memory.take(bytes);
         try {
             transfers.upload(host.data(), address);
-            return fourBit.encode(address, host.dtype(), host.shape(), format);
+            Weight.FourBit weight = fourBit.encode(address, host.dtype(), host.shape(), format);
+            device.decodeAfterThis();
+            return weight;
         } finally {
             memory.giveBack(address);
         }

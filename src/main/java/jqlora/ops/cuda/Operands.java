@@ -65,9 +65,14 @@ final class Operands implements AutoCloseable {
     }
 
     /** What tells a group from others: its tensors, by identity. */
-    private record Key(CudaTensor first, CudaTensor last, int count, int padded) {
+    private record Key(List<CudaTensor> codes, int padded) {
         boolean isClosed() {
-            return first.address() == 0 || last.address() == 0;
+            for (CudaTensor tensor : codes) {
+                if (tensor.address() == 0) {
+                    return true;
+                }
+            }
+            return false;
         }
     }
 
@@ -148,6 +153,9 @@ final class Operands implements AutoCloseable {
 
     /** Gives back the eldest resident group that is not in use; no other takes its place. */
     private boolean giveOneBack() {
+        if (forgetClosed()) {
+            return true;
+        }
         for (Map.Entry<Key, Buffer> entry : resident.entrySet()) {
             if (entry.getValue() != current) {
                 taken -= entry.getValue().size;
@@ -232,12 +240,14 @@ final class Operands implements AutoCloseable {
 
     /** Null unless all of the group is in 4 bits: other weights may change. */
     private static Key key(List<LinearWeights> group, int padded) {
+        List<CudaTensor> codes = new ArrayList<>(group.size());
         for (LinearWeights linear : group) {
-            if (!(linear.weight() instanceof Weight.FourBit)) {
+            if (!(linear.weight() instanceof Weight.FourBit weight)) {
                 return null;
             }
+            codes.add(CudaTensor.of(weight.codes()));
         }
-        return new Key(CudaTensor.of(((Weight.FourBit) group.getFirst().weight()).codes()), CudaTensor.of(((Weight.FourBit) group.getLast().weight()).codes()), group.size(), padded);
+        return new Key(codes, padded);
     }
 
     private Buffer buffer(Key key, List<LinearWeights> group, long outs, long stride, int padded) {
@@ -252,12 +262,9 @@ final class Operands implements AutoCloseable {
             if (stays != null) {
                 return stays;
             }
-            if (taken + bytes > residentBytes) {
-                forgetClosed();
-            }
-            if (taken + bytes <= residentBytes) {
+            if (taken + bytes <= residentBytes || forgetClosed() && taken + bytes <= residentBytes) {
                 Buffer made = new Buffer();
-                if (made.makeApart(bytes)) {
+                if (made.makeApart(bytes) || forgetClosed() && made.makeApart(bytes)) {
                     taken += bytes;
                     resident.put(key, made);
                     write(group, made, stride, device.stream());
@@ -275,7 +282,9 @@ final class Operands implements AutoCloseable {
         return buffer;
     }
 
-    private void forgetClosed() {
+    /** Gives back the decoded weights of models that are closed; whether there were any. */
+    private boolean forgetClosed() {
+        long before = taken;
         for (Iterator<Map.Entry<Key, Buffer>> entries = resident.entrySet().iterator(); entries.hasNext(); ) {
             Map.Entry<Key, Buffer> entry = entries.next();
             if (entry.getKey().isClosed()) {
@@ -286,6 +295,7 @@ final class Operands implements AutoCloseable {
         }
         successors.values().removeIf(next -> next.key.isClosed());
         successors.keySet().removeIf(pair -> pair.last != null && pair.last.isClosed());
+        return taken < before;
     }
 
     private void write(List<LinearWeights> group, Buffer buffer, long stride, CUstream_st stream) {

@@ -95,6 +95,36 @@ class CudaMemoryTest {
         }
     }
 
+    /** A group of which one weight is another one than before, as after a merge, is decoded anew. */
+    @Test
+    void aReplacedWeightIsNoticed() {
+        float[] values = new float[64 * 64], others = new float[64 * 64], input = new float[64];
+        Random random = new Random(3);
+        for (int i = 0; i < values.length; i++) {
+            values[i] = random.nextFloat() - 0.5f;
+            others[i] = random.nextFloat() - 0.5f;
+        }
+        java.util.Arrays.fill(input, 1);
+        java.lang.foreign.MemorySegment bits = java.lang.foreign.MemorySegment.ofArray(new byte[128]);
+        jqlora.tensor.FloatConversion.fromFloats(input, 0, 64, DType.BF16, bits, 0);
+        try (CudaOps ops = CudaOps.open(Gpu.options().withBudgetBytes(BUDGET)); Tensor x = ops.upload(new TensorView(DType.BF16, Shape.of(1, 64), bits));
+                Weight.FourBit first = ops.quantize(TensorView.ofFloats(values, 64, 64), FourBitFormat.defaults());
+                Weight.FourBit second = ops.quantize(TensorView.ofFloats(others, 64, 64), FourBitFormat.defaults())) {
+            List<LinearWeights> before = List.of(plain(first), plain(first), plain(first)), after = List.of(plain(first), plain(second), plain(first));
+            float[] alone = product(ops, x, second);
+            for (int i = 0; i < 3; i++) {
+                ops.linear(x, before, null, 0).close();
+            }
+            try (Tensor y = ops.linear(x, after, null, 0)) {
+                assertArrayEquals(alone, java.util.Arrays.copyOfRange(ops.download(y).toFloats(), 64, 128), 1e-3f);
+            }
+        }
+    }
+
+    private static LinearWeights plain(Weight weight) {
+        return new LinearWeights(weight, null, null);
+    }
+
     private static float[] product(CudaOps ops, Tensor x, Weight weight) {
         try (Tensor y = ops.linear(x, List.of(new LinearWeights(weight, null, null)), null, 0)) {
             return ops.download(y).toFloats();
