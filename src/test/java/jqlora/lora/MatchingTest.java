@@ -153,6 +153,7 @@ class MatchingTest {
         assertFails(IllegalArgumentException.class, () -> config.withTargetModules(new String[0]), "targetModules is empty", "\"q_proj\"");
         assertFails(IllegalArgumentException.class, () -> TargetLimits.none().withExcludeModules(TargetModules.ofText("all-linear")), "excludeModules is \"all-linear\"");
         assertFails(IllegalArgumentException.class, () -> new RankPatterns(Map.of("q_proj", 0), Map.of()), "rankPattern: r of \"q_proj\" is 0, it must be at least 1");
+        assertFails(IllegalArgumentException.class, () -> new RankPatterns(Map.of(), Map.of("q_proj", -2.0)), "alphaPattern: loraAlpha of \"q_proj\" is -2.0, it must be positive");
         assertFails(PatternSyntaxException.class, () -> TargetModules.ofText(".*(q_proj"), ".*(q_proj");
         assertFails(PatternSyntaxException.class, () -> new RankPatterns(Map.of(), Map.of("[", 1.0)), "[");
         assertFails(NullPointerException.class, () -> config.withTargetModules((TargetModules) null), "targetModules");
