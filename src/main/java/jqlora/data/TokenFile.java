@@ -21,6 +21,9 @@ public final class TokenFile {
      * @throws IOException if the file cannot be read, has fewer tokens than one row, or an id that is not below {@code vocabSize}
      */
     public static List<TokenizedRow> rows(Path file, int length, int vocabSize) throws IOException {
+        if (length < 1) {
+            throw new IllegalArgumentException("token file: length is " + length + ", it must be at least 1");
+        }
         ShortBuffer tokens = ByteBuffer.wrap(Files.readAllBytes(file)).order(ByteOrder.LITTLE_ENDIAN).asShortBuffer();
         if (tokens.remaining() < length) {
             throw new IOException(file + ": has " + tokens.remaining() + " tokens, it must have at least " + length + " for one row");
