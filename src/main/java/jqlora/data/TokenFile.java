@@ -23,7 +23,7 @@ public final class TokenFile {
      */
     public static List<TokenizedRow> rows(Path file, int length, int vocabSize) throws IOException {
         if (length < 1) {
-            throw new IllegalArgumentException("token file: rows of " + length + " tokens, there must be at least one");
+            throw new IllegalArgumentException("token file: length is " + length + ", it must be at least 1");
         }
         byte[] bytes = Files.readAllBytes(file);
         if (bytes.length % 2 != 0) {

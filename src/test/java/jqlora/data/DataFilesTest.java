@@ -99,7 +99,7 @@ class DataFilesTest {
         Path file = tokens(1, 2, 3, 4, 500, 6);
         assertFails(IOException.class, () -> TokenFile.rows(file, 3, 500), file + ": token id 500 near token 3 must be below the model's vocabulary, 500");
         assertFails(IOException.class, () -> TokenFile.rows(file, 7, 501), file + ": has 6 tokens, it must have at least 7 for one row");
-        assertFails(IllegalArgumentException.class, () -> TokenFile.rows(file, 0, 501), "token file: rows of 0 tokens, there must be at least one");
+        assertFails(IllegalArgumentException.class, () -> TokenFile.rows(file, 0, 501), "token file: length is 0, it must be at least 1");
         Path odd = Files.write(folder.resolve("odd.bin"), new byte[7]);
         assertFails(IOException.class, () -> TokenFile.rows(odd, 1, 501), odd + ": has 7 bytes, it must have two for each token");
     }
