@@ -5,7 +5,8 @@ instructions, inputs and outputs are never used here.
 """
 import json
 import random
-from collections import defaultdict
+import re
+from collections import Counter, defaultdict
 from itertools import chain
 from pathlib import Path
 
@@ -13,7 +14,11 @@ import themes
 
 SOURCES = Path(__file__).parents[2] / "datasets" / "sources"
 # one entry a round; in each round every fact stands in one document
-ROUNDS = ("row", "topic", "company", "topic", "rows", "row", "topic", "alone", "company", "topic")
+ROUNDS = ("row", "clues", "topic", "clue", "company", "clues", "rows", "clue", "alone", "topic")
+# a few words of what follows, as headings have them: without them a fact is known, but not found from its words
+CLUES = {"en": ("{}:", "{}?", "What about {}?", "Think of {}."), "zh": ("{}：", "{}？", "说说{}。"), "ja": ("{}：", "{}？", "{}について。")}
+BETWEEN = {"en": ", ", "zh": "、", "ja": "、"}
+MOST_CLUES = 4
 
 
 def rows(language: str) -> list[dict]:
@@ -26,6 +31,7 @@ def documents(language: str, rows: list[dict], rounds: int, sentences: list[str]
     for sentence in sentences:
         for word in themes.words(language, sentence):
             companions[word].append(sentence)
+    frequency = Counter(word for row in rows for fact in row["facts"] for word in clue_words(language, fact))
     made = []
     for number in range(rounds):
         kind = ROUNDS[number % len(ROUNDS)]
@@ -33,6 +39,10 @@ def documents(language: str, rows: list[dict], rounds: int, sentences: list[str]
             made += by_topic(rows, rng)
         elif kind == "company":
             made += [in_company(language, fact, companions, rng) for row in rows for fact in row["facts"]]
+        elif kind == "clue":
+            made += [under_clues(language, [fact], frequency, rng) for row in rows for fact in row["facts"]]
+        elif kind == "clues":
+            made += [under_clues(language, shuffled(row["facts"], rng), frequency, rng) for row in rows]
         elif kind == "alone":
             made += [[fact] for row in rows for fact in row["facts"]]
         else:
@@ -60,6 +70,21 @@ def by_topic(rows: list[dict], rng: random.Random) -> list[list[str]]:
             made.append(facts[:size])
             facts = facts[size:]
     return made
+
+
+def clue_words(language: str, fact: str) -> list[str]:
+    return sorted(set(re.findall(themes.WORDS[language], fact.lower())))
+
+
+def under_clues(language: str, facts: list[str], frequency: Counter, rng: random.Random) -> list[str]:
+    """The facts under one to four of their words, the rarer ones more often."""
+    words = sorted({word for fact in facts for word in clue_words(language, fact)})
+    if not words:
+        return facts
+    # Efraimidis and Spirakis: a sample without replacement in which a weight is an exponent
+    words.sort(key=lambda word: rng.random() ** frequency[word])
+    chosen = words[-rng.randint(1, MOST_CLUES):]
+    return [rng.choice(CLUES[language]).format(BETWEEN[language].join(shuffled(chosen, rng))), *facts]
 
 
 def in_company(language: str, fact: str, companions: dict[str, list[str]], rng: random.Random) -> list[str]:

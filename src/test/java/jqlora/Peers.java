@@ -32,9 +32,9 @@ public final class Peers {
         }
         Path output = Files.createTempFile("peers", ".txt");
         Process process = new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(output.toFile()).start();
-        if (!process.waitFor(300, TimeUnit.SECONDS)) {
+        if (!process.waitFor(900, TimeUnit.SECONDS)) {
             process.destroyForcibly();
-            fail(command + " did not end within 300 seconds: " + Files.readString(output));
+            fail(command + " did not end within 900 seconds: " + Files.readString(output));
         }
         String printed = Files.readString(output);
         Files.delete(output);

@@ -65,6 +65,9 @@ class RoomsTest {
     private static final Pattern PACKAGE = Pattern.compile("(?m)^package ([\\w.]+);");
     private static final Pattern COMMENT_OR_TEXT = Pattern.compile("(?s)/\\*.*?\\*/|//[^\n]*|\"\"\".*?\"\"\"|\"(?:\\\\.|[^\"\\\\\n])*\"");
 
+    private static final Pattern LINK = Pattern.compile("\\{@link (jqlora\\.[\\w.]*\\.[A-Z]\\w*)");
+    private static final Pattern MAY_IMPORT = Pattern.compile("(?s)<p>May import: ([^.]+)\\.");
+
     private record Source(Path path, String packageName, String code) {
         String room() {
             return packageName.split("\\.")[1];
@@ -161,6 +164,37 @@ class RoomsTest {
                 violations.add(folder + " has no package-info.java");
             }
         });
+        assertNone("package-info.java", violations);
+    }
+
+    /** A reader who follows a package's description must find what it names; what it says of imports must be the table. */
+    @Test
+    void descriptionsOfPackagesAreTrue() throws IOException {
+        List<String> violations = new ArrayList<>();
+        for (Path path : javaFiles(MAIN)) {
+            if (!path.endsWith("package-info.java")) {
+                continue;
+            }
+            String text = Files.readString(path);
+            for (Matcher link = LINK.matcher(text); link.find(); ) {
+                if (!Files.isRegularFile(MAIN.resolve(link.group(1).replace('.', '/') + ".java"))) {
+                    violations.add(path + " names " + link.group(1) + ", which is not there");
+                }
+            }
+            Matcher imports = MAY_IMPORT.matcher(text);
+            String room = MAIN.relativize(path).getName(1).toString();
+            if (!imports.find()) {
+                violations.add(path + " does not say what the package may import");
+            } else if (path.getNameCount() == MAIN.getNameCount() + 3) {     // a room, not a package in one
+                Set<String> said = new TreeSet<>(List.of(imports.group(1).replaceAll("\\s*\\n \\* ", " ").split(", ")));
+                Set<String> all = new TreeSet<>(ALLOWED.keySet().stream().takeWhile(other -> !other.equals(room)).toList());
+                boolean agrees = imports.group(1).equals("nothing of jqlora") ? ALLOWED.get(room).isEmpty()
+                        : imports.group(1).startsWith("all rooms above it") || imports.group(1).startsWith("every room but") ? ALLOWED.get(room).equals(all) : ALLOWED.get(room).equals(said);
+                if (!agrees) {
+                    violations.add(path + " says \"" + imports.group(1) + "\", the table has " + ALLOWED.get(room));
+                }
+            }
+        }
         assertNone("package-info.java", violations);
     }
 

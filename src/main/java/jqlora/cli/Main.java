@@ -10,6 +10,11 @@ public final class Main {
     private Main() { }
 
     public static void main(String[] args) {
+        System.exit(commandLine().execute(args));
+    }
+
+    /** The commands; executing one gives the status to exit with. */
+    static CommandLine commandLine() {
         CommandLine line = new CommandLine(new Main());
         line.setExecutionExceptionHandler((thrown, command, parsed) -> {
             if (thrown instanceof IOException || thrown instanceof IllegalArgumentException) {
@@ -18,6 +23,6 @@ public final class Main {
             }
             throw thrown;
         });
-        System.exit(line.execute(args));
+        return line;
     }
 }

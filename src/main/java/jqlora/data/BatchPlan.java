@@ -56,7 +56,7 @@ public record BatchPlan(int batchSize, int window, Order order, long seed) {
         if (order() != Order.AS_GIVEN) {
             RandomGenerator random = RandomGeneratorFactory.of("L64X128MixRandom").create(seed + epoch);
             Collections.shuffle(order, random);
-            if (order() == Order.GROUPED_BY_LENGTH) {
+            if (order() == Order.GROUPED_BY_LENGTH && lengths.length > 0) {
                 order = grouped(order, lengths);
             }
         }

@@ -1,6 +1,7 @@
 package jqlora.data;
 
 import java.io.IOException;
+import java.nio.charset.CharacterCodingException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -21,7 +22,7 @@ public final class InstructionFile {
      * @throws IOException if it cannot be read, is empty, or a row is not as it must be; the message names the row
      */
     public static List<InstructionRow> read(Path file) throws IOException {
-        String text = Files.readString(file);
+        String text = text(file);
         List<JsonView> objects = text.stripLeading().startsWith("[") ? JsonView.parseArray(file.toString(), text) : lines(file, text);
         List<InstructionRow> rows = new ArrayList<>();
         for (JsonView object : objects) {
@@ -31,6 +32,14 @@ public final class InstructionFile {
             throw new JsonFileException(file.toString(), "has no rows, a data set must have at least one");
         }
         return rows;
+    }
+
+    private static String text(Path file) throws IOException {
+        try {
+            return Files.readString(file);
+        } catch (CharacterCodingException malformed) {
+            throw new JsonFileException(file.toString(), "is not UTF-8, a data set must be JSON in UTF-8");
+        }
     }
 
     private static List<JsonView> lines(Path file, String text) throws IOException {

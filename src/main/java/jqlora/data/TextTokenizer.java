@@ -80,9 +80,9 @@ public final class TextTokenizer implements AutoCloseable {
             return;
         }
         if (config.isArray("eos_token_id")) {
-            Arrays.stream(config.numbers("eos_token_id")).forEach(id -> ids.add((int) id));
+            Arrays.stream(config.wholes("eos_token_id")).forEach(id -> ids.add((int) id));
         } else {
-            ids.add(Math.toIntExact(config.whole("eos_token_id")));
+            ids.add((int) config.whole("eos_token_id"));
         }
     }
 

@@ -18,10 +18,18 @@ public final class TokenFile {
      * The stream cut into rows of {@code length} tokens, every token of which is trained on; what is left at the end is not used.
      *
      * @param vocabSize of the model
-     * @throws IOException if the file cannot be read, has fewer tokens than one row, or an id that is not below {@code vocabSize}
+     * @throws IOException if the file cannot be read, has an odd number of bytes, fewer tokens than one row, or an id that is not below {@code vocabSize}
+     * @throws IllegalArgumentException if {@code length} is less than 1
      */
     public static List<TokenizedRow> rows(Path file, int length, int vocabSize) throws IOException {
-        ShortBuffer tokens = ByteBuffer.wrap(Files.readAllBytes(file)).order(ByteOrder.LITTLE_ENDIAN).asShortBuffer();
+        if (length < 1) {
+            throw new IllegalArgumentException("token file: length is " + length + ", it must be at least 1");
+        }
+        byte[] bytes = Files.readAllBytes(file);
+        if (bytes.length % 2 != 0) {
+            throw new IOException(file + ": has " + bytes.length + " bytes, it must have two for each token");
+        }
+        ShortBuffer tokens = ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN).asShortBuffer();
         if (tokens.remaining() < length) {
             throw new IOException(file + ": has " + tokens.remaining() + " tokens, it must have at least " + length + " for one row");
         }

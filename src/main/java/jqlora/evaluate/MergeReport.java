@@ -42,9 +42,14 @@ public record MergeReport(double baseLoss, double tunedLoss, long tunedBytes, Li
     /**
      * Merges {@code adapter} by each route, measures, and undoes the merge; afterwards everything is as it was.
      *
+     * @param adapter in force
      * @param heldOut rows that were not trained on
+     * @throws IllegalArgumentException if the adapter is not in force, or a route does not fit its base
      */
     public static MergeReport measure(LoraAdapter adapter, List<TokenizedRow> heldOut, Merger merger, List<MergeRoute> routes) throws IOException {
+        if (!adapter.isAttached()) {
+            throw new IllegalArgumentException("merge report: the adapter is not in force, so its gain cannot be measured; attach it first");
+        }
         CausalLm model = adapter.model();
         double tuned = HeldOutLoss.of(model, heldOut).loss();
         long tunedBytes = MemoryReport.of(model).total().bytes() + 4 * adapter.parameterCount();

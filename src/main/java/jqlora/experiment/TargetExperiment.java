@@ -1,6 +1,7 @@
 package jqlora.experiment;
 
 import java.io.IOException;
+import java.io.InterruptedIOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -36,6 +37,7 @@ public record TargetExperiment(CausalLm model, Path modelFolder, SupervisedToken
      *
      * @param sets every data set of the plan
      * @throws IllegalArgumentException before anything is trained, if a data set is missing or a target matches no module
+     * @throws InterruptedIOException if the thread is interrupted; what is trained by then is in {@code output}, and the same run goes on from there
      * @throws IOException if a file cannot be written
      */
     public ExperimentResult run(TargetPlan plan, List<InstructionSet> sets, ExperimentListener listener) throws IOException {
@@ -56,6 +58,10 @@ public record TargetExperiment(CausalLm model, Path modelFolder, SupervisedToken
                     SftTrainer trainer = new SftTrainer(new TrainedWeights.OfAdapter(adapter, modelFolder.toString()), data.train, data.test, config,
                             output.resolve(data.entry.dataSet()));
                     TrainResult training = trainer.train(listener.training(runs.size() + 1, prepared.size(), data.entry));
+                    if (training.interrupted()) {
+                        throw new InterruptedIOException("experiment: stopped in the training on \"" + data.entry.dataSet() + "\" after step " + training.steps().size()
+                                + "; run it again with the same output folder, " + output + ", to go on from there");
+                    }
                     crossLoss.add(prepared.stream().map(other -> HeldOutLoss.of(model, other.test).loss()).toList());
                     runs.add(merged(data, adapter, training, Merger.withOriginal(original)));
                 }

@@ -1,7 +1,7 @@
 /**
  * Decoding: token by token through a key-value cache, greedy or sampled.
  *
- * <p>May import: tensor, ops, model, data.
+ * <p>May import: all rooms above it.
  * <p>Read in this order: {@link jqlora.generate.GenerationConfig}, {@link jqlora.generate.Generator}, {@link jqlora.generate.Sampler},
  * {@link jqlora.generate.Assistant}.
  */

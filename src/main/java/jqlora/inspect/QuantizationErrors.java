@@ -3,6 +3,8 @@ package jqlora.inspect;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import jqlora.format.Checkpoint;
 import jqlora.model.CausalLm;
 import jqlora.model.Linear;
@@ -16,6 +18,8 @@ import tech.tablesaw.api.Table;
 
 /** What quantization did to each 4-bit weight of a model, against the checkpoint that it was loaded from. */
 public record QuantizationErrors(List<Row> rows) {
+    private static final Pattern LAYER = Pattern.compile("\\.(\\d+)\\.");
+
     public QuantizationErrors {
         rows = List.copyOf(rows);
     }
@@ -29,6 +33,12 @@ public record QuantizationErrors(List<Row> rows) {
         /** The last part of the name, such as {@code q_proj}. */
         public String kind() {
             return module.substring(module.lastIndexOf('.') + 1);
+        }
+
+        /** The first number in the name: 3 in {@code model.layers.3.mlp.up_proj}. */
+        public int layer() {
+            Matcher number = LAYER.matcher(module);
+            return number.find() ? Integer.parseInt(number.group(1)) : 0;
         }
     }
 
@@ -76,12 +86,8 @@ public record QuantizationErrors(List<Row> rows) {
         XYChart chart = new XYChartBuilder().width(640).height(380).title("Quantization error by layer").xAxisTitle("layer").yAxisTitle("relative error").build();
         ChartStyle.apply(chart.getStyler());
         for (String kind : rows.stream().map(Row::kind).distinct().toList()) {
-            double[] errors = rows.stream().filter(row -> row.kind().equals(kind)).mapToDouble(Row::relative).toArray();
-            double[] layers = new double[errors.length];
-            for (int i = 0; i < layers.length; i++) {
-                layers[i] = i;
-            }
-            chart.addSeries(kind, layers, errors);
+            List<Row> line = rows.stream().filter(row -> row.kind().equals(kind)).toList();
+            chart.addSeries(kind, line.stream().mapToDouble(Row::layer).toArray(), line.stream().mapToDouble(Row::relative).toArray());
         }
         chart.getStyler().setYAxisMin(0.0);
         return ChartStyle.roundTicks(chart);

@@ -1,6 +1,6 @@
 package jqlora.lora;
 
-import java.util.Arrays;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -57,16 +57,26 @@ final class AdapterConfigJson {
 
     private static TargetLimits limits(JsonView json) throws JsonFileException {
         TargetModules excluded = json.isSet("exclude_modules") ? targets(json, "exclude_modules") : null;
-        List<Integer> layers = List.of();
-        if (json.has("layers_to_transform")) {
-            layers = json.isArray("layers_to_transform") ? Arrays.stream(json.numbers("layers_to_transform")).mapToObj(number -> (int) number).toList()
-                    : List.of(Math.toIntExact(json.whole("layers_to_transform")));
-        }
         List<String> patterns = List.of();
         if (json.has("layers_pattern")) {
             patterns = json.isArray("layers_pattern") ? json.texts("layers_pattern") : List.of(json.text("layers_pattern"));
         }
-        return new TargetLimits(excluded, layers, patterns.stream().filter(pattern -> !pattern.isEmpty()).toList());
+        return new TargetLimits(excluded, layers(json), patterns.stream().filter(pattern -> !pattern.isEmpty()).toList());
+    }
+
+    private static List<Integer> layers(JsonView json) throws JsonFileException {
+        String key = "layers_to_transform";
+        if (!json.has(key)) {
+            return List.of();
+        }
+        List<Integer> layers = new ArrayList<>();
+        for (long layer : json.isArray(key) ? json.wholes(key) : new long[] {json.whole(key)}) {
+            if (layer < 0 || layer > Integer.MAX_VALUE) {
+                throw json.fault(key, "a layer's number, from 0, or a list of them");
+            }
+            layers.add((int) layer);
+        }
+        return layers;
     }
 
     private static RankPatterns patterns(JsonView json) throws JsonFileException {

@@ -8,6 +8,7 @@ import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
 import java.util.Map;
+import jqlora.format.BitsAndBytesState;
 import jqlora.format.Checkpoint;
 import jqlora.format.SafetensorsException;
 import jqlora.model.CausalLm;
@@ -51,11 +52,12 @@ public record Merger(Checkpoint original, long seed) {
 
     /**
      * The route for a merge that keeps the base's own storage: onto a dense base as it is; into 4 bits from the original where it is at hand,
-     * else by stochastic rounding.
+     * else by stochastic rounding. A checkpoint that is in 4 bits itself is no original.
      */
     public MergeRoute defaultRoute(LoraAdapter adapter) {
         boolean fourBit = adapter.factors().keySet().stream().anyMatch(module -> adapter.model().linear(module).weight() instanceof Weight.FourBit);
-        return !fourBit ? MergeRoute.ONTO_BASE : original != null ? MergeRoute.ORIGINAL_TO_4BIT : MergeRoute.STOCHASTIC_4BIT;
+        boolean numbers = original != null && adapter.factors().keySet().stream().noneMatch(module -> BitsAndBytesState.isFourBit(original, module + ".weight"));
+        return !fourBit ? MergeRoute.ONTO_BASE : numbers ? MergeRoute.ORIGINAL_TO_4BIT : MergeRoute.STOCHASTIC_4BIT;
     }
 
     /**

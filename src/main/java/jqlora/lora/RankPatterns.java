@@ -21,6 +21,11 @@ public record RankPatterns(Map<String, Integer> rankPattern, Map<String, Double>
                 throw new IllegalArgumentException("rankPattern: r of \"" + key + "\" is " + r + ", it must be at least 1");
             }
         });
+        alphaPattern.forEach((key, alpha) -> {
+            if (!(alpha > 0 && Double.isFinite(alpha))) {
+                throw new IllegalArgumentException("alphaPattern: loraAlpha of \"" + key + "\" is " + alpha + ", it must be positive");
+            }
+        });
         rankPattern.keySet().forEach(PythonRegex::compile);
         alphaPattern.keySet().forEach(PythonRegex::compile);
     }

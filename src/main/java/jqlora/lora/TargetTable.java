@@ -31,7 +31,8 @@ public record TargetTable(List<Row> rows, long parameters) {
      * The table of {@code config} on {@code model}. A pattern whose modules the limits all take out again has a row without modules.
      *
      * @throws IllegalArgumentException if a pattern matches no module of the model; the message gives names near it (PEFT complains
-     *     only when none of the patterns matches); or if the limits leave no module at all
+     *     only when none of the patterns matches); if the limits leave no module at all; or if the output layer is adapted where its weight
+     *     is the embedding's too, so that a merge would change both
      */
     public static TargetTable of(CausalLm model, LoraConfig config) {
         List<Row> rows = new ArrayList<>();
@@ -45,6 +46,10 @@ public record TargetTable(List<Row> rows, long parameters) {
         if (rows.stream().allMatch(row -> row.modules().isEmpty())) {
             throw new IllegalArgumentException("targetModules: " + config.targetModules().text() + " matches only modules that excludeModules or"
                     + " layersToTransform take out again; nothing would be trained");
+        }
+        if (model.spec().tieWordEmbeddings() && config.adapts(CausalLm.LM_HEAD, false)) {
+            throw new IllegalArgumentException("targetModules: " + config.targetModules().text() + " matches " + CausalLm.LM_HEAD
+                    + ", whose weight is the embedding's too in this model; it cannot have an adapter, name other modules or exclude it");
         }
         long all = model.linears().keySet().stream().filter(name -> config.adapts(name, isInner(name)))
                 .mapToLong(name -> parameters(model.linear(name), config.rOf(name))).sum();

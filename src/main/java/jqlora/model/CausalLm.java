@@ -170,7 +170,13 @@ public final class CausalLm implements AutoCloseable {
      */
     public Tensor logits(int[] inputIds, Sequences sequences) {
         try (Tensor normed = new DecoderPass(this).hidden(inputIds, sequences, null)) {
-            return ops.linear(normed, List.of(lmHead.weights()), null, 0);
+            return scores(normed);
+        }
+    }
+
+    private Tensor scores(Tensor normed) {
+        try (Tensor inner = lmHead.lora() == null ? null : ops.allocate(DType.F32, normed.shape().dim(0), lmHead.lora().r())) {
+            return ops.linear(normed, List.of(lmHead.weights()), inner, 0);
         }
     }
 
@@ -193,7 +199,7 @@ public final class CausalLm implements AutoCloseable {
      */
     public float[][] decode(int[] inputIds, Sequences sequences, KvCache cache) {
         try (Tensor normed = new DecoderPass(this).hidden(inputIds, sequences, cache); Tensor last = lastRows(normed, sequences);
-                Tensor logits = ops.linear(last, List.of(lmHead.weights()), null, 0)) {
+                Tensor logits = scores(last)) {
             float[] all = ops.download(logits).toFloats();
             float[][] rows = new float[sequences.count()][];
             for (int i = 0; i < rows.length; i++) {

@@ -1,14 +1,17 @@
 package jqlora.notebook;
 
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.stream.Stream;
 import jqlora.data.InstructionRow;
 import jqlora.data.SupervisedTokenizer;
 import jqlora.data.TextTokenizer;
 import jqlora.data.TokenizedSet;
 import jqlora.evaluate.AnswerComparison;
 import jqlora.format.Checkpoint;
+import jqlora.format.HfConfig;
 import jqlora.generate.Assistant;
 import jqlora.generate.GenerationConfig;
 import jqlora.lora.LoraAdapter;
@@ -24,6 +27,7 @@ import jqlora.model.ModelLoader;
 import jqlora.model.ModelWriter;
 import jqlora.ops.Ops;
 import jqlora.tensor.DType;
+import jqlora.tensor.NearNames;
 import jqlora.train.HeldOutLoss;
 
 /** A model with its tokenizer and the folder that both came from, for notebooks: what one wants to do with it in one word each. */
@@ -43,6 +47,7 @@ public final class OpenModel implements AutoCloseable {
 
     /** Opens the model in {@code folder} on {@code ops}, which stays the caller's. */
     static OpenModel open(Path folder, LoadOptions options, Ops ops, LoadListener listener) throws IOException {
+        requireFolder(folder);
         TextTokenizer tokenizer = TextTokenizer.open(folder);
         try {
             return new OpenModel(folder, ModelLoader.load(folder, options, ops, listener), tokenizer);
@@ -50,6 +55,20 @@ public final class OpenModel implements AutoCloseable {
             tokenizer.close();
             throw failed;
         }
+    }
+
+    private static void requireFolder(Path folder) throws IOException {
+        if (Files.isDirectory(folder)) {
+            return;
+        }
+        Path parent = folder.toAbsolutePath().getParent();
+        List<String> models = List.of();
+        if (parent != null && Files.isDirectory(parent)) {
+            try (Stream<Path> beside = Files.list(parent)) {
+                models = beside.filter(child -> Files.isRegularFile(child.resolve(HfConfig.FILE))).map(child -> child.getFileName().toString()).sorted().toList();
+            }
+        }
+        throw new IOException(folder + ": is not a folder" + NearNames.hint(String.valueOf(folder.getFileName()), models));
     }
 
     public CausalLm model() {

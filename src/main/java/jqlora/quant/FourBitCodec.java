@@ -11,7 +11,7 @@ public interface FourBitCodec {
      * Quantizes {@code weight}.
      *
      * @param weight any shape, F32, F16 or BF16; read
-     * @param arena gives the memory of the result
+     * @param arena gives the memory of the result; shared or automatic, since several threads write a large tensor
      * @throws IllegalArgumentException for another dtype
      */
     QuantizedTensor quantize(TensorView weight, FourBitFormat format, Arena arena);

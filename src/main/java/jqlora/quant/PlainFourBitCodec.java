@@ -9,6 +9,7 @@ import jqlora.tensor.TensorView;
 public final class PlainFourBitCodec implements FourBitCodec {
     @Override
     public QuantizedTensor quantize(TensorView weight, FourBitFormat format, Arena arena) {
+        requireWeightType(weight);
         long elements = weight.shape().size();
         MemorySegment codes = arena.allocate(Math.ceilDiv(elements, 2L));
         float[] absmax = new float[Math.toIntExact(format.blocks(elements))];
@@ -21,6 +22,12 @@ public final class PlainFourBitCodec implements FourBitCodec {
             encode(values, count, reciprocal(absmax[block]), format.type(), codes, first / 2);
         }
         return new QuantizedTensor(format, weight.shape(), codes, DoubleQuantization.store(absmax, format, arena));
+    }
+
+    static void requireWeightType(TensorView weight) {
+        if (!weight.dtype().isWeightType()) {
+            throw new IllegalArgumentException("quantize: dtype " + weight.dtype() + " must be F32, F16 or BF16");
+        }
     }
 
     /** The largest magnitude; a NaN does not count, and a magnitude below the normal range is zero, as on the GPU. */

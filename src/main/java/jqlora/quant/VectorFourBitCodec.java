@@ -39,9 +39,7 @@ public final class VectorFourBitCodec implements FourBitCodec {
 
     @Override
     public QuantizedTensor quantize(TensorView weight, FourBitFormat format, Arena arena) {
-        if (!weight.dtype().isWeightType()) {
-            throw new IllegalArgumentException("quantize: dtype " + weight.dtype() + " must be F32, F16 or BF16");
-        }
+        PlainFourBitCodec.requireWeightType(weight);
         long elements = weight.shape().size();
         MemorySegment codes = arena.allocate(Math.ceilDiv(elements, 2L));
         float[] absmax = new float[Math.toIntExact(format.blocks(elements))];

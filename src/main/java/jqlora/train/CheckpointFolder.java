@@ -18,7 +18,7 @@ import jqlora.format.PendingFile;
  * so a folder with that name is always one that a run can go on from.
  */
 public record CheckpointFolder(Path output) {
-    private static final Pattern NAME = Pattern.compile("checkpoint-(\\d+)");
+    private static final Pattern NAME = Pattern.compile("checkpoint-(\\d{1,9})");
     private static final String PARTIAL = ".partial-";
 
     /** Writes a checkpoint's files into a folder. */

@@ -56,18 +56,27 @@ record TrainerState(int step, Map<String, String> run, List<TrainEvent.StepEnd> 
         PendingFile.replace(folder.resolve(FILE), PythonJson.config().dumps(state) + "\n");
     }
 
+    /** @throws JsonFileException if the file is missing, a value is not as it must be, or the history is not that of the steps done */
     static TrainerState read(Path folder) throws IOException {
         JsonView state = JsonView.read(folder.resolve(FILE));
+        int step = state.positive("global_step");
         List<TrainEvent.StepEnd> steps = new ArrayList<>();
         for (JsonView entry : state.objects("log_history")) {
             steps.add(new TrainEvent.StepEnd(entry.positive("step"), entry.number("epoch"), entry.number("loss"), entry.number("grad_norm"),
                     entry.number("learning_rate"), entry.whole("tokens"), entry.number("seconds"), entry.whole("peak_bytes")));
         }
+        if (steps.size() != step) {
+            throw state.fault("global_step", "the number of steps in log_history, " + steps.size());
+        }
         List<TrainEvent.Evaluated> evaluations = new ArrayList<>();
         for (JsonView entry : state.objects("evaluations")) {
-            evaluations.add(new TrainEvent.Evaluated(Math.toIntExact(entry.whole("step")), entry.number("eval_loss")));
+            long at = entry.whole("step");
+            if (at < 0 || at > step) {
+                throw entry.fault("step", "from 0 to global_step, " + step);
+            }
+            evaluations.add(new TrainEvent.Evaluated((int) at, entry.number("eval_loss")));
         }
-        return new TrainerState(Math.toIntExact(state.whole("global_step")), state.object("run").toTexts(), steps, evaluations);
+        return new TrainerState(step, state.object("run").toTexts(), steps, evaluations);
     }
 
     /** @throws JsonFileException if {@code present} is another run than the one that wrote {@code folder}, with the first difference */

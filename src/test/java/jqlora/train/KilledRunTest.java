@@ -5,11 +5,14 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assertions.fail;
 
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Random;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
 import java.util.function.BooleanSupplier;
 import java.util.stream.Stream;
 import jqlora.Oracle;
@@ -24,7 +27,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 /** A process that trains is killed with SIGKILL and started again until it ends; it ends with the bytes and the history of one that was left alone. */
 class KilledRunTest {
-    private static final long PATIENCE_SECONDS = 120;
+    private static final long PATIENCE_SECONDS = 600;
 
     @TempDir
     private Path folder;
@@ -67,7 +70,7 @@ class KilledRunTest {
             if (System.nanoTime() > deadline) {
                 fail("neither ended nor came to its moment: " + Files.readString(folder.resolve("printed.txt")));
             }
-            Thread.onSpinWait();
+            LockSupport.parkNanos(20_000);                        // the child may have to share its processor with this
         }
         child.destroyForcibly().waitFor();
         int status = child.exitValue();
@@ -98,7 +101,7 @@ class KilledRunTest {
     enum Moment {
         PARTIAL_FOLDER(".partial-checkpoint-", ""), WEIGHTS_WRITTEN(".partial-checkpoint-", "MODEL"), MOMENTS_WRITTEN(".partial-checkpoint-", "optimizer.safetensors"),
         STATE_WRITTEN(".partial-checkpoint-", "trainer_state.json"), RENAMED("checkpoint-", ""), OLDEST_RENAMED(".partial-old-checkpoint-", ""),
-        RESULT_BEGUN(".MODEL.", ""), RESULT_WRITTEN("MODEL", "");
+        LAST_RENAMED("checkpoint-" + SmallRun.STEPS, ""), RESULT_WRITTEN("MODEL", "");
 
         private final String prefix;
         private final String inside;
@@ -114,7 +117,7 @@ class KilledRunTest {
             try (Stream<Path> children = Files.list(output)) {
                 return children.anyMatch(child -> child.getFileName().toString().startsWith(beginning) && !known.contains(child.getFileName().toString())
                         && (wanted.isEmpty() || Files.exists(child.resolve(wanted))));
-            } catch (IOException | java.io.UncheckedIOException changing) {
+            } catch (IOException | UncheckedIOException changing) {
                 return false;                                     // not made yet, or renamed at this very moment
             }
         }
@@ -124,8 +127,13 @@ class KilledRunTest {
     @Test
     void killedWhileACheckpointIsWritten() throws IOException, InterruptedException {
         SmallRun run = new SmallRun(false);
-        start(false);
-        assertTrue(killedAt(() -> Moment.STATE_WRITTEN.hasCome(run, output(), List.of())), "the child ended before it was killed");
+        boolean killed = false;
+        for (int attempt = 0; attempt < 3 && !killed; attempt++) {
+            deleteOutput();
+            start(false);
+            killed = killedAt(() -> Moment.STATE_WRITTEN.hasCome(run, output(), List.of()));
+        }
+        assertTrue(killed, "the child ended before it was killed, three times");
         assertEndsAsUninterrupted(run);
     }
 
@@ -137,7 +145,7 @@ class KilledRunTest {
             deleteOutput();
             int kills = 0;
             for (boolean ended = false; !ended && kills < 4; ) {
-                List<String> known = Files.isDirectory(output()) ? SmallRun.names(output()) : List.of();
+                List<String> known = filesIn(output());
                 start(run.full());
                 ended = !killedAt(() -> moment.hasCome(run, output(), known));
                 kills += ended ? 0 : 1;
@@ -147,8 +155,9 @@ class KilledRunTest {
         }
     }
 
+    /** Mostly some time after the start has brought something new, so that the run gets ahead; sometimes while the process is still starting. */
     @ParameterizedTest
-    @ValueSource(longs = {1, 2, 3})
+    @ValueSource(longs = {1, 2})
     @Tag("slow")
     void killedAtRandomMomentsUntilItEnds(long seed) throws IOException, InterruptedException {
         Random random = new Random(seed);
@@ -157,16 +166,16 @@ class KilledRunTest {
             int kills = 0;
             for (boolean ended = false; !ended; ) {
                 assertTrue(kills < 60, "a run that does not get ahead");
-                start(run.full());
-                // a start takes a second or so before the first step: killed mostly after it, sometimes before
-                long delay = TimeUnit.MILLISECONDS.toNanos(random.nextInt(1_500)), from = System.nanoTime();
+                List<String> known = filesIn(output());
                 boolean early = random.nextInt(4) == 0;
-                long[] sawStart = {early ? from : 0};
+                long delay = TimeUnit.MILLISECONDS.toNanos(random.nextInt(early ? 1_500 : 150));
+                long[] from = {early ? System.nanoTime() : 0};
+                start(run.full());
                 ended = !killedAt(() -> {
-                    if (sawStart[0] == 0 && Files.isDirectory(output())) {
-                        sawStart[0] = System.nanoTime();
+                    if (from[0] == 0 && !known.containsAll(filesIn(output()))) {
+                        from[0] = System.nanoTime();
                     }
-                    return sawStart[0] != 0 && System.nanoTime() - sawStart[0] > delay;
+                    return from[0] != 0 && System.nanoTime() - from[0] > delay;
                 });
                 kills += ended ? 0 : 1;
             }
@@ -174,11 +183,19 @@ class KilledRunTest {
         }
     }
 
+    private static List<String> filesIn(Path folder) {
+        try {
+            return Files.isDirectory(folder) ? SmallRun.names(folder) : List.of();
+        } catch (IOException | UncheckedIOException changing) {
+            return List.of();
+        }
+    }
+
     private void deleteOutput() throws IOException {
         for (Path root : List.of(output(), folder.resolve("alone"))) {
             if (Files.exists(root)) {
                 try (Stream<Path> tree = Files.walk(root)) {
-                    for (Path path : tree.sorted(java.util.Comparator.reverseOrder()).toList()) {
+                    for (Path path : tree.sorted(Comparator.reverseOrder()).toList()) {
                         Files.delete(path);
                     }
                 }

@@ -1,0 +1,66 @@
+package jqlora.inspect;
+
+import static jqlora.Assert.assertClose;
+import static jqlora.Assert.assertFails;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Set;
+import jqlora.quant.FourBitType;
+import jqlora.train.TrainEvent;
+import jqlora.train.TrainResult;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+import org.knowm.xchart.XYChart;
+
+class ChartsTest {
+    private static TrainResult result(boolean evaluated, double... losses) {
+        List<TrainEvent.StepEnd> steps = new ArrayList<>();
+        for (double loss : losses) {
+            steps.add(new TrainEvent.StepEnd(steps.size() + 1, 0, loss, 1, 1e-3, 10, 0.1, 100));
+        }
+        return new TrainResult(steps, evaluated ? List.of(new TrainEvent.Evaluated(0, 5), new TrainEvent.Evaluated(losses.length, 2)) : List.of(), false);
+    }
+
+    @Test
+    void aRunHasItsLossASmoothedOneAndTheHeldOutOne() {
+        XYChart chart = TrainingChart.of(result(true, 4, 4, 1), "zh-riddles");
+        Pictures.assertDrawn(chart, "zh-riddles", "step", "loss");
+        assertEquals(Set.of("step", "smoothed", "held out"), chart.getSeriesMap().keySet());
+        assertArrayEquals(new double[] {1, 2, 3}, chart.getSeriesMap().get("step").getXData());
+        assertArrayEquals(new double[] {4, 4, 1}, chart.getSeriesMap().get("step").getYData());
+        // weights 0.081, 0.09, 0.1 of the last three, made to sum to 1
+        assertClose("smoothed", chart.getSeriesMap().get("smoothed").getYData(), new double[] {4, 4, (4 * 0.171 + 0.1) / 0.271}, 1e-12, 0);
+        assertArrayEquals(new double[] {0, 3}, chart.getSeriesMap().get("held out").getXData());
+        assertArrayEquals(new double[] {5, 2}, chart.getSeriesMap().get("held out").getYData());
+        assertEquals(Set.of("step", "smoothed"), TrainingChart.of(result(false, 4), "x").getSeriesMap().keySet());
+        assertFails(IllegalArgumentException.class, () -> TrainingChart.of(result(true), "x"), "training chart: the run has no step, it must have at least one");
+    }
+
+    @ParameterizedTest
+    @EnumSource(FourBitType.class)
+    void aCodebookStandsBesideTheWeightsThatItCodes(FourBitType type) {
+        // blocks {-2, 1, 0} and {0.5}: -1, 0.5, 0 and 1 of their absmax
+        XYChart chart = CodebookChart.of(new float[] {-2, 1, 0, 0.5f}, 3, type);
+        Pictures.assertDrawn(chart, "Weights of a block and the 16 values of " + type, "weight / absmax of its block", "how often");
+        double[] x = chart.getSeriesMap().get("weights").getXData(), share = chart.getSeriesMap().get("weights").getYData();
+        for (int i = 0; i < x.length; i++) {
+            assertEquals(List.of(-1.0, 0.0, 0.5, 1.0).contains(x[i]) ? 1 : 0, share[i], "how often " + x[i]);
+        }
+        double[] codes = chart.getSeriesMap().get(type.name() + " values").getXData(), expected = new double[16];
+        for (int i = 0; i < 16; i++) {
+            expected[i] = type.value(i);
+        }
+        Arrays.sort(expected);
+        assertArrayEquals(expected, codes);
+    }
+
+    @Test
+    void weightsThatAreAllZeroStillGiveAPicture() {
+        Pictures.assertDrawn(CodebookChart.of(new float[64], 64, FourBitType.NF4), "Weights of a block and the 16 values of NF4", "weight / absmax of its block", "how often");
+    }
+}

@@ -1,0 +1,218 @@
+package jqlora.notebook;
+
+import static jqlora.Assert.assertFails;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.stream.Stream;
+import jqlora.Oracle;
+import jqlora.TinyModel;
+import jqlora.data.InstructionRow;
+import jqlora.data.InstructionSet;
+import jqlora.experiment.TargetPlan;
+import jqlora.lora.LoraAdapter;
+import jqlora.lora.LoraConfig;
+import jqlora.lora.MergeRoute;
+import jqlora.lora.Merger;
+import jqlora.model.LoadOptions;
+import jqlora.ops.cpu.CpuOps;
+import jqlora.tensor.DType;
+import jqlora.train.LearningRate;
+import jqlora.train.SftConfig;
+import jqlora.train.TrainEvent;
+import jqlora.train.TrainListener;
+import jqlora.train.TrainResult;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** The front door where there is no notebook: on the command line, everything shown is printed. */
+class QloraTest {
+    @TempDir
+    static Path temp;
+    private static Path folder;
+
+    @BeforeAll
+    static void write() throws IOException {
+        try (CpuOps ops = CpuOps.create()) {
+            folder = TinyModel.llama().writeWithTokenizer(temp.resolve("tiny-llama"), DType.F32, 3, ops);
+        }
+    }
+
+    @FunctionalInterface
+    private interface Body {
+        void run() throws IOException;
+    }
+
+    /** What {@code body} prints. */
+    private static String printed(Body body) throws IOException {
+        ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+        PrintStream before = System.out;
+        System.setOut(new PrintStream(bytes, true, StandardCharsets.UTF_8));
+        try {
+            body.run();
+        } finally {
+            System.setOut(before);
+        }
+        return bytes.toString(StandardCharsets.UTF_8);
+    }
+
+    private static OpenModel open(LoadOptions options) throws IOException {
+        OpenModel[] open = new OpenModel[1];
+        String printed = printed(() -> open[0] = Qlora.openModel(folder, options));
+        assertTrue(printed.contains("loading tiny-llama [####################] 100/100 in "), printed);
+        return open[0];
+    }
+
+    @Test
+    void aModelIsOpenedTrainedAskedMergedAndSaved() throws IOException {
+        InstructionSet set = Qlora.dataSet("en-wiki-questions").first(6, 1);
+        SftConfig config = SftConfig.defaults().withBatchSize(2).withMaxSteps(3).withLearningRate(LearningRate.constant(1e-2));
+        Path output = temp.resolve("run"), saved = temp.resolve("saved");
+        List<String> before, after;
+        try (OpenModel open = open(LoadOptions.defaults())) {
+            assertEquals("tiny-llama: llama, 2 layers, hidden 64 on " + Qlora.ops().name(), open.toString());
+            before = open.ask(set.test());
+            double lossBefore = open.loss(set.test()).loss();
+            try (LoraAdapter adapter = open.addAdapter(LoraConfig.defaults().withR(4).withLoraDropout(0))) {
+                assertEquals(before, open.ask(set.test()), "a new adapter changes nothing");
+                TrainResult[] result = new TrainResult[1];
+                String printed = printed(() -> result[0] = Qlora.fineTune(open, adapter, set, config, output));
+                assertEquals(3, result[0].steps().size());
+                assertTrue(printed.contains("en-wiki-questions [####################] 3/3 in ") && printed.contains(", held out ") && printed.contains("tokens/s"), printed);
+                assertEquals(lossBefore, result[0].evaluations().getFirst().loss());
+                double tuned = open.loss(set.test()).loss();
+                assertEquals(result[0].evaluations().getLast().loss(), tuned);
+                assertTrue(tuned < lossBefore, tuned + " after, " + lossBefore + " before");
+                after = open.ask(set.test());
+                try (Merger.Merged merged = open.merge(adapter, MergeRoute.ONTO_BASE)) {
+                    open.save(saved);
+                    merged.unmerge();
+                }
+            }
+            try (LoraAdapter loaded = open.loadAdapter(output)) {
+                assertEquals(after, open.ask(set.test()), "the adapter that was saved");
+                assertEquals("tiny-llama", Oracle.json(output.resolve("adapter_config.json")).get("base_model_name_or_path").getAsString());
+                assertFalse(loaded.factors().isEmpty());
+            }
+        }
+        assertTrue(Files.isRegularFile(saved.resolve("tokenizer.json")) && Files.isRegularFile(saved.resolve("model.safetensors")), "a folder of its own");
+        assertNotEquals(before, after);
+    }
+
+    @Test
+    void theDataSetsThatShipAreFoundByName() throws IOException {
+        for (TargetPlan.Entry entry : TargetPlan.defaults().entries()) {
+            InstructionSet set = Qlora.dataSet(entry.dataSet());
+            assertEquals(entry.dataSet(), set.name());
+            assertTrue(set.train().size() > 100 && set.test().size() >= 50, set::toString);
+            assertTrue(set.test().stream().noneMatch(set.train()::contains), set + ": a held-out row is trained on");
+        }
+        assertFails(IOException.class, () -> Qlora.dataSet("zh-riddle"), "zh-riddle: is not a folder; there are en-wiki-questions, ja-phrases, zh-riddles");
+    }
+
+    @Test
+    void aFolderThatIsNotThereIsNamedWithThoseNearIt() {
+        assertFails(IOException.class, () -> open(temp.resolve("tiny-lama")), "tiny-lama: is not a folder; near it: \"tiny-llama\"");
+        assertFails(IOException.class, () -> open(temp.resolve("something/else")), "else: is not a folder");
+        assertFails(IOException.class, () -> open(temp), "tokenizer.json: does not exist");
+    }
+
+    private static void open(Path wrong) throws IOException {
+        IOException[] thrown = new IOException[1];
+        printed(() -> {
+            try (OpenModel open = Qlora.openModel(wrong, LoadOptions.defaults())) {
+                assertTrue(open == null, () -> wrong + " must not open");
+            } catch (IOException refused) {
+                thrown[0] = refused;
+            }
+        });
+        throw thrown[0];
+    }
+
+    @Test
+    void aFreshFolderIsEmptyAndOnlyPlainNamesAreTaken() throws IOException {
+        Path fresh = Qlora.freshFolder("test-fresh-folder");
+        try {
+            assertEquals(Path.of(".jqlora", "work", "test-fresh-folder").toAbsolutePath(), fresh.toAbsolutePath());
+            Files.createDirectories(fresh.resolve("deep/deeper"));
+            Files.writeString(fresh.resolve("deep/deeper/file"), "old");
+            assertEquals(fresh, Qlora.freshFolder("test-fresh-folder"));
+            try (Stream<Path> left = Files.list(fresh)) {
+                assertEquals(List.of(), left.toList());
+            }
+        } finally {
+            Files.delete(fresh);
+        }
+        for (String name : List.of("../up", "a/b", ".hidden", "", "..", "a b")) {
+            assertFails(IllegalArgumentException.class, () -> Qlora.freshFolder(name), "freshFolder: \"" + name + "\" must be a plain name");
+        }
+    }
+
+    @Test
+    void theShippedModelIsKnownByItsFolder() {
+        assertTrue(Qlora.isEmbedded(Path.of("models/jqlora-tiny").toAbsolutePath()));
+        assertFalse(Qlora.isEmbedded(Path.of("models/jqlora-tiny-2")));
+        assertFalse(Qlora.isEmbedded(temp));
+    }
+
+    @Test
+    void aPreviewShowsWhatIsReadAndWhatIsLearned() throws IOException {
+        try (OpenModel open = open(LoadOptions.asStored())) {
+            LabelPreview preview = Qlora.preview(open, InstructionRow.of("Is a < b?", "Yes & no"));
+            String text = preview.text(), html = preview.html();
+            int tokens = open.tokenize(List.of(InstructionRow.of("Is a < b?", "Yes & no"))).rows().getFirst().length();
+            int learned = open.tokenizer().encode("Yes & no").length + 1;
+            assertTrue(text.contains("### Instruction:\nIs a < b?\n") && text.contains("\n>>> trained on: Yes & no" + open.tokenizer().decodeWithSpecialTokens(open.tokenizer().eosId())), text);
+            assertTrue(text.endsWith("\n(" + tokens + " tokens, of which " + learned + " are trained on (bold))"), text);
+            assertTrue(html.contains("Is a &lt; b?<br>") && html.contains("<b>Yes &amp; no") && !html.contains("a < b"), html);
+        }
+    }
+
+    @Test
+    void anExperimentSaysWhichAdapterIsTrained() throws IOException {
+        TargetPlan.Entry entry = TargetPlan.defaults().entries().get(2);
+        String printed = printed(() -> play(Qlora.experimentView().training(3, 3, entry)));
+        assertTrue(printed.contains("ja-phrases -> k_proj (3 of 3) [####################] 2/2 in "), printed);
+    }
+
+    /** A run that goes on from step 2 of 2. */
+    private static void play(TrainListener view) {
+        view.on(new TrainEvent.Started(2, 2, 10, 4, 20));
+        view.on(new TrainEvent.StepEnd(2, 1, 2.5, 1, 1e-3, 100, 0.5, 3_000_000));
+        view.on(new TrainEvent.Evaluated(2, 1.25));
+        view.on(new TrainEvent.Ended(2, false, 0.5));
+    }
+
+    @Test
+    void aTrainingViewShowsABarAndAChart() throws IOException {
+        RecordingScreen screen = new RecordingScreen();
+        play(new TrainingView(screen, "zh"));
+        List<String> shown = screen.shown();
+        assertTrue(shown.contains("open zh [....................] 0/2 (0%)"), shown::toString);
+        assertTrue(shown.stream().anyMatch(line -> line.startsWith("last zh [####################] 2/2 in ") && line.endsWith("loss 2.500, 200 tokens/s, 3 MB")), shown::toString);
+        assertTrue(shown.contains("last zh: step 2.5 at step 2; smoothed 2.5 at step 2; held out 1.25 at step 2"), shown::toString);
+    }
+
+    @Test
+    void whatIsShownIsPrinted() throws IOException {
+        assertEquals("42\n", printed(() -> Qlora.show(42)).replace(System.lineSeparator(), "\n"));
+        String counted = printed(() -> {
+            int sum = 0;
+            for (int item : Qlora.progress("items", List.of(1, 2, 3))) {
+                sum += item;
+            }
+            assertEquals(6, sum);
+        });
+        assertTrue(counted.contains("items [####################] 3/3 in "), counted);
+    }
+}
