@@ -32,7 +32,8 @@ command_test() {
   else
     [ -z "$model" ] || excluded=gpu
     need_peers
-    maven_options+=(-Djqlora.peers="$PEERS")
+    # the GPU's kernels are compiled, which needs no GPU, with the compiler that came with the partners' PyTorch
+    maven_options+=(-Djqlora.peers="$PEERS" -Djqlora.cuda="$("$PEERS/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')")
   fi
   [ -z "$oracle" ] || maven_options+=(-Djqlora.oracle="$(cd "$oracle" && pwd -P)")
   [ -z "$model" ] || maven_options+=(-Djqlora.model="$model")

@@ -5,7 +5,6 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.IOException;
 import java.nio.file.Files;
@@ -29,7 +28,7 @@ class KernelSourceTest {
     @BeforeAll
     static void compilerIsThere() {
         List<String> missing = Gpu.libraries().missingForCompiling();
-        assumeTrue(missing.isEmpty(), () -> String.join("\n", missing));
+        assertTrue(missing.isEmpty(), () -> "-Djqlora.cuda must name a site-packages with NVIDIA's wheels: " + String.join("\n", missing));
         nvrtc = Nvrtc.open(Gpu.libraries());
     }
 
