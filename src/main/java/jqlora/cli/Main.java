@@ -1,6 +1,7 @@
 package jqlora.cli;
 
 import java.io.IOException;
+import jqlora.ops.cuda.CudaException;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 
@@ -17,7 +18,7 @@ public final class Main {
     static CommandLine commandLine() {
         CommandLine line = new CommandLine(new Main());
         line.setExecutionExceptionHandler((thrown, command, parsed) -> {
-            if (thrown instanceof IOException || thrown instanceof IllegalArgumentException) {
+            if (thrown instanceof IOException || thrown instanceof IllegalArgumentException || thrown instanceof CudaException) {
                 command.getErr().println(command.getCommandName() + ": " + thrown.getMessage());
                 return 2;
             }

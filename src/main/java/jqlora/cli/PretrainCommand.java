@@ -15,7 +15,11 @@ import jqlora.model.ActivationBudget;
 import jqlora.model.CausalLm;
 import jqlora.model.ModelLoader;
 import jqlora.model.ModelWriter;
+import jqlora.ops.Ops;
 import jqlora.ops.cpu.CpuOps;
+import jqlora.ops.cuda.CudaLibraries;
+import jqlora.ops.cuda.CudaOps;
+import jqlora.ops.cuda.CudaOptions;
 import jqlora.tensor.DType;
 import jqlora.train.BatchConfig;
 import jqlora.train.CheckpointConfig;
@@ -42,32 +46,38 @@ final class PretrainCommand implements Callable<Integer> {
     @Option(names = "--output", required = true, description = "Folder for the model; checkpoints lie in its folder .training, and a stopped run goes on from there.")
     private Path output;
 
+    @Option(names = "--device", description = "cpu, or cuda for the first NVIDIA GPU.")
+    private String device = "cpu";
+
+    @Option(names = "--cuda-libraries", description = "Folder of NVIDIA's libraries, or site-packages with their wheels; without it the system's places.")
+    private Path cudaLibraries;
+
     @Option(names = "--epochs", description = "Passes over the corpus.")
-    private double epochs = 3;
+    private double epochs = 7.12;
 
     @Option(names = "--length", description = "Tokens of a row.")
     private int length = 256;
 
     @Option(names = "--micro-batch", description = "Rows that go through the model together.")
-    private int microBatch = 8;
+    private int microBatch = 64;
 
     @Option(names = "--accumulate", description = "Micro-batches of a step.")
-    private int accumulate = 4;
+    private int accumulate = 1;
 
     @Option(names = "--learning-rate", description = "Peak of the cosine.")
     private double learningRate = 3e-3;
 
     @Option(names = "--warmup", description = "Steps over which the learning rate rises.")
-    private int warmup = 100;
+    private int warmup = 300;
 
     @Option(names = "--weight-decay", description = "Of matrices.")
     private double weightDecay = 0.1;
 
     @Option(names = "--save-steps", description = "Steps between checkpoints.")
-    private int saveSteps = 250;
+    private int saveSteps = 2500;
 
     @Option(names = "--valid-rows", description = "Rows of valid.bin that are evaluated.")
-    private int validRows = 200;
+    private int validRows = 400;
 
     @Option(names = "--seed", description = "Of weights and order.")
     private long seed = 1;
@@ -82,8 +92,8 @@ final class PretrainCommand implements Callable<Integer> {
         SftConfig settings = new SftConfig(epochs, 0, new BatchConfig(microBatch, accumulate, BatchPlan.Order.SHUFFLED, BatchConfig.Normalization.TOKENS),
                 new LearningRate(LearningRate.Type.COSINE, learningRate, warmup), new OptimizerConfig(0.9, 0.95, 1e-8, weightDecay, 1.0),
                 new CheckpointConfig(saveSteps, 2, saveSteps), ActivationBudget.keepAll(), seed);
-        try (CpuOps ops = CpuOps.create(); CausalLm model = ModelLoader.initialize(config, seed, ops)) {
-            System.out.printf(Locale.ROOT, "%s: %d rows of %d tokens, %d steps, %s%n", model, rows.size(), length, settings.totalSteps(rows.size()), ops.description());
+        try (Ops ops = open(); CausalLm model = ModelLoader.initialize(config, seed, ops)) {
+            System.out.printf(Locale.ROOT, "%s: %d rows of %d tokens, %d steps, %s%n", model, rows.size(), length, settings.totalSteps(rows.size()), ops instanceof CpuOps cpu ? cpu.description() : ops.name());
             Files.createDirectories(output);
             TrainResult result = new SftTrainer(new TrainedWeights.OfModel(model), rows, valid, settings, output.resolve(".training")).train(new Report());
             if (result.interrupted()) {
@@ -93,6 +103,14 @@ final class PretrainCommand implements Callable<Integer> {
             System.out.println("wrote " + output + "; " + output.resolve(".training") + " may be deleted");
             return 0;
         }
+    }
+
+    private Ops open() {
+        return switch (device) {
+            case "cpu" -> CpuOps.create();
+            case "cuda" -> CudaOps.open(CudaOptions.defaults().withLibraries(new CudaLibraries(cudaLibraries == null ? List.of() : List.of(cudaLibraries))));
+            default -> throw new IllegalArgumentException("--device is \"" + device + "\", it must be cpu or cuda");
+        };
     }
 
     /** A line every 50 steps. */

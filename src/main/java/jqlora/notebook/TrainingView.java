@@ -15,6 +15,7 @@ final class TrainingView implements TrainListener {
     private double average;
     private double weight;
     private String heldOut = "";
+    private String pace = "";
 
     TrainingView(Screen screen, String label) {
         this.screen = screen;
@@ -35,17 +36,25 @@ final class TrainingView implements TrainListener {
                 chart.add("step", step.step(), step.loss());
                 chart.add("smoothed", step.step(), average / weight);
                 bar.step();
-                bar.note(String.format(Locale.ROOT, "loss %.3f%s, %.0f tokens/s, %.0f MB", average / weight, heldOut, step.tokensPerSecond(), step.peakBytes() / 1e6));
+                pace = String.format(Locale.ROOT, ", %.0f tokens/s, %.0f MB", step.tokensPerSecond(), step.peakBytes() / 1e6);
+                note();
             }
             case TrainEvent.Evaluated evaluated -> {
                 heldOut = String.format(Locale.ROOT, ", held out %.3f", evaluated.loss());
                 chart.add("held out", evaluated.step(), evaluated.loss());
+                note();
             }
             case TrainEvent.Saved saved -> { }
             case TrainEvent.Ended ended -> {
                 chart.close();
                 bar.close();
             }
+        }
+    }
+
+    private void note() {
+        if (weight > 0) {
+            bar.note(String.format(Locale.ROOT, "loss %.3f%s%s", average / weight, heldOut, pace));
         }
     }
 }

@@ -60,11 +60,16 @@ public record CheckpointFolder(Path output) {
         content.write(partial);
         delete(target);
         Files.move(partial, target, StandardCopyOption.ATOMIC_MOVE);
+        removeOldest(limit);
+        return target;
+    }
+
+    /** Removes the checkpoints that are older than the {@code limit} newest: a kill may have come before {@link #write} did. */
+    void removeOldest(int limit) throws IOException {
         List<Path> all = new ArrayList<>(all());
         while (all.size() > limit) {
             delete(all.removeFirst());
         }
-        return target;
     }
 
     /** Removes what a killed run left half written, a checkpoint or the result. */

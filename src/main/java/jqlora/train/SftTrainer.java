@@ -228,6 +228,7 @@ public final class SftTrainer {
         optimizer.restore(latest.get().resolve("optimizer.safetensors"));
         steps.addAll(state.steps());
         evaluations.addAll(state.evaluations());
+        folder.removeOldest(config.checkpoints().saveTotalLimit());
         return state.step();
     }
 

@@ -13,6 +13,7 @@ import java.io.StringWriter;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
@@ -65,7 +66,7 @@ class MainTest {
         assertTrue(main.out.contains("Usage: jqlora") && main.out.contains("pretrain") && main.out.contains("from random weights"), main.out);
         Ran pretrain = run("pretrain", "--help");
         assertEquals(0, pretrain.status);
-        for (String part : List.of("--base=", "--corpus=", "--output=", "--epochs=", "Default: 3.0", "--learning-rate=", "Default: 0.003")) {
+        for (String part : List.of("--base=", "--corpus=", "--output=", "--epochs=", "Default: 7.12", "--learning-rate=", "Default: 0.003")) {
             assertTrue(pretrain.out.contains(part), part + " is not in " + pretrain.out);
         }
     }
@@ -150,6 +151,9 @@ class MainTest {
     void filesAndNumbersThatDoNotFitEndWithTheirMessageAlone() throws IOException {
         Path output = temp.resolve("out");
         ended("batches: perDeviceTrainBatchSize 0 and gradientAccumulationSteps 2 must be at least 1", pretrain(output, "--micro-batch", "0"));
+        List<String> device = new ArrayList<>(List.of(pretrain(output)));
+        device.addAll(List.of("--device", "tpu"));
+        ended("--device is \"tpu\", it must be cpu or cuda", device.toArray(String[]::new));
         ended("learning rate: peak is 0.003 and warmupSteps is -2", pretrain(output, "--warmup", "-2"));
         ended("length is -4, it must be at least 1", pretrain(output, "--length", "-4"));
         ended("train.bin: has 229 tokens, it must have at least 300 for one row", pretrain(output, "--length", "300"));
