@@ -45,6 +45,10 @@ command_test() {
   step "tests of the kernel in Jupyter and of the launcher"
   if $fast; then export JQLORA_FAST=1; else need_jjava; fi
   (cd "$JQLORA_HOME/src/test/python" && PYTHONPATH=$LAUNCHER "$VENV/bin/python" -m unittest -v) || die "the kernel's tests failed"
+  if ! $fast; then
+    step "tests of the scripts that ask the Python comparison partners"
+    (cd "$JQLORA_HOME/src/test/python" && "$PEERS/bin/python" -m unittest -v test_peers) || die "the partners' tests failed"
+  fi
   $fast || test_notebooks
   step "all tests passed"
 }

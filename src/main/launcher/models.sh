@@ -2,7 +2,7 @@
 # ./jqlora pretrain | bench: programs without a notebook
 
 # what every start of our Java needs
-readonly JAVA_FLAGS=(--add-modules jdk.incubator.vector --enable-native-access=ALL-UNNAMED)
+readonly JAVA_FLAGS=(--add-modules jdk.incubator.vector --enable-native-access=ALL-UNNAMED -Dorg.bytedeco.javacpp.maxphysicalbytes=0)
 
 pretrain_usage() {
   cat <<'EOF'

@@ -1,5 +1,6 @@
 """The corpus generator: cleaning, paragraphs, facts, and what must never meet in training and validation."""
 import random
+import re
 import sys
 import types
 import unittest
@@ -13,7 +14,7 @@ import build_corpus  # noqa: E402
 import cleaning  # noqa: E402
 import facts  # noqa: E402
 import themes  # noqa: E402
-from sources import fastapi, gutenberg, wordnet, woz  # noqa: E402
+from sources import gutenberg, wordnet, woz  # noqa: E402
 
 
 class Normal(unittest.TestCase):
@@ -101,6 +102,15 @@ class Facts(unittest.TestCase):
         made = facts.in_company("en", "Mars is a planet.", {"planet": ["The planet is round."]}, random.Random(1))
         self.assertEqual({"Mars is a planet.", "The planet is round."}, set(made))
 
+    def test_clues_are_words_of_the_facts_below_them(self):
+        frequency = Counter({"mars": 9, "planet": 9, "round": 1, "turn": 1})
+        for seed in range(40):
+            heading, *below = facts.under_clues("en", ["Mars is round.", "A planet turns."], frequency, random.Random(seed))
+            self.assertEqual(["Mars is round.", "A planet turns."], below)
+            words = re.findall("[a-z]{4,}", re.sub("^(What about|Think of) ", "", heading))
+            self.assertTrue(1 <= len(words) <= 4 and set(words) <= {"mars", "round", "planet", "turns"}, heading)
+        self.assertEqual(["42."], facts.under_clues("en", ["42."], frequency, random.Random(1)))
+
     def test_a_fact_without_company_stands_alone(self):
         self.assertEqual(["Mars is red."], facts.in_company("en", "Mars is red.", {"moon": ["A moon."]}, random.Random(1)))
 
@@ -148,10 +158,6 @@ class Sources(unittest.TestCase):
 
     def test_woz_tokens_are_joined(self):
         self.assertEqual("I don't know. That's all, thanks!", woz.joined("i do n't know . that ' s all , thanks !"))
-
-    def test_fastapi_paragraphs_are_without_markup(self):
-        page = "# Title\n\nUse **bold** [links](https://example.com) and `code`.\n\n```python\nx = 1\n```\n\nThis had code after it:\n\n* An item ends.\n"
-        self.assertEqual(("Use bold links and code.", "An item ends."), fastapi.paragraphs(page))
 
 
 if __name__ == "__main__":

@@ -40,29 +40,37 @@ class PeersTest(unittest.TestCase):
             cls.adapted_logits = adapted(input_ids=torch.tensor([[1, 2, 3]])).logits[0]
             with adapted.disable_adapter():
                 cls.logits = adapted(input_ids=torch.tensor([[1, 2, 3]])).logits[0]
-        with open(cls.path('ids.json'), 'w') as file:
-            json.dump([[1, 2, 3], [4]], file)
 
     @classmethod
     def path(cls, name):
         return os.path.join(cls.folder.name, name)
 
-    def logits_of(self, *arguments):
-        done = run('logits.py', self.path(arguments[0]), self.path('ids.json'), self.path('out.safetensors'), *arguments[1:])
+    def request(self, content):
+        with open(self.path('request.json'), 'w') as file:
+            json.dump(content, file)
+        return self.path('request.json')
+
+    def ran_logits(self, folder, adapter=None):
+        job = {'folder': self.path(folder), 'adapter': adapter, 'out': self.path('out.safetensors')}
+        return run('logits.py', self.request({'ids': [[1, 2, 3], [4]], 'jobs': [job]}))
+
+    def logits_of(self, folder, adapter=None):
+        done = self.ran_logits(folder, adapter)
         self.assertEqual(done.returncode, 0, done.stderr)
         return load_file(self.path('out.safetensors'))
 
     def test_logits_are_those_of_transformers(self):
         logits = self.logits_of('dense')
-        self.assertEqual({name: list(tensor.shape) for name, tensor in logits.items()}, {'logits.0': [3, 64], 'logits.1': [1, 64]})
-        torch.testing.assert_close(logits['logits.0'], self.logits)
+        self.assertEqual({name: list(tensor.shape) for name, tensor in logits.items()}, {'0': [3, 64], '1': [1, 64]})
+        torch.testing.assert_close(logits['0'], self.logits)
 
     def test_logits_with_adapter_are_those_of_peft(self):
-        torch.testing.assert_close(self.logits_of('dense', '--adapter', self.path('adapter'))['logits.0'], self.adapted_logits)
+        torch.testing.assert_close(self.logits_of('dense', self.path('adapter'))['0'], self.adapted_logits)
         self.assertGreater(float((self.adapted_logits - self.logits).abs().max()), 0.01)
 
     def test_four_bit_logits_are_those_of_the_dequantized_weights(self):
-        done = run('quantized_equal.py', self.path('four_bit'), self.path('parts.safetensors'), '--source', self.path('dense'))
+        job = {'folder': self.path('four_bit'), 'source': self.path('dense'), 'out': self.path('parts.safetensors')}
+        done = run('quantized_equal.py', self.request([job]))
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(json.loads(done.stdout), {'layers': 7, 'quant_type': 'nf4', 'blocksize': 64, 'dtype': 'bfloat16', 'double_quantization': True,
                                                    'codes': 0, 'stored_absmax': 0, 'absmax_error': 0.0})
@@ -77,7 +85,7 @@ class PeersTest(unittest.TestCase):
                 torch.testing.assert_close(exact.to(torch.bfloat16), parts[name + '.dequantized'], rtol=0, atol=0)
                 weight.copy_(exact)
             expected = model(input_ids=torch.tensor([[1, 2, 3]])).logits[0]
-        torch.testing.assert_close(self.logits_of('four_bit')['logits.0'], expected)
+        torch.testing.assert_close(self.logits_of('four_bit')['0'], expected)
 
     def spoiled(self, folder, change):
         """A copy of a folder whose tensors are changed."""
@@ -105,11 +113,11 @@ class PeersTest(unittest.TestCase):
     def test_an_adapter_with_a_missing_or_unexpected_tensor_is_refused(self):
         key = 'base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight'
         for change in (lambda tensors: tensors.pop(key), lambda tensors: tensors.update({key.replace('q_proj', 'x_proj'): torch.zeros(4, 64)})):
-            done = run('adapter_keys.py', self.path('dense'), self.spoiled('adapter', change))
+            done = self.ran_logits('dense', self.spoiled('adapter', change))
             self.assertNotEqual(done.returncode, 0)
             self.assertRegex(done.stderr, r"\b[qx]_proj\.lora_A")
-        done = run('adapter_keys.py', self.path('dense'), self.path('adapter'))
-        self.assertEqual(json.loads(done.stdout), {'adapter': self.path('adapter'), 'tensors': 4, 'modules': 2}, done.stderr)
+        done = self.ran_logits('dense', self.path('adapter'))
+        self.assertEqual(json.loads(done.stdout), {'linears_4bit': 0, 'adapted': 2, 'tensors': 4}, done.stderr)
 
 
 if __name__ == '__main__':

@@ -1,6 +1,8 @@
 package jqlora.inspect;
 
 import java.awt.Color;
+import java.math.BigDecimal;
+import java.math.MathContext;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -27,6 +29,7 @@ import tech.tablesaw.api.Table;
 /** One weight before and after a merge, and the update that should lie between: {@code after = before + (alpha / r) B A}. */
 public final class WeightDiff {
     private static final int HEAT_MAP_CELLS = 48, WIDTH = 640, HEIGHT = 380;
+    private static final MathContext LEGEND_DIGITS = new MathContext(2);      // the legend of a heat map shows all digits that there are
 
     private final String module;
     private final Shape shape;
@@ -162,13 +165,13 @@ public final class WeightDiff {
         List<Number[]> cells = new ArrayList<>();
         for (int x = 0; x < columns; x++) {
             for (int y = 0; y < rows; y++) {
-                cells.add(new Number[] {x, y, sums[x][y] / counts[x][y]});
+                cells.add(new Number[] {x, y, new BigDecimal(sums[x][y] / counts[x][y]).round(LEGEND_DIGITS).doubleValue()});
             }
         }
         HeatMapChart chart = new HeatMapChartBuilder().width(WIDTH).height(HEIGHT + 60).title("Mean |change| of " + module).xAxisTitle("input features").yAxisTitle("output features").build();
         ChartStyle.apply(chart.getStyler());
         chart.getStyler().setLegendPosition(Styler.LegendPosition.OutsideE).setLegendLayout(Styler.LegendLayout.Vertical);
-        chart.getStyler().setAxisTicksVisible(false);
+        chart.getStyler().setAxisTicksVisible(false).setPlotGridLinesVisible(false);
         chart.getStyler().setHeatMapDecimalValueFormatter(value -> String.format(Locale.ROOT, "%.1e", value));
         chart.getStyler().setRangeColors(new Color[] {new Color(0xf4f6f8), new Color(0x7fb2dd), new Color(0x1d4f91)});
         chart.addSeries("change", range(columns), range(rows), cells);
