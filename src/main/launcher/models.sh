@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # ./jqlora pretrain | bench: programs without a notebook
 
-# what every start of our Java needs
-readonly JAVA_FLAGS=(--add-modules jdk.incubator.vector --enable-native-access=ALL-UNNAMED -Dorg.bytedeco.javacpp.maxphysicalbytes=0)
+# what every start of our Java needs; tensors lie outside of the heap, and the collectors for many cores let it grow by half a gigabyte
+readonly JAVA_FLAGS=(-XX:+UseSerialGC --add-modules jdk.incubator.vector --enable-native-access=ALL-UNNAMED -Dorg.bytedeco.javacpp.maxphysicalbytes=0)
 
 pretrain_usage() {
   cat <<'EOF'

@@ -6,9 +6,10 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.random.RandomGenerator;
 import java.util.random.RandomGeneratorFactory;
+import jqlora.ops.Weight;
+import jqlora.ops.cpu.CpuOps;
 import jqlora.quant.FourBitCodec;
 import jqlora.quant.FourBitFormat;
-import jqlora.quant.QuantizedTensor;
 import jqlora.tensor.DType;
 import jqlora.tensor.FloatConversion;
 import jqlora.tensor.Shape;
@@ -21,45 +22,36 @@ final class QuantizeBench {
 
     static void run(Map<String, String> options) {
         double seconds = Double.parseDouble(options.getOrDefault("seconds", "1"));
-        try (Workers workers = Workers.onAllProcessors()) {
+        try (Workers workers = Workers.onAllProcessors(); CpuOps ops = CpuOps.create()) {
             FourBitCodec codec = FourBitCodec.fastest(workers);
             for (String shape : options.getOrDefault("shapes", "4096x4096,768x2048").split(",")) {
                 for (String dtype : options.getOrDefault("dtypes", "float32,bfloat16").split(",")) {
                     for (boolean nested : new boolean[] {false, true}) {
-                        one(codec, shape, DType.ofTorchName(dtype), nested, seconds, workers.size());
+                        one(codec, ops, shape, DType.ofTorchName(dtype), nested, seconds, workers.size());
                     }
                 }
             }
         }
     }
 
-    private static void one(FourBitCodec codec, String shapeText, DType dtype, boolean nested, double seconds, int threads) {
+    private static void one(FourBitCodec codec, CpuOps ops, String shapeText, DType dtype, boolean nested, double seconds, int threads) {
         String[] dims = shapeText.split("x");
         Shape shape = Shape.of(Long.parseLong(dims[0]), Long.parseLong(dims[1]));
         FourBitFormat format = FourBitFormat.defaults().withDoubleQuantization(nested).withDtype(dtype);
         try (Arena arena = Arena.ofShared()) {
             TensorView weight = random(shape, dtype, arena);
-            QuantizedTensor quantized = codec.quantize(weight, format, arena);
             Measure quantize = Measure.until(seconds, () -> {
                 try (Arena result = Arena.ofShared()) {
                     codec.quantize(weight, format, result);
                 }
             });
             quantize.emit("quantize", setting("quantize", shapeText, dtype, nested), shape.size(), Map.of(), threads, codec.getClass().getSimpleName());
-            Measure dequantize = Measure.until(seconds, () -> {
-                try (Arena result = Arena.ofShared()) {
-                    decode(codec, quantized, result);
-                }
-            });
+            Measure dequantize;
+            try (Weight.FourBit quantized = ops.quantize(weight, format)) {
+                dequantize = Measure.until(seconds, () -> ops.toFloat(quantized).close());      // float32, in which this side computes
+            }
             dequantize.emit("quantize", setting("dequantize", shapeText, dtype, nested), shape.size(), Map.of(), threads, codec.getClass().getSimpleName());
         }
-    }
-
-    /** As float32, which is what this side computes in, whatever the weight was stored as. */
-    private static MemorySegment decode(FourBitCodec codec, QuantizedTensor tensor, Arena arena) {
-        MemorySegment out = arena.allocate(4 * tensor.shape().size(), 64);
-        codec.dequantize(tensor, out);
-        return out;
     }
 
     private static TensorView random(Shape shape, DType dtype, Arena arena) {

@@ -10,21 +10,37 @@ import java.util.Arrays;
  */
 public final class DynamicMap {
     private static final int EXPONENTS = 7;
+    private static final DynamicMap SIGNED = create(true), UNSIGNED = create(false);
 
     private final float[] values;
+    /** At {@code i} the least number whose code is above {@code i}; null if the values do not ascend. */
+    private final float[] bounds;
 
     private DynamicMap(float[] values) {
         this.values = values;
+        this.bounds = bounds();
+    }
+
+    private float[] bounds() {
+        float[] found = new float[values.length - 1];
+        for (int i = 0; i < found.length; i++) {
+            if (!(values[i] < values[i + 1])) {
+                return null;
+            }
+            float half = (values[i] + values[i + 1]) * 0.5f;
+            found[i] = search(half) > i ? half : Math.nextUp(half);
+        }
+        return found;
     }
 
     /** Values from -0.993 to 1: absmax values under double quantization, the first moment of an 8-bit optimizer. */
     public static DynamicMap signed() {
-        return create(true);
+        return SIGNED;
     }
 
     /** Values from 0 to 1: the second moment of an 8-bit optimizer. */
     public static DynamicMap unsigned() {
-        return create(false);
+        return UNSIGNED;
     }
 
     /**
@@ -81,8 +97,20 @@ public final class DynamicMap {
         return values.clone();
     }
 
-    /** The code nearest to {@code x}, in [-1, 1]; halfway between two values it stays on the pivot of the binary search. */
+    /** The code nearest to {@code x}, in [-1, 1]; halfway between two values it stays on the pivot of bitsandbytes' binary search. */
     public int encode(float x) {
+        if (bounds == null) {
+            return search(x);
+        }
+        int code = 0;
+        for (int step = 128; step > 0; step >>= 1) {
+            code += x >= bounds[code + step - 1] ? step : 0;      // no branch to guess wrong
+        }
+        return code;
+    }
+
+    /** bitsandbytes' search. */
+    int search(float x) {
         int pivot = 127, upperPivot = 255, lowerPivot = 0;
         float lower = values[0], upper = values[255];
         for (int step = 64; step > 0; step >>= 1) {

@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Random;
 import java.util.stream.IntStream;
 import jqlora.Oracle;
@@ -120,6 +121,23 @@ class DoubleQuantizationTest {
             }
             for (int code = 0; code < 256; code++) {
                 assertEquals(code, map.encode(values[code]), "the code of a value of the map");
+            }
+        }
+    }
+
+    @Test
+    void theTableOfBoundsIsTheBinarySearch() {
+        Random random = new Random(5);
+        for (DynamicMap map : List.of(DynamicMap.signed(), DynamicMap.unsigned())) {
+            float[] values = map.values();
+            for (int i = 0; i + 1 < values.length; i++) {
+                float half = (values[i] + values[i + 1]) * 0.5f;
+                for (float x : new float[] {values[i], half, Math.nextUp(half), Math.nextDown(half), values[i] + random.nextFloat() * (values[i + 1] - values[i])}) {
+                    assertEquals(map.search(x), map.encode(x), () -> "code of " + x);
+                }
+            }
+            for (float x : new float[] {-2, -1, 1, 2, 0f, -0f, Float.NaN, Float.POSITIVE_INFINITY, Float.NEGATIVE_INFINITY, Float.MIN_VALUE}) {
+                assertEquals(map.search(x), map.encode(x), () -> "code of " + x);
             }
         }
     }
