@@ -26,7 +26,7 @@ def arguments(argv):
     parser.add_argument('--benches', default='step,quantize,matmul', type=lambda text: text.split(','))
     parser.add_argument('--rounds', type=int, default=3, help='how often each side runs each bench, one after the other')
     parser.add_argument('--python', default=os.path.join(cache, 'jqlora', 'peers', 'bin', 'python'), help="the Python of install.sh; left out if it is not there")
-    parser.add_argument('--java', default=os.path.join(os.path.dirname(HERE), 'jqlora'), help='the launcher; left out if it is not there')
+    parser.add_argument('--java', default=shlex.quote(os.path.join(os.path.dirname(HERE), 'jqlora')), help='the command of the launcher, quoted as in a shell; left out if it is not there')
     parser.add_argument('--lines', help='a file to which the JSON lines are appended')
     parser.add_argument('--model', help='step: a Hugging Face folder instead of the random Llama shape')
     parser.add_argument('--r', help='step: rank of the adapters')

@@ -3,6 +3,7 @@ import contextlib
 import io
 import json
 import os
+import shlex
 import sys
 import tempfile
 import unittest
@@ -122,7 +123,7 @@ class RunTest(unittest.TestCase):
 
     def test_a_side_that_is_not_there_is_left_out(self):
         self.assertEqual(run.sides(run.arguments(['--python', '/none', '--java', '/none'])), {})
-        found = run.sides(run.arguments(['--python', sys.executable, '--java', f'{sys.executable} -m x']))
+        found = run.sides(run.arguments(['--python', sys.executable, '--java', f'{shlex.quote(sys.executable)} -m x']))
         self.assertEqual(found['java']('step'), [sys.executable, '-m', 'x', 'bench', 'step'])
         self.assertEqual([os.path.basename(part) for part in found['python']('step')], [os.path.basename(sys.executable), 'qlora_step.py'])
 
