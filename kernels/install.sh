@@ -12,7 +12,7 @@ usage: kernels/install.sh [options]
   --name NAME         folder name of the kernelspec (default java-qlora)
   --java DIR          the JDK 25 to run it with
   --class-path FILE   file with the class path, entries separated by colons
-  --profile binder    small heap and the serial collector, for machines with 2 GB
+  --profile binder    small heap, for machines with 2 GB
   --dry-run           only say what would be written
 EOF
 }
@@ -80,7 +80,7 @@ fi
 options=
 display_name='Java 25 (QLoRA)'
 [ "$name" = java-qlora ] || display_name="$display_name: $name"
-[ "$profile" = binder ] && options='-XX:+UseSerialGC -Xmx512m'
+[ "$profile" = binder ] && options=-Xmx512m
 
 quoted() { printf '%s' "$1" | sed 's/[\\"]/\\&/g'; }              # for JSON strings and for quoted words of a java argument file
 fill() {                                                          # template: @NAME@ replaced by the values below

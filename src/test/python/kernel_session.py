@@ -22,7 +22,10 @@ class Outputs:
 
     @property
     def value(self):
-        return self.of("execute_result")[0]["data"]["text/plain"]
+        results = self.of("execute_result")
+        if not results:
+            raise AssertionError(f"the cell had no result, it sent {self.messages}")
+        return results[0]["data"]["text/plain"]
 
     @property
     def error(self):

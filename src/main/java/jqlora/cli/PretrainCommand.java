@@ -93,7 +93,7 @@ final class PretrainCommand implements Callable<Integer> {
                 new LearningRate(LearningRate.Type.COSINE, learningRate, warmup), new OptimizerConfig(0.9, 0.95, 1e-8, weightDecay, 1.0),
                 new CheckpointConfig(saveSteps, 2, saveSteps), ActivationBudget.keepAll(), seed);
         try (Ops ops = open(); CausalLm model = ModelLoader.initialize(config, seed, ops)) {
-            System.out.printf(Locale.ROOT, "%s: %d rows of %d tokens, %d steps, %s%n", model, rows.size(), length, settings.totalSteps(rows.size()), ops instanceof CpuOps cpu ? cpu.description() : ops.name());
+            System.out.printf(Locale.ROOT, "%s: %d rows of %d tokens, %d steps, %s%n", model, rows.size(), length, settings.totalSteps(rows.size()), ops.description());
             Files.createDirectories(output);
             TrainResult result = new SftTrainer(new TrainedWeights.OfModel(model), rows, valid, settings, output.resolve(".training")).train(new Report());
             if (result.interrupted()) {

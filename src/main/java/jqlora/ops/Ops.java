@@ -1,9 +1,13 @@
 package jqlora.ops;
 
+import java.lang.foreign.MemorySegment;
 import java.util.List;
+import jqlora.quant.Absmax;
+import jqlora.quant.DynamicMap;
 import jqlora.quant.FourBitFormat;
 import jqlora.quant.QuantizedTensor;
 import jqlora.tensor.DType;
+import jqlora.tensor.Shape;
 import jqlora.tensor.Tensor;
 import jqlora.tensor.TensorView;
 
@@ -20,6 +24,9 @@ import jqlora.tensor.TensorView;
 public interface Ops extends AutoCloseable {
     /** Such as {@code cpu}. */
     String name();
+
+    /** What computes, for reports: such as {@code Vector API, 512 bits, 2 threads} or {@code NVIDIA H200 (sm_90)}. */
+    String description();
 
     /** The type of activations and their gradients. */
     DType computeType();
@@ -38,7 +45,11 @@ public interface Ops extends AutoCloseable {
     /** A tensor with undefined elements. */
     Tensor allocate(DType dtype, long... dims);
 
-    Tensor zeros(DType dtype, long... dims);
+    default Tensor zeros(DType dtype, long... dims) {
+        Tensor tensor = allocate(dtype, dims);
+        fillZero(tensor);
+        return tensor;
+    }
 
     /** A copy of {@code host} with its dtype. */
     Tensor upload(TensorView host);
@@ -47,7 +58,19 @@ public interface Ops extends AutoCloseable {
     Tensor upload(int[] values);
 
     /** A copy of a 4-bit tensor of rank 2. */
-    Weight.FourBit upload(QuantizedTensor host);
+    default Weight.FourBit upload(QuantizedTensor host) {
+        Weight.requireMatrix("4-bit weight", host.shape());
+        Tensor codes = uploadBytes(host.codes(), DType.U8);
+        return switch (host.absmax()) {
+            case Absmax.Plain(var values) -> new Weight.FourBit(host.format(), host.shape(), codes, uploadBytes(values, DType.F32), null, 0f);
+            case Absmax.Nested nested -> new Weight.FourBit(host.format(), host.shape(), codes, uploadBytes(nested.codes(), DType.U8),
+                    uploadBytes(nested.scales(), DType.F32), nested.offset());
+        };
+    }
+
+    private Tensor uploadBytes(MemorySegment bytes, DType dtype) {
+        return upload(new TensorView(dtype, Shape.of(bytes.byteSize() / dtype.bytes()), bytes));
+    }
 
     /**
      * {@code host} in 4 bits, with the codes and absmax values of {@link jqlora.quant.FourBitCodec#quantize}.
@@ -60,7 +83,12 @@ public interface Ops extends AutoCloseable {
     TensorView download(Tensor tensor);
 
     /** A copy of a 4-bit weight in host memory. */
-    QuantizedTensor download(Weight.FourBit weight);
+    default QuantizedTensor download(Weight.FourBit weight) {
+        MemorySegment codes = download(weight.codes()).data(), absmax = download(weight.absmax()).data();
+        Absmax stored = weight.nestedAbsmax() == null ? new Absmax.Plain(absmax)
+                : new Absmax.Nested(absmax, download(weight.nestedAbsmax()).data(), weight.offset(), DynamicMap.signed());
+        return new QuantizedTensor(weight.format(), weight.shape(), codes, stored);
+    }
 
     /** The elements as F32 [shape of the weight]: decoded, or converted. */
     Tensor toFloat(Weight weight);

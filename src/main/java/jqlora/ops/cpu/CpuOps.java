@@ -91,7 +91,7 @@ public final class CpuOps implements Ops {
         return "cpu";
     }
 
-    /** What the products run on, for reports. */
+    @Override
     public String description() {
         return product.description();
     }
@@ -125,13 +125,6 @@ public final class CpuOps implements Ops {
     }
 
     @Override
-    public Tensor zeros(DType dtype, long... dims) {
-        Tensor tensor = allocate(dtype, dims);
-        fillZero(tensor);
-        return tensor;
-    }
-
-    @Override
     public Tensor upload(TensorView host) {
         Tensor tensor = allocate(host.dtype(), host.shape().toArray());
         CpuTensor.memory(tensor).copyFrom(host.data());
@@ -146,17 +139,6 @@ public final class CpuOps implements Ops {
     }
 
     @Override
-    public Weight.FourBit upload(QuantizedTensor host) {
-        Weight.requireMatrix("4-bit weight", host.shape());
-        Tensor codes = uploadBytes(host.codes(), DType.U8);
-        return switch (host.absmax()) {
-            case Absmax.Plain(var values) -> new Weight.FourBit(host.format(), host.shape(), codes, uploadBytes(values, DType.F32), null, 0f);
-            case Absmax.Nested nested -> new Weight.FourBit(host.format(), host.shape(), codes, uploadBytes(nested.codes(), DType.U8),
-                    uploadBytes(nested.scales(), DType.F32), nested.offset());
-        };
-    }
-
-    @Override
     public Weight.FourBit quantize(TensorView host, FourBitFormat format) {
         OpsArguments.quantize(host);
         try (Arena arena = Arena.ofShared()) {
@@ -164,23 +146,11 @@ public final class CpuOps implements Ops {
         }
     }
 
-    private Tensor uploadBytes(MemorySegment bytes, DType dtype) {
-        return upload(new TensorView(dtype, Shape.of(bytes.byteSize() / dtype.bytes()), bytes));
-    }
-
     @Override
     public TensorView download(Tensor tensor) {
         MemorySegment copy = Arena.ofAuto().allocate(Math.max(1, tensor.byteSize()), 8).asSlice(0, tensor.byteSize());
         copy.copyFrom(CpuTensor.memory(tensor));
         return new TensorView(tensor.dtype(), tensor.shape(), copy);
-    }
-
-    @Override
-    public QuantizedTensor download(Weight.FourBit weight) {
-        MemorySegment codes = download(weight.codes()).data(), absmax = download(weight.absmax()).data();
-        Absmax stored = weight.nestedAbsmax() == null ? new Absmax.Plain(absmax)
-                : new Absmax.Nested(absmax, download(weight.nestedAbsmax()).data(), weight.offset(), DynamicMap.signed());
-        return new QuantizedTensor(weight.format(), weight.shape(), codes, stored);
     }
 
     private static QuantizedTensor view(Weight.FourBit weight) {

@@ -14,8 +14,6 @@ import jqlora.ops.Parameter;
 import jqlora.ops.RopeTable;
 import jqlora.ops.Sequences;
 import jqlora.ops.Weight;
-import jqlora.quant.Absmax;
-import jqlora.quant.DynamicMap;
 import jqlora.quant.FourBitFormat;
 import jqlora.quant.QuantizedTensor;
 import jqlora.tensor.DType;
@@ -84,7 +82,7 @@ public final class CudaOps implements Ops {
         return "cuda";
     }
 
-    /** What computes, for reports: such as {@code NVIDIA H200 (sm_90)}. */
+    @Override
     public String description() {
         return device.toString();
     }
@@ -166,13 +164,6 @@ public final class CudaOps implements Ops {
     }
 
     @Override
-    public Tensor zeros(DType dtype, long... dims) {
-        Tensor tensor = allocate(dtype, dims);
-        fillZero(tensor);
-        return tensor;
-    }
-
-    @Override
     public Tensor upload(TensorView host) {
         CudaTensor tensor = CudaTensor.allocate(memory, host.dtype(), host.shape(), 0);
         transfers.upload(host, tensor);
@@ -186,19 +177,9 @@ public final class CudaOps implements Ops {
 
     @Override
     public Weight.FourBit upload(QuantizedTensor host) {
-        Weight.requireMatrix("4-bit weight", host.shape());
-        Tensor codes = uploadBytes(host.codes(), DType.U8);
-        Weight.FourBit weight = switch (host.absmax()) {
-            case Absmax.Plain(var values) -> new Weight.FourBit(host.format(), host.shape(), codes, uploadBytes(values, DType.F32), null, 0f);
-            case Absmax.Nested nested -> new Weight.FourBit(host.format(), host.shape(), codes, uploadBytes(nested.codes(), DType.U8),
-                    uploadBytes(nested.scales(), DType.F32), nested.offset());
-        };
+        Weight.FourBit weight = Ops.super.upload(host);
         device.decodeAfterThis();
         return weight;
-    }
-
-    private Tensor uploadBytes(java.lang.foreign.MemorySegment bytes, DType dtype) {
-        return upload(new TensorView(dtype, Shape.of(bytes.byteSize() / dtype.bytes()), bytes));
     }
 
     @Override
@@ -218,15 +199,6 @@ public final class CudaOps implements Ops {
     @Override
     public TensorView download(Tensor tensor) {
         return transfers.download(CudaTensor.of(tensor));
-    }
-
-    @Override
-    public QuantizedTensor download(Weight.FourBit weight) {
-        var codes = download(weight.codes()).data();
-        var absmax = download(weight.absmax()).data();
-        Absmax stored = weight.nestedAbsmax() == null ? new Absmax.Plain(absmax)
-                : new Absmax.Nested(absmax, download(weight.nestedAbsmax()).data(), weight.offset(), DynamicMap.signed());
-        return new QuantizedTensor(weight.format(), weight.shape(), codes, stored);
     }
 
     @Override
