@@ -38,23 +38,31 @@ final class DecoderPass {
                 states.push(state);
                 long before = ops.memory().bytesInUse();
                 x = pass.forward(layers.get(i), state);
+                long all = ops.memory().bytesInUse() - before - x.byteSize() + state.x.byteSize();
                 if (kept < 0) {
-                    long activations = ops.memory().bytesInUse() - before - x.byteSize();
-                    kept = budget.layersKept(layers.size() - lowest, state.x.byteSize(), activations);
+                    kept = layersKept(budget, layers.size() - lowest, state, all);
                 }
                 // the last layers keep theirs: they are needed first, so they are gone when the first ones are computed again
                 if (i < layers.size() - kept) {
-                    state.closeActivations();
+                    state.closeAllBut(budget.kept());
+                    if (budget.place() == ActivationBudget.Place.HOST && i < layers.size() - 1) {
+                        ops.offload(state.tensors());
+                    }
                 }
             }
             try (Tensor dX = headBackward(batch, x, scale, lossSum)) {
                 while (!states.isEmpty()) {
                     int index = lowest + states.size() - 1;
+                    DecoderLayer layer = layers.get(index);
                     try (LayerState state = states.pop()) {
                         if (!state.hasActivations()) {
-                            pass.forward(layers.get(index), state).close();
+                            pass.recompute(layer, state);
                         }
-                        pass.backward(layers.get(index), state, dX, index > lowest || model.embedTokens().isTrained());
+                        pass.mlpBackward(layer, state, dX);
+                        if (!states.isEmpty()) {
+                            ops.fetch(states.peek().tensors());   // here, where memory has just been given back; it arrives during attention's backward
+                        }
+                        pass.attentionBackward(layer, state, dX, index > lowest || model.embedTokens().isTrained());
                     }
                 }
                 if (model.embedTokens().isTrained()) {
@@ -64,6 +72,15 @@ final class DecoderPass {
         } finally {
             states.forEach(LayerState::close);
         }
+    }
+
+    /** @param all bytes of everything in {@code state}, which is that of the first layer */
+    private static int layersKept(ActivationBudget budget, int layers, LayerState state, long all) {
+        long rest = switch (budget.place()) {
+            case HOST -> 0;
+            case DEVICE -> state.bytesKept(budget.kept());
+        };
+        return budget.layersKept(layers, rest, all - rest);
     }
 
     /** Final norm, output layer and loss. Closes {@code x}; returns its gradient. */

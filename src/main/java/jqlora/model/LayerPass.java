@@ -32,6 +32,12 @@ record LayerPass(Ops ops, DecoderSpec spec, RopeTable rope, Sequences sequences,
         return forward(layer, state, null);
     }
 
+    /** Makes again what {@code state} does not hold of what the forward left in it: the same bits. The layer's output is not needed for that. */
+    void recompute(DecoderLayer layer, LayerState state) {
+        attentionForward(layer, state, null);
+        gateUpForward(layer, state);
+    }
+
     /** The layer without a backward, on new tokens whose predecessors lie in {@code cache}; null for sequences from their start. */
     Tensor infer(DecoderLayer layer, Tensor x, KvCache cache) {
         LayerState state = new LayerState(x);
@@ -46,6 +52,17 @@ record LayerPass(Ops ops, DecoderSpec spec, RopeTable rope, Sequences sequences,
     private record Inference(KvCache cache) { }
 
     private Tensor forward(DecoderLayer layer, LayerState state, Inference inference) {
+        attentionForward(layer, state, inference);
+        gateUpForward(layer, state);
+        List<LinearWeights> down = List.of(layer.mlp().downProj().weights());
+        state.downInner = inner(down);
+        try (Tensor activated = ops.gatedActivation(state.gateUp, spec.mlp().activation())) {
+            return ops.linearAdd(state.middle, activated, down, state.downInner, dropoutKey);
+        }
+    }
+
+    /** Up to the residual stream in the middle of the layer. */
+    private void attentionForward(DecoderLayer layer, LayerState state, Inference inference) {
         AttentionShape shape = spec.attentionShape(layer.index());
         long rows = sequences.rows();
         state.inputRstd = ops.allocate(DType.F32, rows);
@@ -61,20 +78,20 @@ record LayerPass(Ops ops, DecoderSpec spec, RopeTable rope, Sequences sequences,
                     layer.attention().headNorms().kNorm().value(), spec.rmsNormEps(), state.headRstd);
         }
         ops.ropeInPlace(state.qkv, shape, rope, positions);
-        attend(layer, state, shape, inference);
+        if (state.attended == null) {
+            attend(layer, state, shape, inference);
+        }
         List<LinearWeights> output = List.of(layer.attention().oProj().weights());
         state.outputInner = inner(output);
         state.middle = ops.linearAdd(state.x, state.attended, output, state.outputInner, dropoutKey);
-        state.postAttentionRstd = ops.allocate(DType.F32, rows);
+    }
+
+    private void gateUpForward(DecoderLayer layer, LayerState state) {
+        state.postAttentionRstd = ops.allocate(DType.F32, sequences.rows());
         try (Tensor normed = ops.rmsNorm(state.middle, layer.postAttentionLayernorm().value(), spec.rmsNormEps(), state.postAttentionRstd)) {
             List<LinearWeights> group = gateUpGroup(layer);
             state.gateUpInner = inner(group);
             state.gateUp = ops.linear(normed, group, state.gateUpInner, dropoutKey);
-        }
-        List<LinearWeights> down = List.of(layer.mlp().downProj().weights());
-        state.downInner = inner(down);
-        try (Tensor activated = ops.gatedActivation(state.gateUp, spec.mlp().activation())) {
-            return ops.linearAdd(state.middle, activated, down, state.downInner, dropoutKey);
         }
     }
 
@@ -90,26 +107,24 @@ record LayerPass(Ops ops, DecoderSpec spec, RopeTable rope, Sequences sequences,
     }
 
     /**
-     * Gradients of everything trained in the layer are added into.
+     * The backward of the layer's second half. Gradients of everything trained in it are added into; of {@code state} it leaves what the first half needs.
      *
-     * @param dY [rows, hidden], read as the gradient of the output, overwritten with the gradient of the input
-     * @param inputWanted whether something below the layer is trained; if not, dY is left with an undefined content
+     * @param dY [rows, hidden], read as the gradient of the layer's output, overwritten with the gradient of {@code middle}
      */
-    void backward(DecoderLayer layer, LayerState state, Tensor dY, boolean inputWanted) {
-        mlpBackward(layer, state, dY);
-        attentionBackward(layer, state, dY, inputWanted);
+    void mlpBackward(DecoderLayer layer, LayerState state, Tensor dY) {
+        Tensor dGateUp = state.gateUp;                            // in the place of what it is the gradient of
+        ops.gatedLinearBackward(dGateUp, dY, state.gateUp, spec.mlp().activation(), List.of(layer.mlp().downProj().weights()), state.downInner, dropoutKey);
+        ops.normedLinearBackward(dY, dGateUp, state.middle, layer.postAttentionLayernorm(), state.postAttentionRstd, gateUpGroup(layer), state.gateUpInner, dropoutKey);
+        state.closeMlp();
     }
 
-    private void mlpBackward(DecoderLayer layer, LayerState state, Tensor dY) {
-        long rows = sequences.rows();
-        int intermediate = spec.mlp().intermediateSize();
-        try (Tensor dGateUp = ops.allocate(ops.computeType(), rows, 2L * intermediate)) {
-            ops.gatedLinearBackward(dGateUp, dY, state.gateUp, spec.mlp().activation(), List.of(layer.mlp().downProj().weights()), state.downInner, dropoutKey);
-            ops.normedLinearBackward(dY, dGateUp, state.middle, layer.postAttentionLayernorm(), state.postAttentionRstd, gateUpGroup(layer), state.gateUpInner, dropoutKey);
-        }
-    }
-
-    private void attentionBackward(DecoderLayer layer, LayerState state, Tensor dMiddle, boolean inputWanted) {
+    /**
+     * The backward of the first half, after {@link #mlpBackward}.
+     *
+     * @param dMiddle [rows, hidden], read as the gradient of {@code middle}, overwritten with the gradient of the layer's input
+     * @param inputWanted whether something below the layer is trained; if not, dMiddle is left with an undefined content
+     */
+    void attentionBackward(DecoderLayer layer, LayerState state, Tensor dMiddle, boolean inputWanted) {
         AttentionShape shape = spec.attentionShape(layer.index());
         long rows = sequences.rows();
         try (Tensor dQkv = ops.allocate(ops.computeType(), rows, shape.qkvColumns())) {

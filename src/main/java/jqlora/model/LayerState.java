@@ -1,5 +1,7 @@
 package jqlora.model;
 
+import java.util.List;
+import java.util.Objects;
 import java.util.stream.Stream;
 import jqlora.tensor.Tensor;
 
@@ -28,13 +30,58 @@ final class LayerState implements AutoCloseable {
 
     /** Gives back all but the layer's input. */
     void closeActivations() {
-        Stream.of(inputRstd, postAttentionRstd, qkvInner, outputInner, gateUpInner, downInner, qkvBeforeNorm, headRstd, qkv, attended, logSumExp,
-                middle, gateUp).filter(tensor -> tensor != null).forEach(Tensor::close);
-        qkv = null;
+        closeMlp();
+        close(downInner, attended, logSumExp);
+        downInner = attended = logSumExp = null;
+        closeAttention();
+    }
+
+    /** Gives back what the backward of the MLP alone reads; afterwards, that of attention can still be computed. */
+    void closeMlp() {
+        close(postAttentionRstd, gateUpInner, middle, gateUp);
+        postAttentionRstd = gateUpInner = middle = gateUp = null;
+    }
+
+    private void closeAttention() {
+        close(inputRstd, qkvInner, outputInner, qkvBeforeNorm, headRstd, qkv);
+        inputRstd = qkvInner = outputInner = qkvBeforeNorm = headRstd = qkv = null;
+    }
+
+    /**
+     * Gives back all that is computed again: what is left is the input, what the adapter of the last linear layer computed, so that the layer's output
+     * need not be computed again for it, and where it is wanted the result of attention.
+     */
+    void closeAllBut(ActivationBudget.Kept kept) {
+        closeMlp();
+        closeAttention();
+        if (kept == ActivationBudget.Kept.INPUT) {
+            close(attended, logSumExp);
+            attended = logSumExp = null;
+        }
+    }
+
+    /** Bytes of what {@link #closeAllBut} leaves. */
+    long bytesKept(ActivationBudget.Kept kept) {
+        Stream<Tensor> attention = kept == ActivationBudget.Kept.ATTENTION ? Stream.of(attended, logSumExp) : Stream.of();
+        return Stream.concat(Stream.of(x, downInner), attention).filter(Objects::nonNull).mapToLong(Tensor::byteSize).sum();
+    }
+
+    /** What is there now. */
+    List<Tensor> tensors() {
+        return Stream.of(x, inputRstd, postAttentionRstd, qkvInner, outputInner, gateUpInner, downInner, qkvBeforeNorm, headRstd, qkv, attended, logSumExp, middle, gateUp)
+                .filter(Objects::nonNull).toList();
     }
 
     boolean hasActivations() {
         return qkv != null;
+    }
+
+    private static void close(Tensor... tensors) {
+        for (Tensor tensor : tensors) {
+            if (tensor != null) {
+                tensor.close();
+            }
+        }
     }
 
     @Override

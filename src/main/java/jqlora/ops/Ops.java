@@ -99,6 +99,15 @@ public interface Ops extends AutoCloseable {
     /** Overwrites {@code tensor} with zeros. */
     void fillZero(Tensor tensor);
 
+    /**
+     * Begins to move tensors to the host's memory, behind all that was called before. Their memory here is given back when they are there, at the next
+     * call of this or of {@link #fetch} at the latest. Nothing may take them before {@code fetch}. A backend that computes in the host's memory leaves them.
+     */
+    default void offload(List<Tensor> tensors) { }
+
+    /** Begins to bring back what {@link #offload} moved, and leaves the others; what takes them waits until they are there. */
+    default void fetch(List<Tensor> tensors) { }
+
     /** {@code x + y}, compute type. */
     Tensor add(Tensor x, Tensor y);
 
@@ -249,13 +258,13 @@ public interface Ops extends AutoCloseable {
      */
     Tensor gatedActivation(Tensor gateUp, Activation activation);
 
-    /** @param dGateUp [rows, 2 intermediate], overwritten */
+    /** @param dGateUp [rows, 2 intermediate], overwritten; may be gateUp */
     void gatedActivationBackward(Tensor dGateUp, Tensor dY, Tensor gateUp, Activation activation);
 
     /**
      * The backward of {@link #gatedActivation} and of the {@link #linear} that reads its result, which is made again in passing.
      *
-     * @param dGateUp [rows, 2 intermediate], overwritten
+     * @param dGateUp [rows, 2 intermediate], overwritten; may be gateUp
      * @param dY the gradient of the linear layers' result
      */
     void gatedLinearBackward(Tensor dGateUp, Tensor dY, Tensor gateUp, Activation activation, List<LinearWeights> group, Tensor inner, long dropoutKey);
