@@ -1,5 +1,7 @@
 package jqlora.ops;
 
+import static jqlora.Assert.assertSameBits;
+
 import java.util.Random;
 import java.util.stream.IntStream;
 import jqlora.tensor.DType;
@@ -40,6 +42,8 @@ class MlpAndEmbeddingTest {
         test.assertNear("y", y, ReferenceOps.silu(gateUp), SILU_UNITS);
         test.ops().gatedActivationBackward(dGateUp, test.activation(dY), gateUpT, Activation.SILU);
         test.assertNear("dGateUp", dGateUp, ReferenceOps.siluGradient(dY, gateUp), SILU_UNITS);
+        test.ops().gatedActivationBackward(gateUpT, test.activation(dY), gateUpT, Activation.SILU);
+        assertSameBits("dGateUp in the place of gateUp", test.values(gateUpT), test.values(dGateUp));
     }
 
     /** Gates where the exponential leaves the range of floats: 0 on one side, the gate itself on the other. */

@@ -7,6 +7,8 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Random;
 import jqlora.quant.Absmax;
 import jqlora.quant.FourBitFormat;
@@ -66,6 +68,36 @@ class TransferTest {
             assertArrayEquals(new byte[data.length], bytes(test.ops().download(copy).data()));
             assertArrayEquals(data, bytes(test.ops().download(tensor).data()), "a copy has memory of its own");
         }
+    }
+
+    /** What is moved to the host comes back with its bits, whatever is computed meanwhile in the memory that it leaves; also what is closed on the way. */
+    @Test
+    void toTheHostAndBack() {
+        List<Tensor> tensors = new ArrayList<>();
+        List<float[]> values = new ArrayList<>();
+        for (int i = 0; i < 6; i++) {
+            Matrix matrix = test.random(new Random(i), 301, 1 + 1000 * i);
+            tensors.add(test.activation(matrix));
+            values.add(matrix.toFloats());
+        }
+        for (int round = 0; round < 3; round++) {
+            for (int i = 0; i < 6; i += 2) {
+                test.ops().offload(tensors.subList(i, i + 2));
+                Tensor other = test.ops().allocate(test.ops().computeType(), 301, 1000 * i + 1);
+                test.ops().fillZero(other);
+                other.close();
+            }
+            for (int i = 4; i >= 0; i -= 2) {
+                test.ops().fetch(tensors.subList(i, i + 2));
+                test.poisoned(test.ops().computeType(), 77, 77);
+                assertSameBits("tensor " + i, test.values(tensors.get(i)), values.get(i));
+                assertSameBits("tensor " + (i + 1), test.values(tensors.get(i + 1)), values.get(i + 1));
+            }
+        }
+        test.ops().offload(tensors);
+        test.ops().fetch(tensors.subList(0, 3));
+        test.ops().fetch(tensors.subList(0, 5));
+        assertSameBits("tensor 4", test.values(tensors.get(4)), values.get(4));
     }
 
     @Test

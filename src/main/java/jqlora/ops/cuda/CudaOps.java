@@ -34,6 +34,7 @@ public final class CudaOps implements Ops {
     private final DeviceMemory memory;
     private final Kernels kernels;
     private final Transfers transfers;
+    private final HostTensors hostTensors;
     private final FourBitDecoder fourBit;
     private final Matmul matmul;
     private final Operands operands;
@@ -50,6 +51,7 @@ public final class CudaOps implements Ops {
         memory = new DeviceMemory(device, budget);
         kernels = new Kernels(device, new CubinCache(Nvrtc.open(options.libraries()), options.cache(), device.name() + " " + device.driverVersion()));
         transfers = new Transfers(device);
+        hostTensors = new HostTensors(device, memory);
         fourBit = new FourBitDecoder(memory, kernels, transfers);
         matmul = new Matmul(device, memory, options.tuning());
         operands = new Operands(device, memory, kernels, fourBit, options.residentBytes());
@@ -115,6 +117,7 @@ public final class CudaOps implements Ops {
         operands.close();
         matmul.close();
         fourBit.close();
+        hostTensors.close();
         transfers.close();
         kernels.close();
         memory.close();
@@ -212,6 +215,16 @@ public final class CudaOps implements Ops {
             }
         }
         return floats;
+    }
+
+    @Override
+    public void offload(List<Tensor> tensors) {
+        hostTensors.offload(tensors);
+    }
+
+    @Override
+    public void fetch(List<Tensor> tensors) {
+        hostTensors.fetch(tensors);
     }
 
     @Override

@@ -15,6 +15,7 @@ final class CudaTensor implements Tensor {
     private final long stride;
     private final long bytes;
     private long address;
+    private HostTensors.Place place;
 
     private CudaTensor(DeviceMemory memory, DType dtype, Shape shape, long stride, long bytes) {
         this.memory = memory;
@@ -22,8 +23,7 @@ final class CudaTensor implements Tensor {
         this.shape = shape;
         this.stride = stride;
         this.bytes = bytes;
-        this.address = memory.take(bytes);
-        memory.count(bytes);
+        takeMemory();
     }
 
     /** @param room elements behind each row of a bfloat16 matrix, at least */
@@ -43,8 +43,14 @@ final class CudaTensor implements Tensor {
 
     /** {@code tensor} as this backend's, open. */
     static CudaTensor of(Tensor tensor) {
-        if (tensor instanceof CudaTensor own && own.address != 0) {
-            return own;
+        if (tensor instanceof CudaTensor own) {
+            if (own.place != null) {
+                own.place.arrive();
+                own.place = null;
+            }
+            if (own.address != 0) {
+                return own;
+            }
         }
         throw new IllegalArgumentException(tensor instanceof CudaTensor ? "tensor " + tensor.dtype() + " " + tensor.shape() + " is closed"
                 : "tensor " + tensor.dtype() + " " + tensor.shape() + " is not of the CUDA backend");
@@ -106,12 +112,37 @@ final class CudaTensor implements Tensor {
         return shape;
     }
 
+    // ---- in the host's memory and back
+
+    /** Where its elements are, or come from; null when they are here. */
+    HostTensors.Place place() {
+        return place;
+    }
+
+    /** Its elements are on their way to {@code place}. */
+    void leave(HostTensors.Place place) {
+        this.place = place;
+    }
+
+    void takeMemory() {
+        address = memory.take(bytes);
+        memory.count(bytes);
+    }
+
+    void giveMemoryBack() {
+        memory.giveBack(address);
+        memory.count(-bytes);
+        address = 0;
+    }
+
     @Override
     public void close() {
+        if (place != null) {
+            place.close();
+            place = null;
+        }
         if (address != 0) {
-            memory.giveBack(address);
-            memory.count(-bytes);
-            address = 0;
+            giveMemoryBack();
         }
     }
 
