@@ -74,4 +74,14 @@ public record ActivationBudget(long bytes, Kept kept, Place place) {
         long left = bytes - layers * restBytes;
         return left <= 0 ? 0 : (int) Math.min(layers, left / Math.max(1, moreBytes));
     }
+
+    /** Such as {@code all activations kept} or {@code every layer computed again but for attention, from the host's memory}. */
+    @Override
+    public String toString() {
+        if (bytes == Long.MAX_VALUE) {
+            return "all activations kept";
+        }
+        return (bytes == 0 ? "every layer" : bytes + " bytes of activations kept, other layers") + " computed again" + (kept == Kept.ATTENTION ? " but for attention" : "")
+                + (place == Place.HOST ? ", from the host's memory" : "");
+    }
 }

@@ -130,10 +130,14 @@ public final class CausalLm implements AutoCloseable {
             if (rope != null) {
                 rope.close();
             }
-            int rows = Math.max(positions, Math.min(2 * positions, spec.attention().rope().maxPositionEmbeddings()));
-            rope = RopeTables.create(ops, spec.attention().rope(), spec.attention().headDim(), rows);
+            rope = RopeTables.create(ops, spec.attention().rope(), spec.attention().headDim(), RopeTables.rows(spec.attention().rope(), positions));
         }
         return rope;
+    }
+
+    /** Positions of the rotation table that is there; 0 for none. */
+    int ropePositions() {
+        return rope == null ? 0 : rope.positions();
     }
 
     // ---- computing

@@ -3,8 +3,10 @@ package jqlora.model;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.List;
+import java.util.function.IntFunction;
 import jqlora.ops.KvCache;
 import jqlora.ops.Ops;
+import jqlora.ops.RopeTable;
 import jqlora.ops.Sequences;
 import jqlora.tensor.DType;
 import jqlora.tensor.Tensor;
@@ -14,11 +16,19 @@ final class DecoderPass {
     private final CausalLm model;
     private final Ops ops;
     private final DecoderSpec spec;
+    private final IntFunction<RopeTable> rope;
 
     DecoderPass(CausalLm model) {
+        this(model, model.ops(), model::rope);
+    }
+
+    /** @param ops may be a rehearsal of the model's
+     * @param rope the rotation table for so many positions */
+    DecoderPass(CausalLm model, Ops ops, IntFunction<RopeTable> rope) {
         this.model = model;
-        this.ops = model.ops();
+        this.ops = ops;
         this.spec = model.spec();
+        this.rope = rope;
     }
 
     /** Loss and all gradients; see {@link CausalLm#forwardBackward}. */
@@ -27,7 +37,7 @@ final class DecoderPass {
         List<DecoderLayer> layers = model.layers();
         Deque<LayerState> states = new ArrayDeque<>();
         try (Tensor ids = ops.upload(batch.inputIds()); Tensor positions = ops.upload(batch.sequences().positions())) {
-            LayerPass pass = new LayerPass(ops, spec, model.rope(batch.sequences().maxLength()), batch.sequences(), positions, dropoutKey);
+            LayerPass pass = new LayerPass(ops, spec, rope.apply(batch.sequences().maxLength()), batch.sequences(), positions, dropoutKey);
             Tensor x = ops.embedding(model.embedTokens().value(), ids);
             for (int i = 0; i < Math.min(lowest, layers.size()); i++) {
                 x = replaced(x, pass.infer(layers.get(i), x, null));
@@ -105,7 +115,7 @@ final class DecoderPass {
     /** The residual stream after the last norm, [rows, hidden]. */
     Tensor hidden(int[] inputIds, Sequences sequences, KvCache cache) {
         try (Tensor ids = ops.upload(inputIds); Tensor positions = ops.upload(sequences.positions()); Tensor rstd = ops.allocate(DType.F32, inputIds.length)) {
-            LayerPass pass = new LayerPass(ops, spec, model.rope(sequences.maxLength()), sequences, positions, 0);
+            LayerPass pass = new LayerPass(ops, spec, rope.apply(sequences.maxLength()), sequences, positions, 0);
             Tensor x = ops.embedding(model.embedTokens().value(), ids);
             for (DecoderLayer layer : model.layers()) {
                 x = replaced(x, pass.infer(layer, x, cache));

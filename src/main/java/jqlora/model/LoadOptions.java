@@ -40,6 +40,11 @@ public record LoadOptions(FourBitFormat quantization, DType dtype, boolean train
         return new LoadOptions(null, DType.F32, true, List.of());
     }
 
+    /** Whether the linear layer {@code name} of a decoder layer is put into 4 bits. */
+    boolean quantizes(String name) {
+        return quantization != null && skipModules.stream().noneMatch(skipped -> name.equals(skipped) || name.endsWith("." + skipped));
+    }
+
     public LoadOptions withQuantization(FourBitFormat quantization) {
         return new LoadOptions(quantization, dtype, trained, skipModules);
     }

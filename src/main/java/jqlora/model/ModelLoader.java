@@ -110,17 +110,13 @@ public final class ModelLoader implements AutoCloseable {
         Weight weight;
         if (stored != null) {
             weight = ops.upload(stored);
-        } else if (options.quantization() != null && !isSkipped(name)) {
+        } else if (options.quantizes(name)) {
             weight = quantized(name + ".weight", shape);
         } else {
             weight = new Weight.Dense(parameter(name + ".weight", shape));
         }
         made.add(weight);
         return new Linear(name, weight, bias ? parameter(name + ".bias", Shape.of(outFeatures)) : null);
-    }
-
-    private boolean isSkipped(String name) {
-        return options.skipModules().stream().anyMatch(skipped -> name.equals(skipped) || name.endsWith("." + skipped));
     }
 
     private Weight quantized(String name, Shape shape) throws IOException {

@@ -2,11 +2,22 @@ package jqlora.model;
 
 import jqlora.ops.Ops;
 import jqlora.ops.RopeTable;
+import jqlora.tensor.DType;
 import jqlora.tensor.TensorView;
 
 /** Makes rotation tables, in the float32 steps of transformers: angle = position * frequency, then cosine and sine. */
 final class RopeTables {
     private RopeTables() { }
+
+    /** Rows of the table for sequences of up to {@code positions}: more than asked for, so that it is seldom made again. */
+    static int rows(RopeSpec spec, int positions) {
+        return Math.max(positions, Math.min(2 * positions, spec.maxPositionEmbeddings()));
+    }
+
+    /** A table that takes what {@link #create} takes, with undefined elements. */
+    static RopeTable sized(Ops ops, int headDim, int positions) {
+        return new RopeTable(ops.allocate(DType.F32, positions, headDim / 2), ops.allocate(DType.F32, positions, headDim / 2));
+    }
 
     static RopeTable create(Ops ops, RopeSpec spec, int headDim, int positions) {
         float[] frequencies = spec.inverseFrequencies(headDim);

@@ -36,6 +36,9 @@ public interface Ops extends AutoCloseable {
     /** Makes the bytes now in use the peak. */
     void resetPeak();
 
+    /** A twin of this backend that computes nothing and counts what it would take, beginning with what is in use now. */
+    Rehearsal rehearsal();
+
     /** Frees the device's memory; no tensor of this backend may be used afterwards. */
     @Override
     void close();

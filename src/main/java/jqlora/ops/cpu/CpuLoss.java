@@ -32,7 +32,7 @@ final class CpuLoss {
         if (dX != null) {
             ops.fillZero(dX);
         }
-        int chunkRows = (int) Math.clamp(LOGIT_BYTES / (4L * vocab), FEWEST_ROWS, Math.max(FEWEST_ROWS, labelled.length));
+        int chunkRows = chunkRows(labelled.length, vocab);
         double sum = 0;
         for (int from = 0; from < labelled.length; from += chunkRows) {
             int count = Math.min(chunkRows, labelled.length - from);
@@ -40,6 +40,11 @@ final class CpuLoss {
         }
         MemorySegment total = CpuTensor.memory(lossSum);
         total.set(DOUBLE, 0, total.get(DOUBLE, 0) + sum);
+    }
+
+    /** Rows whose logits exist at once. */
+    static int chunkRows(int labelled, long vocab) {
+        return Math.clamp(LOGIT_BYTES / (4L * vocab), FEWEST_ROWS, Math.max(FEWEST_ROWS, labelled));
     }
 
     private double chunk(Tensor x, LinearWeights head, int[] targets, int[] rows, float scale, Tensor dX) {

@@ -16,6 +16,7 @@ import jqlora.ops.MemoryUse;
 import jqlora.ops.Ops;
 import jqlora.ops.OpsArguments;
 import jqlora.ops.Parameter;
+import jqlora.ops.Rehearsal;
 import jqlora.ops.RopeTable;
 import jqlora.ops.Sequences;
 import jqlora.ops.Weight;
@@ -109,6 +110,11 @@ public final class CpuOps implements Ops {
     @Override
     public void resetPeak() {
         pool.resetPeak();
+    }
+
+    @Override
+    public Rehearsal rehearsal() {
+        return new Rehearsal(new CpuAccount(pool.use()));
     }
 
     @Override

@@ -101,7 +101,7 @@ final class MemoryPool implements AutoCloseable {
     }
 
     synchronized MemoryUse use() {
-        return new MemoryUse(inUse, peak, reserved);
+        return new MemoryUse(inUse, peak, reserved, Long.MAX_VALUE, 0);
     }
 
     synchronized void resetPeak() {

@@ -21,7 +21,9 @@ import org.bytedeco.javacpp.FloatPointer;
  */
 final class CudaAttention implements AutoCloseable {
     private static final String SOURCE = "attention";
-    private static final int THREADS = 128, WARPS = 4, BUCKET = 128, MOST_DIM = 256;
+    private static final int THREADS = 128, WARPS = 4, MOST_DIM = 256;
+    /** Of sequences of different lengths: the longest is taken up to a multiple of it. */
+    static final int BUCKET = 128;
 
     private record PlanKey(FlashGraphs graphs, boolean backward) { }
 
@@ -63,7 +65,7 @@ final class CudaAttention implements AutoCloseable {
 
     CudaTensor forward(CudaTensor qkv, AttentionShape shape, Sequences sequences, Tensor logSumExp) {
         CudaTensor y = ops.matrix(qkv.rows(), shape.queryColumns());
-        FlashGraphs graphs = graphs(shape, sequences, qkv, y.stride(), y.stride(), qkv.stride());
+        FlashGraphs graphs = graphs(shape, sequences, qkv.stride(), y.stride(), y.stride(), qkv.stride());
         CudnnPlan plan = plan(graphs, false);
         if (plan == null) {
             own(y, logSumExp, qkv, qkv.address() + 2L * shape.queryColumns(), qkv.address() + 2L * (shape.queryColumns() + shape.keyColumns()), qkv.stride(), shape,
@@ -79,7 +81,7 @@ final class CudaAttention implements AutoCloseable {
     }
 
     void backward(CudaTensor dQkv, CudaTensor dY, CudaTensor qkv, CudaTensor y, Tensor logSumExp, AttentionShape shape, Sequences sequences) {
-        FlashGraphs graphs = graphs(shape, sequences, qkv, y.stride(), dY.stride(), dQkv.stride());
+        FlashGraphs graphs = graphs(shape, sequences, qkv.stride(), y.stride(), dY.stride(), dQkv.stride());
         CudnnPlan plan = plan(graphs, true);
         if (plan == null) {
             ownBackward(dQkv, dY, qkv, y, logSumExp, shape, sequences);
@@ -95,13 +97,13 @@ final class CudaAttention implements AutoCloseable {
     }
 
     /** Sequences of one length as they are; others with their lengths, up to a multiple of 128. */
-    private FlashGraphs graphs(AttentionShape shape, Sequences sequences, CudaTensor qkv, long yStride, long dYStride, long dQkvStride) {
+    private FlashGraphs graphs(AttentionShape shape, Sequences sequences, long qkvStride, long yStride, long dYStride, long dQkvStride) {
         boolean varying = false;
         for (int i = 1; i < sequences.count(); i++) {
             varying |= sequences.length(i) != sequences.length(0);
         }
         int length = varying ? Math.ceilDiv(sequences.maxLength(), BUCKET) * BUCKET : sequences.maxLength();
-        return new FlashGraphs(shape, sequences.count(), length, varying, qkv.stride(), yStride, dYStride, dQkvStride, deterministic);
+        return new FlashGraphs(shape, sequences.count(), length, varying, qkvStride, yStride, dYStride, dQkvStride, deterministic);
     }
 
     private CudnnPlan plan(FlashGraphs graphs, boolean backward) {
@@ -116,6 +118,13 @@ final class CudaAttention implements AutoCloseable {
     /** How many plans are compiled. */
     int plans() {
         return (int) plans.values().stream().filter(Optional::isPresent).count();
+    }
+
+    /** Bytes that a plan works in, for tensors with {@code room} behind their rows; 0 for own kernels. */
+    long workspaceBytes(AttentionShape shape, Sequences sequences, int room, boolean backward) {
+        long qkv = CudaTensor.strideFor(shape.qkvColumns() + room), y = CudaTensor.strideFor(shape.queryColumns() + room);
+        CudnnPlan plan = plan(graphs(shape, sequences, qkv, y, y, qkv), backward);
+        return plan == null ? 0 : plan.workspaceBytes();
     }
 
     private void bindInputs(CudnnPlan plan, FlashGraphs graphs, CudaTensor qkv, Sequences sequences) {

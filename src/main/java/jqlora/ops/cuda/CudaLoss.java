@@ -33,8 +33,7 @@ final class CudaLoss {
         if (labelled.length == 0) {
             return;
         }
-        int most = (int) Math.max(FEWEST_ROWS, LOGIT_BYTES / (2 * head.weight().outFeatures()) / FEWEST_ROWS * FEWEST_ROWS);
-        int chunks = Math.ceilDiv(labelled.length, most), rows = Math.min(most, Math.ceilDiv(Math.ceilDiv(labelled.length, chunks), FEWEST_ROWS) * FEWEST_ROWS);
+        int rows = chunkRows(labelled.length, head.weight().outFeatures());
         try (CudaTensor losses = ops.doubles(labelled.length)) {
             for (int from = 0; from < labelled.length; from += rows) {
                 int count = Math.min(rows, labelled.length - from);
@@ -42,6 +41,12 @@ final class CudaLoss {
             }
             ops.kernel("cross_entropy", "add_losses").address(lossSum).address(losses).integer(labelled.length).launch(1, 256);
         }
+    }
+
+    /** Rows whose logits exist at once; the last chunk may have fewer. */
+    static int chunkRows(int labelled, long vocab) {
+        int most = (int) Math.max(FEWEST_ROWS, LOGIT_BYTES / (2 * vocab) / FEWEST_ROWS * FEWEST_ROWS), chunks = Math.ceilDiv(labelled, most);
+        return Math.min(labelled, Math.min(most, Math.ceilDiv(Math.ceilDiv(labelled, chunks), FEWEST_ROWS) * FEWEST_ROWS));
     }
 
     private void chunk(CudaTensor x, LinearWeights head, int[] targets, int[] rows, float scale, long losses, CudaTensor dX) {

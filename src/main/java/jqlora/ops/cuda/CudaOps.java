@@ -11,6 +11,7 @@ import jqlora.ops.MemoryUse;
 import jqlora.ops.Ops;
 import jqlora.ops.OpsArguments;
 import jqlora.ops.Parameter;
+import jqlora.ops.Rehearsal;
 import jqlora.ops.RopeTable;
 import jqlora.ops.Sequences;
 import jqlora.ops.Weight;
@@ -59,7 +60,7 @@ public final class CudaOps implements Ops {
         norm = new CudaNorm(this);
         attention = new CudaAttention(this, device, memory, transfers, options.attention());
         loss = new CudaLoss(this, linear, transfers);
-        optimizer = new CudaOptimizer(this, memory, transfers);
+        optimizer = new CudaOptimizer(this, memory, transfers, new PagedMoments(device, memory, transfers, hostTensors));
     }
 
     /**
@@ -96,12 +97,17 @@ public final class CudaOps implements Ops {
 
     @Override
     public MemoryUse memory() {
-        return memory.use();
+        return memory.use(hostTensors.reservedBytes());
     }
 
     @Override
     public void resetPeak() {
         memory.resetPeak();
+    }
+
+    @Override
+    public Rehearsal rehearsal() {
+        return new Rehearsal(CudaAccount.of(memory, hostTensors.reservedBytes(), operands, attention::workspaceBytes, room));
     }
 
     /** Waits until all that was called has been computed, for measuring. */

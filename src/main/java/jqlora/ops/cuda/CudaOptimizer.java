@@ -11,7 +11,8 @@ import jqlora.tensor.Tensor;
 /** Norm, AdamW and zeroing over all trained tensors in one launch each. The table of their parts is uploaded when it is another one than before. */
 final class CudaOptimizer implements AutoCloseable {
     private static final String SOURCE = "optimizer";
-    private static final long PART = 65_536;
+    /** Elements that a block of the kernels takes at most. */
+    static final long PART = 65_536;
     private static final int FIELDS = 5, THREADS = 256, KEPT_TABLES = 8;
 
     /** {value, gradient, first moment, second moment, elements} of each part, on the host and on the device. */
@@ -24,12 +25,14 @@ final class CudaOptimizer implements AutoCloseable {
     private final CudaOps ops;
     private final DeviceMemory memory;
     private final Transfers transfers;
+    private final PagedMoments paged;
     private final List<Table> tables = new ArrayList<>();
 
-    CudaOptimizer(CudaOps ops, DeviceMemory memory, Transfers transfers) {
+    CudaOptimizer(CudaOps ops, DeviceMemory memory, Transfers transfers, PagedMoments paged) {
         this.ops = ops;
         this.memory = memory;
         this.transfers = transfers;
+        this.paged = paged;
     }
 
     void gradientNorm(List<Parameter> parameters, Tensor norm) {
@@ -41,11 +44,21 @@ final class CudaOptimizer implements AutoCloseable {
     }
 
     void adamW(List<AdamWState> states, AdamWStep step, Tensor norm) {
-        Table table = table(states);
+        List<AdamWState> here = states.stream().filter(state -> !PagedMoments.isPaged(state)).toList(), there = states.stream().filter(PagedMoments::isPaged).toList();
+        if (!here.isEmpty()) {
+            Table table = table(here);
+            update(table.address, table.parts(), step, norm);
+        }
+        if (!there.isEmpty()) {
+            paged.adamW(there, (address, parts) -> update(address, parts, step, norm));
+        }
+    }
+
+    private void update(long table, int parts, AdamWStep step, Tensor norm) {
         double correction1 = 1 - Math.pow(step.beta1(), step.step()), correction2 = 1 - Math.pow(step.beta2(), step.step());
-        ops.kernel(SOURCE, "adam_w").number(table.address).address(norm).real(step.maxGradNorm()).real((float) (1 - step.learningRate() * step.weightDecay()))
+        ops.kernel(SOURCE, "adam_w").number(table).address(norm).real(step.maxGradNorm()).real((float) (1 - step.learningRate() * step.weightDecay()))
                 .real((float) (1 - step.beta1())).real((float) step.beta2()).real((float) (1 - step.beta2())).real((float) step.eps())
-                .real((float) (1 / Math.sqrt(correction2))).real((float) (step.learningRate() / correction1)).launch(table.parts(), THREADS);
+                .real((float) (1 / Math.sqrt(correction2))).real((float) (step.learningRate() / correction1)).launch(parts, THREADS);
     }
 
     void zeroGradients(List<Parameter> parameters) {
@@ -87,5 +100,6 @@ final class CudaOptimizer implements AutoCloseable {
     public void close() {
         tables.forEach(table -> memory.giveBack(table.address));
         tables.clear();
+        paged.close();
     }
 }

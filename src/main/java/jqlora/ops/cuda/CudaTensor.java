@@ -36,6 +36,11 @@ final class CudaTensor implements Tensor {
         return new CudaTensor(memory, dtype, shape, columns, dtype.byteSize(shape.size()));
     }
 
+    /** Bytes that {@link #allocate} takes. */
+    static long bytes(DType dtype, Shape shape, int room) {
+        return dtype == DType.BF16 && shape.rank() == 2 ? 2 * strideFor(shape.dim(1) + room) * shape.dim(0) : dtype.byteSize(shape.size());
+    }
+
     /** The least stride for rows of {@code columns} elements. */
     static long strideFor(long columns) {
         return Math.ceilDiv(columns, 8L) * 8;

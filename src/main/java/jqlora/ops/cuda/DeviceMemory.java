@@ -13,12 +13,9 @@ import static org.bytedeco.cuda.global.cudart.cuMemSetAccess;
 import static org.bytedeco.cuda.global.cudart.cuMemUnmap;
 
 import java.util.ArrayList;
-import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.TreeMap;
-import java.util.TreeSet;
 import java.util.function.BooleanSupplier;
 import jqlora.ops.MemoryUse;
 import org.bytedeco.cuda.cudart.CUmemAccessDesc_v1;
@@ -26,14 +23,12 @@ import org.bytedeco.cuda.cudart.CUmemAllocationProp_v1;
 import org.bytedeco.javacpp.Pointer;
 
 /**
- * The device's memory as one range of addresses that grows at its end, so that no gap between pieces is lost. Blocks are of 512 bytes; the smallest
- * free one that is large enough is taken. After the first step of a training nothing is asked of the driver any more.
+ * The device's memory as one range of addresses that grows at its end, so that no gap between pieces is lost. After the first step of a training nothing
+ * is asked of the driver any more.
  */
 final class DeviceMemory implements AutoCloseable {
-    private static final long ALIGNMENT = 512;
-    private static final long GROWTH = 128L << 20, GRANULARITY = 2L << 20;
-
-    private record Block(long address, long size) { }
+    static final long GROWTH = 128L << 20;
+    private static final long GRANULARITY = 2L << 20;
 
     private record Piece(long handle, long address, long size) { }
 
@@ -42,9 +37,7 @@ final class DeviceMemory implements AutoCloseable {
     private final long reservedRange;
     private final long base;
     private final List<Piece> pieces = new ArrayList<>();
-    private final TreeMap<Long, Block> freeByAddress = new TreeMap<>();
-    private final TreeSet<Block> freeBySize = new TreeSet<>(Comparator.comparingLong(Block::size).thenComparingLong(Block::address));
-    private final Map<Long, Long> taken = new HashMap<>();
+    private final FreeBlocks blocks = new FreeBlocks();
     private final Map<Long, Piece> apart = new HashMap<>();
     private BooleanSupplier reclaim = () -> false;
     private long mapped, atEnd, inUse, peak;
@@ -65,50 +58,21 @@ final class DeviceMemory implements AutoCloseable {
 
     /** The address of at least {@code bytes} bytes, a multiple of 512. */
     long take(long bytes) {
-        long size = Math.max(ALIGNMENT, Math.ceilDiv(bytes, ALIGNMENT) * ALIGNMENT);
-        Block block = freeBySize.ceiling(new Block(0, size));
-        if (block == null) {
-            grow(size);
-            block = freeBySize.ceiling(new Block(0, size));
+        long address = blocks.take(bytes);
+        if (address < 0) {
+            grow(FreeBlocks.sizeFor(bytes));
+            address = blocks.take(bytes);
         }
-        remove(block);
-        if (block.size > size) {
-            add(new Block(block.address + size, block.size - size));
-        }
-        taken.put(block.address, size);
-        return block.address;
+        return address;
     }
 
     /** Gives a block back; what was given to the stream before may still use it. */
     void giveBack(long address) {
-        long size = taken.remove(address);
-        Map.Entry<Long, Block> before = freeByAddress.lowerEntry(address), after = freeByAddress.higherEntry(address);
-        long from = address, to = address + size;
-        if (before != null && before.getValue().address + before.getValue().size == from) {
-            from = before.getValue().address;
-            remove(before.getValue());
-        }
-        if (after != null && after.getKey() == to) {
-            to = after.getValue().address + after.getValue().size;
-            remove(after.getValue());
-        }
-        add(new Block(from, to - from));
-    }
-
-    private void add(Block block) {
-        freeByAddress.put(block.address, block);
-        freeBySize.add(block);
-    }
-
-    private void remove(Block block) {
-        freeByAddress.remove(block.address);
-        freeBySize.remove(block);
+        blocks.giveBack(address);
     }
 
     private void grow(long size) {
-        Map.Entry<Long, Block> last = freeByAddress.lastEntry();
-        long free = last != null && last.getValue().address + last.getValue().size == base + atEnd ? last.getValue().size : 0;
-        long wanted = Math.ceilDiv(size - free, GROWTH) * GROWTH;
+        long wanted = Math.ceilDiv(size - blocks.freeBefore(base + atEnd), GROWTH) * GROWTH;
         device.bind();
         while (mapped + wanted > budget) {
             if (!reclaim.getAsBoolean()) {
@@ -124,8 +88,7 @@ final class DeviceMemory implements AutoCloseable {
         }
         pieces.add(piece);
         atEnd += wanted;
-        taken.put(piece.address, wanted);
-        giveBack(piece.address);
+        blocks.addFree(piece.address, wanted);
     }
 
     /** Gives {@code bytes} of the device's memory the address {@code at}; null if the device has no more. */
@@ -204,8 +167,25 @@ final class DeviceMemory implements AutoCloseable {
         peak = Math.max(peak, inUse);
     }
 
-    MemoryUse use() {
-        return new MemoryUse(inUse, peak, mapped);
+    /** @param hostBytes that are taken for what is moved off the device */
+    MemoryUse use(long hostBytes) {
+        return new MemoryUse(inUse, peak, mapped, budget, hostBytes);
+    }
+
+    // ---- for rehearsals
+
+    FreeBlocks blocks() {
+        return blocks;
+    }
+
+    /** The address after the range. */
+    long end() {
+        return base + atEnd;
+    }
+
+    /** Bytes of the range, what was taken apart not counted. */
+    long rangeBytes() {
+        return atEnd;
     }
 
     void resetPeak() {

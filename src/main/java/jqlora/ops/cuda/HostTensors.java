@@ -38,15 +38,15 @@ final class HostTensors implements AutoCloseable {
         come = device.newEvent();
     }
 
-    /** Where a tensor is whose elements were moved: chunks of the host's memory, and whether they are on their way back. */
+    /** Where a tensor is whose elements were moved: pieces of the host's memory, and whether they are on their way back. */
     final class Place {
         private final CudaTensor tensor;
-        private final long[] chunks;
+        private final long[] pieces;
         private boolean arriving;
 
         private Place(CudaTensor tensor) {
             this.tensor = tensor;
-            this.chunks = pinned.take(tensor.storedBytes());
+            this.pieces = pinned.take(tensor.storedBytes());
         }
 
         /** Lets the computing stream wait for the elements; they must have been fetched. */
@@ -55,7 +55,7 @@ final class HostTensors implements AutoCloseable {
                 throw new IllegalArgumentException("tensor " + tensor + " is in the host's memory, it must be fetched before it is used");
             }
             device.await(come, device.stream());
-            pinned.giveBack(chunks);
+            pinned.giveBack(pieces);
         }
 
         /** The tensor is closed: gives back what it has. */
@@ -64,25 +64,35 @@ final class HostTensors implements AutoCloseable {
                 arrive();
             } else {
                 settle();
-                pinned.giveBack(chunks);
+                pinned.giveBack(pieces);
             }
         }
 
         private void copyOut() {
-            for (int i = 0; i < chunks.length; i++) {
-                CudaDevice.check("cuMemcpyDtoHAsync", cuMemcpyDtoHAsync(host.at(chunks[i]), tensor.address() + i * PinnedMemory.CHUNK, bytes(i), out));
+            for (int i = 0; i < pieces.length; i++) {
+                CudaDevice.check("cuMemcpyDtoHAsync", cuMemcpyDtoHAsync(host.at(pieces[i]), tensor.address() + i * PinnedMemory.PIECE, bytes(i), out));
             }
         }
 
         private void copyIn() {
-            for (int i = 0; i < chunks.length; i++) {
-                CudaDevice.check("cuMemcpyHtoDAsync", cuMemcpyHtoDAsync(tensor.address() + i * PinnedMemory.CHUNK, host.at(chunks[i]), bytes(i), in));
+            for (int i = 0; i < pieces.length; i++) {
+                CudaDevice.check("cuMemcpyHtoDAsync", cuMemcpyHtoDAsync(tensor.address() + i * PinnedMemory.PIECE, host.at(pieces[i]), bytes(i), in));
             }
             arriving = true;
         }
 
-        private long bytes(long chunk) {
-            return Math.min(PinnedMemory.CHUNK, tensor.storedBytes() - chunk * PinnedMemory.CHUNK);
+        /** Whether the elements are in the host's memory and not fetched. */
+        boolean isAway() {
+            return !arriving;
+        }
+
+        /** The addresses of the elements' pieces, each of {@link PinnedMemory#PIECE} bytes but the last. */
+        long[] pieces() {
+            return pieces;
+        }
+
+        private long bytes(long piece) {
+            return Math.min(PinnedMemory.PIECE, tensor.storedBytes() - piece * PinnedMemory.PIECE);
         }
     }
 
@@ -122,6 +132,23 @@ final class HostTensors implements AutoCloseable {
             leaving.forEach(CudaTensor::giveMemoryBack);
             leaving.clear();
         }
+    }
+
+    /** The stream of copies to the device, which from now on begin after all copies to the host that were begun. */
+    CUstream_st arrivals() {
+        settle();
+        device.await(gone, in);
+        return in;
+    }
+
+    /** The stream of copies to the host. */
+    CUstream_st departures() {
+        return out;
+    }
+
+    /** Bytes of the host's memory that are taken. */
+    long reservedBytes() {
+        return pinned.reservedBytes();
     }
 
     @Override

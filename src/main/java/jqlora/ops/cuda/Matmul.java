@@ -52,7 +52,7 @@ import org.bytedeco.javacpp.PointerPointer;
  * which blocks arrive are left out, so a product has the same bits each time.
  */
 final class Matmul implements AutoCloseable {
-    private static final long WORKSPACE = 64L << 20;
+    static final long WORKSPACE = 64L << 20;
     private static final int CANDIDATES = 8, TIMED = 5;
     private static final int MOST_ALIGNMENT = 256;
 

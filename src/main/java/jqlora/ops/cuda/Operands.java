@@ -182,6 +182,15 @@ final class Operands implements AutoCloseable {
         return Math.ceilDiv(rank(group), tile) * tile;
     }
 
+    /** Of one of the two buffers. */
+    long bufferAddress(int index) {
+        return buffers[index].address;
+    }
+
+    long bufferBytes(int index) {
+        return buffers[index].size;
+    }
+
     /** The group's matrix; {@link #release} must follow when the products with it are on the stream. */
     Operand acquire(List<LinearWeights> group) {
         int rank = rank(group), padded = padded(group);

@@ -3,64 +3,64 @@ package jqlora.ops.cuda;
 import static org.bytedeco.cuda.global.cudart.cuMemFreeHost;
 import static org.bytedeco.cuda.global.cudart.cuMemHostAlloc;
 
-import java.util.ArrayDeque;
 import java.util.ArrayList;
-import java.util.Deque;
 import java.util.List;
 import org.bytedeco.javacpp.Pointer;
 
 /**
- * Memory of the host that the device can copy to and from while it computes, in chunks of one size: whatever the sizes of what lies in it, no gap is
- * lost. Chunks that are given back are kept for the next time, for taking memory of this kind from the system is slow.
+ * Memory of the host that the device can copy to and from while it computes. What is larger than a piece lies in several, so that little is lost in gaps
+ * whatever the sizes. What is given back is kept for the next time, for taking memory of this kind from the system is slow.
  */
 final class PinnedMemory implements AutoCloseable {
-    /** Bytes of a chunk. */
-    static final long CHUNK = 4L << 20;
-    private static final int CHUNKS_AT_ONCE = 16;
+    /** The most bytes of a piece. */
+    static final long PIECE = 4L << 20;
+    /** What is taken from the system at once. */
+    static final long SLAB = 64L << 20;
+    private static final long GAP = 512;
 
     private final CudaDevice device;
     private final List<Pointer> slabs = new ArrayList<>();
-    private final Deque<Long> free = new ArrayDeque<>();
+    private final FreeBlocks blocks = new FreeBlocks();
 
     PinnedMemory(CudaDevice device) {
         this.device = device;
     }
 
-    /** The addresses of chunks for {@code bytes} bytes. */
+    /** The addresses of pieces for {@code bytes} bytes: whole ones, and the last as long as what is left. */
     long[] take(long bytes) {
-        long[] chunks = new long[Math.toIntExact(Math.ceilDiv(bytes, CHUNK))];
-        while (free.size() < chunks.length) {
-            grow();
+        long[] pieces = new long[Math.toIntExact(Math.ceilDiv(bytes, PIECE))];
+        for (int i = 0; i < pieces.length; i++) {
+            long size = Math.min(PIECE, bytes - i * PIECE);
+            pieces[i] = blocks.take(size);
+            if (pieces[i] < 0) {
+                grow();
+                pieces[i] = blocks.take(size);
+            }
         }
-        for (int i = 0; i < chunks.length; i++) {
-            chunks[i] = free.pop();
-        }
-        return chunks;
+        return pieces;
     }
 
     private void grow() {
         device.bind();
         Pointer slab = new Pointer();
-        int code = cuMemHostAlloc(slab, CHUNKS_AT_ONCE * CHUNK, 0);
+        int code = cuMemHostAlloc(slab, SLAB + GAP, 0);
         if (code != 0) {
-            throw new CudaException("CUDA: " + CHUNKS_AT_ONCE * CHUNK + " more bytes of the host's memory are wanted beside " + reservedBytes()
+            throw new CudaException("CUDA: " + SLAB + " more bytes of the host's memory are wanted beside " + reservedBytes()
                     + " that are taken for what is moved off the device; the system gives none (" + CudaDevice.failure("cuMemHostAlloc", code).getMessage() + ")");
         }
         slabs.add(slab);
-        for (int i = 0; i < CHUNKS_AT_ONCE; i++) {
-            free.add(slab.address() + i * CHUNK);
-        }
+        blocks.addFree(slab.address(), SLAB);                     // a gap after it, so that no block reaches into the next slab
     }
 
-    void giveBack(long[] chunks) {
-        for (int i = chunks.length - 1; i >= 0; i--) {
-            free.push(chunks[i]);
+    void giveBack(long[] pieces) {
+        for (long piece : pieces) {
+            blocks.giveBack(piece);
         }
     }
 
     /** Bytes that are taken from the system. */
     long reservedBytes() {
-        return slabs.size() * CHUNKS_AT_ONCE * CHUNK;
+        return slabs.size() * SLAB;
     }
 
     /** Whoever copies there must have been waited for. */
@@ -69,6 +69,5 @@ final class PinnedMemory implements AutoCloseable {
         device.bind();
         slabs.forEach(slab -> CudaDevice.check("cuMemFreeHost", cuMemFreeHost(slab)));
         slabs.clear();
-        free.clear();
     }
 }

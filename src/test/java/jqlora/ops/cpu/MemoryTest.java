@@ -26,7 +26,7 @@ class MemoryTest {
 
     @Test
     void useAndPeakAreThoseOfTheTensors() {
-        assertEquals(new MemoryUse(0, 0, 0), ops.memory());
+        assertEquals(new MemoryUse(0, 0, 0, Long.MAX_VALUE, 0), ops.memory());
         Tensor a = ops.allocate(DType.F32, 100, 7), b = ops.allocate(DType.BF16, 33);
         assertEquals(2800 + 66, ops.memory().bytesInUse());
         a.close();
@@ -162,7 +162,7 @@ class MemoryTest {
         assertEquals(0, ops.memory().reservedBytes());
         open.close();
         ops.close();
-        assertEquals(new MemoryUse(0, 8, 0), ops.memory());
+        assertEquals(new MemoryUse(0, 8, 0, Long.MAX_VALUE, 0), ops.memory());
     }
 
     /** Tensors that threads make and close at the same time. */

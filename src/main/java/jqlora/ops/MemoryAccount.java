@@ -1,0 +1,60 @@
+package jqlora.ops;
+
+import java.util.List;
+import jqlora.tensor.DType;
+import jqlora.tensor.Shape;
+
+/**
+ * A backend's memory as a {@link Rehearsal} keeps it: what a tensor takes, and what operations take beside their arguments and results. Nothing is
+ * taken in truth. Each method for an operation takes what it needs on its way and gives it back.
+ */
+public interface MemoryAccount {
+    /** The backend's, for reports. */
+    String name();
+
+    DType computeType();
+
+    /** Another one that begins as this one is now. */
+    MemoryAccount copy();
+
+    MemoryUse use();
+
+    void resetPeak();
+
+    /** Counts a tensor as the backend's {@code allocate} would make it now. */
+    Block take(DType dtype, Shape shape);
+
+    void giveBack(Block block);
+
+    /** Whether what is offloaded leaves this memory. */
+    boolean isApartFromHost();
+
+    /** Counts memory of the host that is taken for what leaves; minus for what comes back. */
+    void moveToHost(long bytes);
+
+    /** @param bytes that it takes */
+    record Block(long address, long bytes) { }
+
+    /** {@link Ops#linear}, after its result has been taken.
+     * @param dropped whether dropout is in force */
+    void linear(long rows, List<LinearWeights> group, boolean dropped);
+
+    /** {@link Ops#linearBackward}. */
+    void linearBackward(long rows, List<LinearWeights> group, boolean dropped, boolean inputWanted);
+
+    /** {@link Ops#normedLinearBackward}. */
+    void normedLinearBackward(long rows, List<LinearWeights> group, boolean dropped, boolean inputWanted);
+
+    /** {@link Ops#gatedLinearBackward}. */
+    void gatedLinearBackward(long rows, List<LinearWeights> group, boolean dropped);
+
+    /** {@link Ops#attention} and, where {@code backward} is set, {@link Ops#attentionBackward}. */
+    void attention(AttentionShape shape, Sequences sequences, boolean backward);
+
+    /** {@link Ops#headLoss}.
+     * @param labelled rows with a target */
+    void headLoss(int labelled, LinearWeights head, boolean inputWanted);
+
+    /** {@link Ops#adamW} with moments that were offloaded. */
+    void adamWOffloaded();
+}

@@ -1,0 +1,319 @@
+package jqlora.ops;
+
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import jqlora.quant.FourBitFormat;
+import jqlora.quant.QuantizedTensor;
+import jqlora.quant.Absmax;
+import jqlora.tensor.DType;
+import jqlora.tensor.Shape;
+import jqlora.tensor.Tensor;
+import jqlora.tensor.TensorView;
+
+/**
+ * A backend that computes nothing: its operations take and give back memory as those of the backend that it stands for would, so whatever can be
+ * computed can be rehearsed, and {@link #memory} then tells what it would take. It takes tensors of the real backend too, and reads of them shape and dtype only.
+ */
+public final class Rehearsal implements Ops {
+    private static final int NO_TARGET = -100;
+
+    private final MemoryAccount account;
+    private final List<Counted> leaving = new ArrayList<>();
+
+    public Rehearsal(MemoryAccount account) {
+        this.account = account;
+    }
+
+    /** A tensor without elements. */
+    private final class Counted implements Tensor {
+        private final DType dtype;
+        private final Shape shape;
+        private MemoryAccount.Block block;
+        private long onHost;
+
+        Counted(DType dtype, Shape shape) {
+            this.dtype = dtype;
+            this.shape = shape;
+            this.block = account.take(dtype, shape);
+        }
+
+        @Override
+        public DType dtype() {
+            return dtype;
+        }
+
+        @Override
+        public Shape shape() {
+            return shape;
+        }
+
+        @Override
+        public void close() {
+            if (onHost > 0) {
+                settle();
+                account.moveToHost(-onHost);
+                onHost = 0;
+            }
+            free();
+        }
+
+        private void free() {
+            if (block != null) {
+                account.giveBack(block);
+                block = null;
+            }
+        }
+
+        private void leave() {
+            onHost = block.bytes();
+            account.moveToHost(onHost);
+            leaving.add(this);
+        }
+
+        private void comeBack() {
+            account.moveToHost(-onHost);
+            onHost = 0;
+            block = account.take(dtype, shape);
+        }
+    }
+
+    @Override
+    public String name() {
+        return account.name();
+    }
+
+    @Override
+    public String description() {
+        return "a rehearsal of " + account.name();
+    }
+
+    @Override
+    public DType computeType() {
+        return account.computeType();
+    }
+
+    @Override
+    public MemoryUse memory() {
+        return account.use();
+    }
+
+    @Override
+    public void resetPeak() {
+        account.resetPeak();
+    }
+
+    @Override
+    public Rehearsal rehearsal() {
+        return new Rehearsal(account.copy());
+    }
+
+    @Override
+    public void close() { }
+
+    // ---- memory
+
+    @Override
+    public Tensor allocate(DType dtype, long... dims) {
+        return new Counted(dtype, Shape.of(dims));
+    }
+
+    private Tensor activation(long... dims) {
+        return allocate(account.computeType(), dims);
+    }
+
+    private static long rows(Tensor matrix) {
+        return matrix.shape().dim(0);
+    }
+
+    @Override
+    public Tensor upload(TensorView host) {
+        return new Counted(host.dtype(), host.shape());
+    }
+
+    @Override
+    public Tensor upload(int[] values) {
+        return allocate(DType.I32, values.length);
+    }
+
+    @Override
+    public Weight.FourBit upload(QuantizedTensor host) {
+        return fourBit(host.format().withDoubleQuantization(host.absmax() instanceof Absmax.Nested), host.shape());
+    }
+
+    @Override
+    public Weight.FourBit quantize(TensorView host, FourBitFormat format) {
+        return fourBit(format, host.shape());
+    }
+
+    private Weight.FourBit fourBit(FourBitFormat format, Shape shape) {
+        long elements = shape.size(), blocks = format.blocks(elements);
+        boolean nested = format.doubleQuantization();
+        return new Weight.FourBit(format, shape, allocate(DType.U8, Math.ceilDiv(elements, 2L)), allocate(nested ? DType.U8 : DType.F32, blocks),
+                nested ? allocate(DType.F32, format.nestedBlocks(elements)) : null, 0f);
+    }
+
+    /** @throws UnsupportedOperationException always: there is nothing */
+    @Override
+    public TensorView download(Tensor tensor) {
+        throw new UnsupportedOperationException("rehearsal: there are no elements to download of " + tensor.dtype() + " " + tensor.shape());
+    }
+
+    @Override
+    public Tensor toFloat(Weight weight) {
+        return new Counted(DType.F32, weight.shape());
+    }
+
+    @Override
+    public void offload(List<Tensor> tensors) {
+        if (account.isApartFromHost()) {
+            settle();
+            tensors.forEach(tensor -> ((Counted) tensor).leave());
+        }
+    }
+
+    @Override
+    public void fetch(List<Tensor> tensors) {
+        if (account.isApartFromHost()) {
+            settle();
+            tensors.stream().map(Counted.class::cast).filter(tensor -> tensor.onHost > 0).forEach(Counted::comeBack);
+        }
+    }
+
+    private void settle() {
+        leaving.forEach(Counted::free);
+        leaving.clear();
+    }
+
+    @Override
+    public void copyInto(Tensor target, Tensor source) { }
+
+    @Override
+    public void fillZero(Tensor tensor) { }
+
+    @Override
+    public Tensor add(Tensor x, Tensor y) {
+        return new Counted(x.dtype(), x.shape());
+    }
+
+    @Override
+    public void addInPlace(Tensor x, Tensor y) { }
+
+    // ---- embedding and normalisation
+
+    @Override
+    public Tensor embedding(Tensor table, Tensor ids) {
+        return activation(ids.shape().size(), table.shape().dim(1));
+    }
+
+    @Override
+    public void embeddingBackward(Tensor dTable, Tensor dY, Tensor ids) { }
+
+    @Override
+    public Tensor rmsNorm(Tensor x, Tensor weight, float eps, Tensor rstd) {
+        return new Counted(account.computeType(), x.shape());
+    }
+
+    @Override
+    public Tensor rmsNormAgain(Tensor x, Tensor weight, Tensor rstd) {
+        return new Counted(account.computeType(), x.shape());
+    }
+
+    @Override
+    public void rmsNormBackward(Tensor dX, Tensor dY, Tensor x, Parameter weight, Tensor rstd) { }
+
+    @Override
+    public Tensor headNorm(Tensor qkv, AttentionShape shape, Tensor qWeight, Tensor kWeight, float eps, Tensor rstd) {
+        return new Counted(account.computeType(), qkv.shape());
+    }
+
+    @Override
+    public void headNormBackward(Tensor dQkv, Tensor qkv, AttentionShape shape, Parameter qWeight, Parameter kWeight, Tensor rstd) { }
+
+    // ---- linear layers
+
+    private static boolean isDropped(List<LinearWeights> group, long dropoutKey) {
+        return dropoutKey != 0 && group.stream().anyMatch(linear -> linear.lora() != null && linear.lora().dropout() > 0);
+    }
+
+    @Override
+    public Tensor linear(Tensor x, List<LinearWeights> group, Tensor inner, long dropoutKey) {
+        Tensor y = activation(rows(x), group.stream().mapToLong(linear -> linear.weight().outFeatures()).sum());
+        account.linear(rows(x), group, isDropped(group, dropoutKey));
+        return y;
+    }
+
+    @Override
+    public Tensor linearAdd(Tensor added, Tensor x, List<LinearWeights> group, Tensor inner, long dropoutKey) {
+        return linear(x, group, inner, dropoutKey);
+    }
+
+    @Override
+    public void linearBackward(Tensor dX, Tensor dY, Tensor x, List<LinearWeights> group, Tensor inner, long dropoutKey) {
+        account.linearBackward(rows(dY), group, isDropped(group, dropoutKey), dX != null);
+    }
+
+    @Override
+    public void normedLinearBackward(Tensor dX, Tensor dY, Tensor x, Parameter weight, Tensor rstd, List<LinearWeights> group, Tensor inner, long dropoutKey) {
+        account.normedLinearBackward(rows(dY), group, isDropped(group, dropoutKey), dX != null || weight.isTrained());
+    }
+
+    // ---- attention and MLP
+
+    @Override
+    public void ropeInPlace(Tensor qkv, AttentionShape shape, RopeTable table, Tensor positions) { }
+
+    @Override
+    public void ropeBackwardInPlace(Tensor dQkv, AttentionShape shape, RopeTable table, Tensor positions) { }
+
+    @Override
+    public Tensor attention(Tensor qkv, AttentionShape shape, Sequences sequences, Tensor logSumExp) {
+        Tensor y = activation(rows(qkv), shape.queryColumns());
+        account.attention(shape, sequences, false);
+        return y;
+    }
+
+    @Override
+    public void attentionBackward(Tensor dQkv, Tensor dY, Tensor qkv, Tensor y, Tensor logSumExp, AttentionShape shape, Sequences sequences) {
+        account.attention(shape, sequences, true);
+    }
+
+    @Override
+    public Tensor cachedAttention(Tensor qkv, AttentionShape shape, Sequences sequences, KvCache cache, int layer) {
+        return attention(qkv, shape, sequences, null);
+    }
+
+    @Override
+    public Tensor gatedActivation(Tensor gateUp, Activation activation) {
+        return activation(rows(gateUp), gateUp.shape().dim(1) / 2);
+    }
+
+    @Override
+    public void gatedActivationBackward(Tensor dGateUp, Tensor dY, Tensor gateUp, Activation activation) { }
+
+    @Override
+    public void gatedLinearBackward(Tensor dGateUp, Tensor dY, Tensor gateUp, Activation activation, List<LinearWeights> group, Tensor inner, long dropoutKey) {
+        account.gatedLinearBackward(rows(dY), group, isDropped(group, dropoutKey));
+    }
+
+    // ---- loss and optimizer
+
+    @Override
+    public void headLoss(Tensor x, LinearWeights head, int[] targets, double scale, Tensor lossSum, Tensor dX) {
+        account.headLoss((int) Arrays.stream(targets).filter(target -> target != NO_TARGET).count(), head, dX != null);
+    }
+
+    @Override
+    public void gradientNorm(List<Parameter> parameters, Tensor norm) { }
+
+    @Override
+    public void adamW(List<AdamWState> states, AdamWStep step, Tensor norm) {
+        settle();
+        if (states.stream().anyMatch(state -> state.firstMoment() instanceof Counted moment && moment.onHost > 0)) {
+            account.adamWOffloaded();
+        }
+    }
+
+    @Override
+    public void zeroGradients(List<Parameter> parameters) { }
+}

@@ -1,0 +1,128 @@
+package jqlora.ops.cpu;
+
+import java.util.List;
+import jqlora.ops.AttentionShape;
+import jqlora.ops.LinearWeights;
+import jqlora.ops.MemoryAccount;
+import jqlora.ops.MemoryUse;
+import jqlora.ops.Sequences;
+import jqlora.tensor.DType;
+import jqlora.tensor.Shape;
+
+/** What operations on the processor take: float32 throughout, what {@link MemoryPool} counts. */
+final class CpuAccount implements MemoryAccount {
+    private long inUse, peak, reserved;
+
+    /** @param now what is in use already */
+    CpuAccount(MemoryUse now) {
+        inUse = now.bytesInUse();
+        peak = inUse;
+        reserved = now.reservedBytes();
+    }
+
+    @Override
+    public String name() {
+        return "cpu";
+    }
+
+    @Override
+    public DType computeType() {
+        return DType.F32;
+    }
+
+    @Override
+    public CpuAccount copy() {
+        return new CpuAccount(use());
+    }
+
+    @Override
+    public MemoryUse use() {
+        return new MemoryUse(inUse, peak, reserved, Long.MAX_VALUE, 0);
+    }
+
+    @Override
+    public void resetPeak() {
+        peak = inUse;
+    }
+
+    private void count(long bytes) {
+        inUse += bytes;
+        peak = Math.max(peak, inUse);
+        reserved = Math.max(reserved, inUse);
+    }
+
+    /** Bytes for as long as a step of an operation takes. */
+    private void pass(long floats) {
+        count(4 * floats);
+        count(-4 * floats);
+    }
+
+    @Override
+    public Block take(DType dtype, Shape shape) {
+        long bytes = dtype.byteSize(shape.size());
+        count(bytes);
+        return new Block(0, bytes);
+    }
+
+    @Override
+    public void giveBack(Block block) {
+        count(-block.bytes());
+    }
+
+    /** The tensors are in the host's memory already. */
+    @Override
+    public boolean isApartFromHost() {
+        return false;
+    }
+
+    @Override
+    public void moveToHost(long bytes) { }
+
+    private static long ins(List<LinearWeights> group) {
+        return group.getFirst().weight().inFeatures();
+    }
+
+    @Override
+    public void linear(long rows, List<LinearWeights> group, boolean dropped) {
+        pass(dropped ? rows * ins(group) : 0);
+    }
+
+    @Override
+    public void linearBackward(long rows, List<LinearWeights> group, boolean dropped, boolean inputWanted) {
+        long rank = group.stream().mapToLong(linear -> linear.lora() == null ? 0 : linear.lora().r()).max().orElse(0);
+        pass(rows * rank + (dropped ? rows * ins(group) * (inputWanted ? 2 : 1) : 0));
+    }
+
+    @Override
+    public void normedLinearBackward(long rows, List<LinearWeights> group, boolean dropped, boolean inputWanted) {
+        long matrices = inputWanted ? 2 : 1;                      // what was normalised, and its gradient
+        count(4 * matrices * rows * ins(group));
+        linearBackward(rows, group, dropped, inputWanted);
+        count(-4 * matrices * rows * ins(group));
+    }
+
+    @Override
+    public void gatedLinearBackward(long rows, List<LinearWeights> group, boolean dropped) {
+        count(8 * rows * ins(group));
+        linearBackward(rows, group, dropped, true);
+        count(-8 * rows * ins(group));
+    }
+
+    @Override
+    public void attention(AttentionShape shape, Sequences sequences, boolean backward) { }
+
+    @Override
+    public void headLoss(int labelled, LinearWeights head, boolean inputWanted) {
+        int rows = Math.min(labelled, CpuLoss.chunkRows(labelled, head.weight().outFeatures()));
+        long hidden = head.weight().inFeatures(), part = rows * (hidden + (head.lora() == null ? 0 : head.lora().r()) + head.weight().outFeatures());
+        pass(part);
+        if (inputWanted) {
+            count(4 * (part + rows * hidden));
+            linearBackward(rows, List.of(head), false, true);
+            count(-4 * (part + rows * hidden));
+        }
+    }
+
+    @Override
+    public void adamWOffloaded() { }
+}

@@ -1,0 +1,280 @@
+package jqlora.ops.cuda;
+
+import java.util.ArrayList;
+import java.util.List;
+import jqlora.ops.AttentionShape;
+import jqlora.ops.LinearWeights;
+import jqlora.ops.MemoryAccount;
+import jqlora.ops.MemoryUse;
+import jqlora.ops.Parameter;
+import jqlora.ops.Sequences;
+import jqlora.ops.Weight;
+import jqlora.tensor.DType;
+import jqlora.tensor.Shape;
+import jqlora.tensor.Tensor;
+
+/**
+ * What operations on a GPU take, with the gaps that their order leaves: blocks are taken from a copy of {@link DeviceMemory}'s, in the order in which the
+ * operations take theirs. Weights that may stay decoded are not counted, since they give way.
+ */
+final class CudaAccount implements MemoryAccount {
+    private final FreeBlocks blocks;
+    private final long limit;
+    private final Workspaces workspaces;
+    private final Scratch[] scratch;
+    private List<Tensor> last;
+    private long end, range, inUse, peak, onHost, mostOnHost;
+    private int room;
+    private boolean staged;
+
+    /** A buffer for decoded weights. */
+    private static final class Scratch {
+        private long address, size;
+        private List<Tensor> holds;
+
+        Scratch(long address, long size) {
+            this.address = address;
+            this.size = size;
+        }
+
+        Scratch copy() {
+            return new Scratch(address, size);
+        }
+    }
+
+    /** What a plan of attention works in, in bytes; see {@link CudaAttention#workspaceBytes}. */
+    interface Workspaces {
+        long bytes(AttentionShape shape, Sequences sequences, int room, boolean backward);
+    }
+
+    /** @param end the address after the range that {@code blocks} are in, of which {@code range} bytes are taken */
+    private CudaAccount(FreeBlocks blocks, long end, long range, MemoryUse now, Workspaces workspaces, int room, Scratch... scratch) {
+        this.blocks = blocks;
+        this.end = end;
+        this.range = range;
+        this.limit = now.limitBytes();
+        this.inUse = now.bytesInUse();
+        this.peak = inUse;
+        this.mostOnHost = now.hostBytes();
+        this.workspaces = workspaces;
+        this.room = room;
+        this.scratch = scratch;
+    }
+
+    /** @param room behind the rows of matrices that adapters have needed so far */
+    static CudaAccount of(DeviceMemory memory, long hostBytes, Operands operands, Workspaces workspaces, int room) {
+        return new CudaAccount(memory.blocks().copy(), memory.end(), memory.rangeBytes(), memory.use(hostBytes), workspaces, room,
+                new Scratch(operands.bufferAddress(0), operands.bufferBytes(0)), new Scratch(operands.bufferAddress(1), operands.bufferBytes(1)));
+    }
+
+    /** An account of a device of which nothing is taken but what products work in. */
+    static CudaAccount ofEmpty(long limit, Workspaces workspaces) {
+        CudaAccount account = new CudaAccount(new FreeBlocks(), 0, 0, new MemoryUse(0, 0, 0, limit, 0), workspaces, 0, new Scratch(0, 0), new Scratch(0, 0));
+        account.take(Matmul.WORKSPACE);
+        return account;
+    }
+
+    @Override
+    public CudaAccount copy() {
+        CudaAccount copy = new CudaAccount(blocks.copy(), end, range, use(), workspaces, room, scratch[0].copy(), scratch[1].copy());
+        copy.onHost = onHost;
+        copy.staged = staged;
+        return copy;
+    }
+
+    @Override
+    public String name() {
+        return "cuda";
+    }
+
+    @Override
+    public DType computeType() {
+        return DType.BF16;
+    }
+
+    @Override
+    public MemoryUse use() {
+        return new MemoryUse(inUse, peak, range, limit, mostOnHost);
+    }
+
+    @Override
+    public void resetPeak() {
+        peak = inUse;
+    }
+
+    private long take(long bytes) {
+        long address = blocks.take(bytes);
+        if (address < 0) {
+            long wanted = Math.ceilDiv(FreeBlocks.sizeFor(bytes) - blocks.freeBefore(end), DeviceMemory.GROWTH) * DeviceMemory.GROWTH;
+            blocks.addFree(end, wanted);
+            end += wanted;
+            range += wanted;
+            address = blocks.take(bytes);
+        }
+        return address;
+    }
+
+    @Override
+    public Block take(DType dtype, Shape shape) {
+        long bytes = CudaTensor.bytes(dtype, shape, room);
+        inUse += bytes;
+        peak = Math.max(peak, inUse);
+        return new Block(take(bytes), bytes);
+    }
+
+    @Override
+    public void giveBack(Block block) {
+        blocks.giveBack(block.address());
+        inUse -= block.bytes();
+    }
+
+    @Override
+    public boolean isApartFromHost() {
+        return true;
+    }
+
+    @Override
+    public void moveToHost(long bytes) {
+        onHost += bytes;
+        mostOnHost = Math.max(mostOnHost, Math.ceilDiv(onHost, PinnedMemory.SLAB) * PinnedMemory.SLAB);
+    }
+
+    // ---- on the way
+
+    /** What an operation takes until it is done. */
+    private final class Way implements AutoCloseable {
+        private final List<Block> taken = new ArrayList<>();
+
+        Way matrix(long rows, long columns) {
+            return tensor(DType.BF16, rows, columns);
+        }
+
+        Way floats(long... dims) {
+            return tensor(DType.F32, dims);
+        }
+
+        Way tensor(DType dtype, long... dims) {
+            taken.add(take(dtype, Shape.of(dims)));
+            return this;
+        }
+
+        @Override
+        public void close() {
+            taken.reversed().forEach(CudaAccount.this::giveBack);
+        }
+    }
+
+    private static long ins(List<LinearWeights> group) {
+        return group.getFirst().weight().inFeatures();
+    }
+
+    private static long outs(List<LinearWeights> group) {
+        return group.stream().mapToLong(linear -> linear.weight().outFeatures()).sum();
+    }
+
+    /** As {@link Operands} chooses a buffer and lets it grow. */
+    private void decode(List<LinearWeights> group) {
+        room = Math.max(room, Operands.padded(group));
+        if (group.size() == 1 && Operands.rank(group) == 0 && group.getFirst().weight() instanceof Weight.Dense(Parameter parameter) && parameter.value().dtype() == DType.BF16) {
+            return;
+        }
+        List<Tensor> key = new ArrayList<>();
+        for (LinearWeights linear : group) {
+            key.add(linear.weight() instanceof Weight.FourBit packed ? packed.codes() : null);
+        }
+        boolean fixed = !key.contains(null);
+        if (!fixed || !key.equals(scratch[0].holds) && !key.equals(scratch[1].holds)) {
+            Scratch buffer = last != null && last.equals(scratch[0].holds) ? scratch[1] : scratch[0];
+            long bytes = 2 * CudaTensor.strideFor(ins(group) + Operands.padded(group)) * (outs(group) + Operands.padded(group));
+            if (buffer.size < bytes) {
+                if (buffer.size > 0) {
+                    blocks.giveBack(buffer.address);
+                }
+                buffer.address = take(bytes);
+                buffer.size = bytes;
+            }
+            buffer.holds = fixed ? key : null;
+        }
+        last = fixed ? key : last;
+    }
+
+    @Override
+    public void linear(long rows, List<LinearWeights> group, boolean dropped) {
+        decode(group);
+        try (Way way = new Way()) {
+            if (dropped) {
+                way.matrix(rows, ins(group));
+            }
+        }
+    }
+
+    @Override
+    public void linearBackward(long rows, List<LinearWeights> group, boolean dropped, boolean inputWanted) {
+        long rank = Operands.rank(group);
+        if (!inputWanted && rank == 0) {
+            return;
+        }
+        decode(group);
+        try (Way way = new Way()) {
+            if (rank > 0 && dropped) {
+                way.floats(outs(group), rank).matrix(rows, ins(group));
+            } else if (rank > 0) {
+                way.floats(rank, ins(group)).floats(outs(group), rank);
+            }
+        }
+    }
+
+    @Override
+    public void normedLinearBackward(long rows, List<LinearWeights> group, boolean dropped, boolean inputWanted) {
+        try (Way way = new Way().matrix(rows, ins(group))) {
+            linearBackward(rows, group, dropped, inputWanted);
+        }
+    }
+
+    @Override
+    public void gatedLinearBackward(long rows, List<LinearWeights> group, boolean dropped) {
+        try (Way way = new Way().matrix(rows, ins(group))) {
+            linearBackward(rows, group, dropped, true);
+        }
+    }
+
+    @Override
+    public void attention(AttentionShape shape, Sequences sequences, boolean backward) {
+        try (Way way = new Way()) {
+            if (backward) {
+                long longest = Math.ceilDiv((long) sequences.maxLength(), CudaAttention.BUCKET) * CudaAttention.BUCKET;
+                way.floats(sequences.count() * shape.numAttentionHeads() * longest);
+            }
+            long workspace = take(Math.max(1, workspaces.bytes(shape, sequences, room, backward)));
+            blocks.giveBack(workspace);
+        }
+    }
+
+    @Override
+    public void headLoss(int labelled, LinearWeights head, boolean inputWanted) {
+        if (labelled == 0) {
+            return;
+        }
+        List<LinearWeights> group = List.of(head);
+        int rows = CudaLoss.chunkRows(labelled, head.weight().outFeatures());
+        try (Way way = new Way().tensor(DType.F64, labelled).matrix(rows, ins(group))) {
+            if (head.lora() != null) {
+                way.matrix(rows, head.lora().r());
+            }
+            way.matrix(rows, outs(group));
+            linear(rows, group, false);
+            if (inputWanted) {
+                way.matrix(rows, ins(group));
+                linearBackward(rows, group, false, true);
+            }
+        }
+    }
+
+    @Override
+    public void adamWOffloaded() {
+        if (!staged) {
+            take(PagedMoments.STAGING);
+            staged = true;
+        }
+    }
+}
