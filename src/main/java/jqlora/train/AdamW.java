@@ -20,15 +20,28 @@ final class AdamW implements AutoCloseable {
 
     private final Ops ops;
     private final OptimizerConfig config;
+    private final boolean paged;
     private final List<AdamWState> decayed = new ArrayList<>();
     private final List<AdamWState> others = new ArrayList<>();
 
     AdamW(Ops ops, List<Parameter> parameters, OptimizerConfig config) {
+        this(ops, parameters, config, false);
+    }
+
+    /** One whose moments lie in the host's memory between steps, and pass through the device's in a step. */
+    static AdamW paged(Ops ops, List<Parameter> parameters, OptimizerConfig config) {
+        return new AdamW(ops, parameters, config, true);
+    }
+
+    private AdamW(Ops ops, List<Parameter> parameters, OptimizerConfig config, boolean paged) {
         this.ops = ops;
         this.config = config;
+        this.paged = paged;
         for (Parameter parameter : parameters) {
             long[] dims = parameter.value().shape().toArray();
-            (isDecayed(parameter.name()) ? decayed : others).add(new AdamWState(parameter, ops.zeros(DType.F32, dims), ops.zeros(DType.F32, dims)));
+            AdamWState state = new AdamWState(parameter, ops.zeros(DType.F32, dims), ops.zeros(DType.F32, dims));
+            (isDecayed(parameter.name()) ? decayed : others).add(state);
+            leave(state);
         }
     }
 
@@ -57,11 +70,25 @@ final class AdamW implements AutoCloseable {
         return all;
     }
 
+    private void leave(AdamWState state) {
+        if (paged) {
+            ops.offload(List.of(state.firstMoment(), state.secondMoment()));
+        }
+    }
+
+    private void comeBack(AdamWState state) {
+        if (paged) {
+            ops.fetch(List.of(state.firstMoment(), state.secondMoment()));
+        }
+    }
+
     void save(Path file) throws IOException {
         List<TensorSource> tensors = new ArrayList<>();
         for (AdamWState state : all()) {
+            comeBack(state);
             tensors.add(TensorSource.of(FIRST + state.parameter().name(), ops.download(state.firstMoment())));
             tensors.add(TensorSource.of(SECOND + state.parameter().name(), ops.download(state.secondMoment())));
+            leave(state);
         }
         SafetensorsWriter.write(file, tensors, SafetensorsWriter.PT);
     }
@@ -69,8 +96,10 @@ final class AdamW implements AutoCloseable {
     void restore(Path path) throws IOException {
         try (SafetensorsFile file = SafetensorsFile.open(path)) {
             for (AdamWState state : all()) {
+                comeBack(state);
                 TrainedWeights.copy(ops, file, FIRST + state.parameter().name(), state.firstMoment());
                 TrainedWeights.copy(ops, file, SECOND + state.parameter().name(), state.secondMoment());
+                leave(state);
             }
         }
     }

@@ -5,11 +5,13 @@ import java.nio.file.Path;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.stream.IntStream;
 import jqlora.data.Batch;
 import jqlora.data.TokenizedRow;
 import jqlora.model.CausalLm;
@@ -65,6 +67,7 @@ public final class SftTrainer {
      * thread's interrupt flag stays set; in the last step it changes nothing else.
      *
      * @throws IOException if a checkpoint cannot be written or read, or is of another run
+     * @throws IllegalArgumentException before the first step, if the largest micro-batch does not fit into the backend's memory
      * @throws TrainingException if the loss is no longer a finite number, or nothing is learned
      */
     public TrainResult train(TrainListener listener) throws IOException {
@@ -84,7 +87,8 @@ public final class SftTrainer {
         Map<String, String> run = run(totalSteps);
         boolean interrupted = false;
         int step = 0;
-        try (AdamW optimizer = new AdamW(ops, weights.parameters(), config.optimizer())) {
+        TrainingMemory memory = new TrainingMemory(weights, config.optimizer());
+        try (AdamW optimizer = memory.optimizer(ops, memory.pagesMoments(largestBatch(totalSteps), config.activations()))) {
             step = shield.finish(() -> resume(optimizer, run));
             listener.on(new TrainEvent.Started(totalSteps, step + 1, parameterCount(), rows.size(), rows.stream().mapToLong(TokenizedRow::labelledTokens).sum()));
             if (step == 0) {
@@ -154,13 +158,28 @@ public final class SftTrainer {
         return ops.download(scalar).data().get(TensorView.DOUBLE, 0);
     }
 
+    private List<List<Integer>> epoch(int epoch) {
+        return config.batches().plan(config.seed()).epoch(epoch, rows.stream().mapToInt(TokenizedRow::length).toArray());
+    }
+
+    /** The micro-batch of the run with the most tokens. */
+    private TokenBatch largestBatch(int totalSteps) {
+        List<Integer> largest = IntStream.range(0, Math.ceilDiv(totalSteps, config.stepsPerEpoch(rows.size()))).boxed().flatMap(epoch -> epoch(epoch).stream())
+                .max(Comparator.comparingLong(batch -> batch.stream().mapToLong(row -> rows.get(row).length()).sum())).orElseThrow();
+        return tokenBatch(largest);
+    }
+
+    private TokenBatch tokenBatch(List<Integer> batch) {
+        return HeldOutLoss.tokenBatch(Batch.of(batch.stream().map(rows::get).toList()));
+    }
+
     private List<TokenBatch> window(int epoch, int index) {
         if (epoch != plannedEpoch) {
-            plan = config.batches().plan(config.seed()).epoch(epoch, rows.stream().mapToInt(TokenizedRow::length).toArray());
+            plan = epoch(epoch);
             plannedEpoch = epoch;
         }
         int from = index * config.batches().gradientAccumulationSteps(), to = Math.min(plan.size(), from + config.batches().gradientAccumulationSteps());
-        return plan.subList(from, to).stream().map(batch -> HeldOutLoss.tokenBatch(Batch.of(batch.stream().map(rows::get).toList()))).toList();
+        return plan.subList(from, to).stream().map(this::tokenBatch).toList();
     }
 
     /** A key of its own for each micro-batch of the run; never 0, which means no dropout. */

@@ -127,6 +127,11 @@ final class CudaAttention implements AutoCloseable {
         return plan == null ? 0 : plan.workspaceBytes();
     }
 
+    /** What cuDNN 9.19 asks for on an H200, about: in the backward, the gradients of the queries in float32, and keys' and values' for each query head. */
+    static long estimatedWorkspaceBytes(AttentionShape shape, Sequences sequences, int room, boolean backward) {
+        return backward && FlashGraphs.takes(shape) ? 8L * sequences.rows() * shape.queryColumns() : 0;
+    }
+
     private void bindInputs(CudnnPlan plan, FlashGraphs graphs, CudaTensor qkv, Sequences sequences) {
         AttentionShape shape = graphs.shape();
         scale.put(shape.scale());

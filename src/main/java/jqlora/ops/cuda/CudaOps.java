@@ -105,6 +105,15 @@ public final class CudaOps implements Ops {
         memory.resetPeak();
     }
 
+    /**
+     * A rehearsal of a GPU that need not be there.
+     *
+     * @param bytes of its memory that may be taken
+     */
+    public static Rehearsal rehearsalOf(long bytes) {
+        return new Rehearsal(CudaAccount.ofEmpty(bytes, CudaAttention::estimatedWorkspaceBytes));
+    }
+
     @Override
     public Rehearsal rehearsal() {
         return new Rehearsal(CudaAccount.of(memory, hostTensors.reservedBytes(), operands, attention::workspaceBytes, room));

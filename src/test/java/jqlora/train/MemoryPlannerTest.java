@@ -1,0 +1,177 @@
+package jqlora.train;
+
+import static jqlora.Assert.assertFails;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Optional;
+import java.util.Random;
+import java.util.stream.Stream;
+import jqlora.TinyModel;
+import jqlora.data.TokenizedRow;
+import jqlora.lora.LoraAdapter;
+import jqlora.lora.LoraConfig;
+import jqlora.model.ActivationBudget;
+import jqlora.model.ActivationBudget.Kept;
+import jqlora.model.ActivationBudget.Place;
+import jqlora.model.CausalLm;
+import jqlora.model.LoadListener;
+import jqlora.model.LoadOptions;
+import jqlora.model.MemoryPlan;
+import jqlora.model.MemoryPlanner;
+import jqlora.model.ModelLoader;
+import jqlora.model.TokenBatch;
+import jqlora.ops.Ops;
+import jqlora.ops.Sequences;
+import jqlora.ops.cpu.CpuOps;
+import jqlora.ops.cuda.CudaOps;
+import jqlora.ops.cuda.Gpu;
+import jqlora.tensor.DType;
+import jqlora.tensor.Tensor;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** What is predicted against what is taken, on the processor or, where one is asked for, on a GPU; and on a GPU that is not there, what is proposed and refused. */
+class MemoryPlannerTest {
+    private static final double TOLERANCE = 0.05;
+    private static final Ops FEW_BYTES = CudaOps.rehearsalOf(10_000_000_000L);
+
+    @TempDir
+    private static java.nio.file.Path folder;
+
+    private static Ops open() {
+        return Gpu.isWanted() ? CudaOps.open(Gpu.options().withResidentBytes(0)) : CpuOps.create();
+    }
+
+    private static TinyModel model() throws IOException {
+        return TinyModel.llama().with("hidden_size", 256).with("intermediate_size", 688).with("num_hidden_layers", 5).with("vocab_size", 1999);
+    }
+
+    /** Small enough that the adapter is not most of it. */
+    private static LoraConfig lora(float dropout) {
+        return LoraConfig.defaults().withR(4).withLoraDropout(dropout);
+    }
+
+    static Stream<ActivationBudget> budgets() {
+        Stream<ActivationBudget> others = Arrays.stream(Place.values()).flatMap(place -> Arrays.stream(Kept.values())
+                .flatMap(kept -> Stream.of(0L, 9_000_000L, 18_000_000L).map(bytes -> new ActivationBudget(bytes, kept, place))));
+        return Stream.concat(Stream.of(ActivationBudget.keepAll()), others);
+    }
+
+    private static TokenBatch batch(boolean all, int... lengths) {
+        Sequences sequences = Sequences.ofLengths(lengths);
+        int[] ids = new Random(1).ints(sequences.rows(), 0, 1999).toArray(), labels = ids.clone();
+        Arrays.fill(labels, 0, all ? 0 : labels.length / 2, TokenBatch.IGNORE);
+        return TokenBatch.of(ids, labels, sequences);
+    }
+
+    private static MemoryPlanner planner(LoraAdapter adapter) {
+        return new MemoryPlanner(adapter.model(), ops -> {
+            AdamW optimizer = new AdamW(ops, adapter.parameters(), OptimizerConfig.defaults());
+            return () -> optimizer.step(1, 0, null);
+        });
+    }
+
+    @ParameterizedTest
+    @MethodSource("budgets")
+    void thePeakIsPredicted(ActivationBudget budget) throws IOException {
+        try (Ops ops = open()) {
+            TinyModel tiny = model();
+            tiny.write(folder, DType.BF16, 1, ops);
+            for (float dropout : new float[] {0, 0.1f}) {
+                for (TokenBatch batch : List.of(batch(true, 300, 300), batch(false, 500, 70, 30))) {
+                    MemoryPlan before;
+                    try (LoraAdapter adapter = LoraAdapter.create(MemoryPlanner.plannedModel(tiny.config().withDtype(DType.BF16), LoadOptions.defaults(), ops), lora(dropout), 1)) {
+                        before = planner(adapter).plan(batch, budget);
+                    }
+                    try (CausalLm model = ModelLoader.load(folder, LoadOptions.defaults(), ops, LoadListener.SILENT); LoraAdapter adapter = LoraAdapter.create(model, lora(dropout), 1)) {
+                        MemoryPlan loaded = planner(adapter).plan(batch, budget);
+                        long peak = peak(ops, adapter, batch, budget);
+                        assertClose("before loading, " + budget, before.peakBytes(), peak);
+                        assertClose("of what is loaded, " + budget, loaded.peakBytes(), peak);
+                        assertTrue(loaded.standingBytes() < peak, "bytes that stay: " + loaded.standingBytes() + " of " + peak);
+                    }
+                }
+            }
+            assertEquals(0, ops.memory().bytesInUse(), "bytes in use after all is closed");
+        }
+    }
+
+    /** Of two steps of a training. */
+    private static long peak(Ops ops, LoraAdapter adapter, TokenBatch batch, ActivationBudget budget) {
+        try (AdamW optimizer = new AdamW(ops, adapter.parameters(), OptimizerConfig.defaults()); Tensor sum = ops.zeros(DType.F64, 1); Tensor norm = ops.zeros(DType.F64, 1)) {
+            for (int step = 1; step <= 2; step++) {
+                ops.resetPeak();
+                adapter.model().forwardBackward(batch, 1, sum, 1, budget);
+                ops.gradientNorm(adapter.parameters(), norm);
+                optimizer.step(step, 1e-3, norm);
+            }
+            return ops.memory().peakBytes();
+        }
+    }
+
+    private static void assertClose(String what, long predicted, long taken) {
+        assertTrue(Math.abs(predicted - taken) <= TOLERANCE * taken, what + ": " + predicted + " bytes are predicted, " + taken + " were taken");
+    }
+
+    // ---- on a GPU of 10 GB that is not there
+
+    /** An 8B model, as Llama 3's. */
+    private static LoraAdapter large(Ops ops) throws IOException {
+        TinyModel shape = TinyModel.llama().with("hidden_size", 4096).with("intermediate_size", 14336).with("num_hidden_layers", 32).with("num_attention_heads", 32)
+                .with("num_key_value_heads", 8).with("head_dim", 128).with("vocab_size", 128256).with("max_position_embeddings", 8192);
+        return LoraAdapter.create(MemoryPlanner.plannedModel(shape.config().withDtype(DType.BF16), LoadOptions.defaults(), ops), LoraConfig.defaults().withR(16), 1);
+    }
+
+    @Test
+    void whatFitsIsProposed() throws IOException {
+        LoraAdapter adapter = large(FEW_BYTES);
+        MemoryPlanner planner = planner(adapter);
+        assertEquals(ActivationBudget.keepAll(), planner.fitting(batch(true, 512)).orElseThrow().activations());
+        Optional<MemoryPlan> some = planner.fitting(batch(true, 2048)), host = planner.fitting(batch(true, 2048, 2048, 2048, 2048));
+        assertEquals(Place.DEVICE, some.orElseThrow().activations().place());
+        assertTrue(some.get().activations().bytes() > 0, "bytes of " + some.get());
+        assertEquals(Place.HOST, host.orElseThrow().activations().place());
+        assertTrue(host.get().fits() && host.get().hostBytes() > 2e9, "fits: " + host.get());
+        assertTrue(planner.fitting(batch(true, 60_000)).isEmpty());
+        int most = planner.largestBatch(2048, 16, host.get().activations().withBytes(0));
+        assertTrue(most >= 4 && most < 16, "sequences: " + most);
+        assertEquals(0, planner.largestBatch(60_000, 4, ActivationBudget.keepAll()));
+        assertEquals(0, FEW_BYTES.memory().bytesInUse(), "a planned model takes nothing");
+    }
+
+    @Test
+    void whatDoesNotFitIsRefusedWithFigures() throws IOException {
+        MemoryPlanner planner = planner(large(FEW_BYTES));
+        assertTrue(planner.require(batch(true, 512), ActivationBudget.keepAll()).fits());
+        assertFails(IllegalArgumentException.class, () -> planner.require(batch(true, 2048), ActivationBudget.keepAll()), "memory: a micro-batch of 1 sequences, 2048 tokens",
+                "6.37 GB stay", "all activations kept, more than the 10.00 GB", "of activations kept, other layers computed again", "GB");
+        assertFails(IllegalArgumentException.class, () -> planner.require(batch(true, 12_000, 12_000), ActivationBudget.recomputeAll()), "2 sequences, 24000 tokens",
+                "every layer computed again, more than the 10.00 GB", "with every layer computed again, from the host's memory 1 of 12000 tokens fit");
+        assertFails(IllegalArgumentException.class, () -> planner.require(batch(true, 90_000), ActivationBudget.recomputeAll()), "not even one sequence of 90000 tokens fits");
+    }
+
+    /** The trainer looks at the largest micro-batch of the data before it computes anything, and puts the moments where there is room. */
+    @Test
+    void theTrainerRefusesBeforeTheFirstStep() throws IOException {
+        List<TokenizedRow> rows = TinyModel.rows(9, 12, 1);
+        TokenBatch largest = batch(true, 4096, 4096);
+        LoraAdapter adapter = large(FEW_BYTES);
+        TrainingMemory memory = new TrainingMemory(new TrainedWeights.OfAdapter(adapter, null), OptimizerConfig.defaults());
+        assertFails(IllegalArgumentException.class, () -> memory.pagesMoments(largest, ActivationBudget.keepAll()), "2 sequences, 8192 tokens", "all activations kept");
+        ActivationBudget host = new ActivationBudget(0, Kept.INPUT, Place.HOST);
+        assertTrue(!memory.pagesMoments(largest, host), "moments stay where there is room");
+        LoraAdapter tight = large(CudaOps.rehearsalOf(8_600_000_000L));
+        assertTrue(new TrainingMemory(new TrainedWeights.OfAdapter(tight, null), OptimizerConfig.defaults()).pagesMoments(largest, host), "moments give way");
+        LoraAdapter small = large(CudaOps.rehearsalOf(6_500_000_000L));
+        SftTrainer trainer = new SftTrainer(new TrainedWeights.OfAdapter(small, null), rows, List.of(), SftConfig.defaults(), null);
+        assertFails(IllegalArgumentException.class, () -> trainer.train(event -> {
+            throw new AssertionError("heard " + event);
+        }), "memory: a micro-batch of 1 sequences, " + rows.stream().mapToInt(TokenizedRow::length).max().orElseThrow() + " tokens");
+    }
+}
