@@ -16,6 +16,8 @@ import jqlora.lora.LoraConfig;
 import jqlora.model.ActivationBudget;
 import jqlora.model.CausalLm;
 import jqlora.model.LoadOptions;
+import jqlora.model.MemoryPlan;
+import jqlora.model.MemoryPlanner;
 import jqlora.model.RandomModel;
 import jqlora.model.TokenBatch;
 import jqlora.ops.AdamWState;
@@ -32,8 +34,8 @@ import jqlora.tensor.TensorView;
 
 /**
  * Tokens a second of one QLoRA training step on a GPU: forward, backward, norm, clip, AdamW, and the norm and loss read by the host, for several seconds each.
- * Arguments are {@code key=value}: model=8b|1b|tiny, settings=1x512,4x2048, seconds=6, resident=BYTES, budget=BYTES, attention=DETERMINISTIC|FASTEST,
- * tuning=HEURISTIC|MEASURED, recompute=true, breakdown=true, r=16, dropout=0, libraries=FOLDERS, layers=N.
+ * Arguments are {@code key=value}: model=8b|70b|1b|tiny, settings=1x512,4x2048, seconds=6, resident=BYTES, budget=BYTES, attention=DETERMINISTIC|FASTEST,
+ * tuning=HEURISTIC|MEASURED, recompute=true, keep=BYTES, kept=INPUT|ATTENTION, host=true, paged=true, plan=true, warm=3, breakdown=true, r=16, dropout=0, libraries=FOLDERS, layers=N.
  */
 public final class GpuStepBench {
     private GpuStepBench() { }
@@ -55,10 +57,13 @@ public final class GpuStepBench {
             Map<String, long[]> times = new TreeMap<>();
             boolean[] timing = {false};
             Ops used = breakdown ? timed(ops, times, timing) : ops;
+            if (Boolean.parseBoolean(options.getOrDefault("plan", "false"))) {
+                plan(ops, options);
+                plan(CudaOps.rehearsalOf(ops.memory().limitBytes()), options);
+            }
             long began = System.nanoTime();
             try (CausalLm model = RandomModel.create(config(options.getOrDefault("model", "8b"), options.get("layers")), LoadOptions.defaults(), used);
-                    LoraAdapter adapter = LoraAdapter.create(model, LoraConfig.defaults().withR(Integer.parseInt(options.getOrDefault("r", "16"))).withLoraAlpha(32)
-                            .withLoraDropout(Float.parseFloat(options.getOrDefault("dropout", "0"))), 1)) {
+                    LoraAdapter adapter = LoraAdapter.create(model, lora(options), 1)) {
                 ops.synchronize();
                 System.out.printf("%s, %s: made in %.1f s, %.2f GB in use, options %s%n", ops.description(), model, (System.nanoTime() - began) / 1e9, ops.memory().bytesInUse() / 1e9, options);
                 times.clear();
@@ -70,30 +75,22 @@ public final class GpuStepBench {
     }
 
     private static void measure(CudaOps ops, Ops used, CausalLm model, LoraAdapter adapter, String setting, Map<String, String> options, Map<String, long[]> times, boolean[] timing) {
-        int count = Integer.parseInt(setting.split("x")[0]), length = Integer.parseInt(setting.split("x")[1]);
-        int[] lengths = new int[count];
-        Arrays.fill(lengths, length);
-        if (Boolean.parseBoolean(options.getOrDefault("ragged", "false"))) {
-            for (int i = 0; i < count; i++) {
-                lengths[i] = length - 37 * i;
-            }
-        }
-        Sequences sequences = Sequences.ofLengths(lengths);
+        Sequences sequences = sequences(setting, options);
         int[] ids = new Random(1).ints(sequences.rows(), 0, model.spec().vocabSize()).toArray();
         TokenBatch batch = TokenBatch.of(ids, ids, sequences);
-        ActivationBudget budget = Boolean.parseBoolean(options.getOrDefault("recompute", "false")) ? ActivationBudget.recomputeAll() : ActivationBudget.keepAll();
+        ActivationBudget budget = activations(options);
+        int warmSteps = Integer.parseInt(options.getOrDefault("warm", "3"));
         double seconds = Double.parseDouble(options.getOrDefault("seconds", "6"));
-        List<AdamWState> states = new ArrayList<>();
         List<Parameter> parameters = adapter.parameters();
-        parameters.forEach(parameter -> states.add(new AdamWState(parameter, ops.zeros(DType.F32, parameter.value().shape().toArray()), ops.zeros(DType.F32, parameter.value().shape().toArray()))));
+        List<AdamWState> states = states(ops, parameters, options);
         List<Double> wall = new ArrayList<>(), enqueued = new ArrayList<>();
         double loss = 0, norm = 0;
         ops.resetPeak();
         try (Tensor sum = ops.zeros(DType.F64, 1); Tensor gradNorm = ops.zeros(DType.F64, 1)) {
             long until = Long.MAX_VALUE;
             for (int step = 1; System.nanoTime() < until; step++) {
-                boolean warm = step > 3;
-                if (step == 4) {
+                boolean warm = step > warmSteps;
+                if (step == warmSteps + 1) {
                     until = System.nanoTime() + (long) (seconds * 1e9);
                     timing[0] = true;
                 }
@@ -114,12 +111,57 @@ public final class GpuStepBench {
             timing[0] = false;
         }
         double mean = wall.stream().mapToDouble(x -> x).average().orElse(0), host = enqueued.stream().mapToDouble(x -> x).average().orElse(0);
-        System.out.printf("%-7s %8.2f ms a step (least %.2f, most %.2f, %d steps), host %.2f ms: %.0f tok/s; peak of tensors %.2f GB, taken %.2f GB; loss %.4f norm %.4f%n", setting, mean,
+        System.out.printf("%-7s %8.2f ms a step (least %.2f, most %.2f, %d steps), host %.2f ms: %.0f tok/s; peak of tensors %.2f GB, taken %.2f GB, of the host's memory %.2f GB; loss %.8f norm %.8f%n", setting, mean,
                 wall.stream().mapToDouble(x -> x).min().orElse(0), wall.stream().mapToDouble(x -> x).max().orElse(0), wall.size(), host, 1000 * sequences.rows() / mean,
-                ops.memory().peakBytes() / 1e9, ops.memory().reservedBytes() / 1e9, loss, norm);
+                ops.memory().peakBytes() / 1e9, ops.memory().reservedBytes() / 1e9, ops.memory().hostBytes() / 1e9, loss, norm);
         times.forEach((name, time) -> System.out.printf("    %-28s %9.3f ms a step, %5d calls%n", name, time[0] / 1e6 / wall.size(), time[1] / wall.size()));
         times.clear();
         states.forEach(AdamWState::close);
+    }
+
+    private static LoraConfig lora(Map<String, String> options) {
+        return LoraConfig.defaults().withR(Integer.parseInt(options.getOrDefault("r", "16"))).withLoraAlpha(32).withLoraDropout(Float.parseFloat(options.getOrDefault("dropout", "0")));
+    }
+
+    private static Sequences sequences(String setting, Map<String, String> options) {
+        int[] lengths = new int[Integer.parseInt(setting.split("x")[0])];
+        for (int i = 0; i < lengths.length; i++) {
+            lengths[i] = Integer.parseInt(setting.split("x")[1]) - (Boolean.parseBoolean(options.getOrDefault("ragged", "false")) ? 37 * i : 0);
+        }
+        return Sequences.ofLengths(lengths);
+    }
+
+    private static ActivationBudget activations(Map<String, String> options) {
+        boolean recompute = Boolean.parseBoolean(options.getOrDefault("recompute", "false"));
+        return new ActivationBudget(recompute ? 0 : Double.valueOf(options.getOrDefault("keep", "9e18")).longValue(), ActivationBudget.Kept.valueOf(options.getOrDefault("kept", "INPUT")),
+                Boolean.parseBoolean(options.getOrDefault("host", "false")) ? ActivationBudget.Place.HOST : ActivationBudget.Place.DEVICE);
+    }
+
+    private static List<AdamWState> states(Ops ops, List<Parameter> parameters, Map<String, String> options) {
+        List<AdamWState> states = new ArrayList<>();
+        for (Parameter parameter : parameters) {
+            AdamWState state = new AdamWState(parameter, ops.zeros(DType.F32, parameter.value().shape().toArray()), ops.zeros(DType.F32, parameter.value().shape().toArray()));
+            if (Boolean.parseBoolean(options.getOrDefault("paged", "false"))) {
+                ops.offload(List.of(state.firstMoment(), state.secondMoment()));
+            }
+            states.add(state);
+        }
+        return states;
+    }
+
+    /** What each setting takes by the planner, before the model is made. */
+    private static void plan(Ops ops, Map<String, String> options) throws Exception {
+        CausalLm planned = MemoryPlanner.plannedModel(config(options.getOrDefault("model", "8b"), options.get("layers")), LoadOptions.defaults(), ops);
+        List<Parameter> parameters = LoraAdapter.create(planned, lora(options), 1).parameters();
+        MemoryPlanner planner = new MemoryPlanner(planned, on -> {
+            List<AdamWState> states = states(on, parameters, options);
+            return () -> on.adamW(states, null, null);
+        });
+        for (String setting : options.get("settings").split(",")) {
+            long from = System.nanoTime();
+            MemoryPlan plan = planner.plan(sequences(setting, options), activations(options));
+            System.out.printf("plan by %s of %s, peak of tensors %.2f GB, made in %.2f s%n", ops.description(), plan, plan.peakBytes() / 1e9, (System.nanoTime() - from) / 1e9);
+        }
     }
 
     /** The operations with the device waited for before and after each; their sum is more than a step takes without. */
@@ -155,10 +197,11 @@ public final class GpuStepBench {
 
     private static HfConfig config(String name, String layers) throws Exception {
         int[] shape = switch (name) {
+            case "70b" -> new int[] {8192, 28672, 80, 64, 8, 128, 128256};
             case "8b" -> new int[] {4096, 14336, 32, 32, 8, 128, 128256};
             case "1b" -> new int[] {2048, 8192, 16, 32, 8, 64, 128256};
             case "tiny" -> new int[] {256, 512, 2, 4, 2, 64, 1000};
-            default -> throw new IllegalArgumentException("model=" + name + ", it must be 8b, 1b or tiny");
+            default -> throw new IllegalArgumentException("model=" + name + ", it must be 8b, 70b, 1b or tiny");
         };
         return HfConfig.parse("config.json", """
                 {"model_type": "llama", "hidden_size": %d, "intermediate_size": %d, "num_hidden_layers": %d, "num_attention_heads": %d, "num_key_value_heads": %d,

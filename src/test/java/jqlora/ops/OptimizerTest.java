@@ -1,6 +1,7 @@
 package jqlora.ops;
 
 import static jqlora.Assert.assertClose;
+import static jqlora.Assert.assertSameBits;
 
 import java.util.ArrayList;
 import java.util.List;
@@ -8,6 +9,7 @@ import java.util.Random;
 import jqlora.tensor.DType;
 import jqlora.tensor.Tensor;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedClass;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -82,6 +84,38 @@ class OptimizerTest {
         test.assertNearFloats("update", parameter.value(), expected.value(), UNITS);
         test.assertNearFloats("first moment", state.firstMoment(), expected.firstMoment(), UNITS);
         test.assertNearFloats("second moment", state.secondMoment(), expected.secondMoment(), UNITS);
+    }
+
+    /** Moments that lie in the host's memory between steps, more than pass through the device at once: the same bits. */
+    @Test
+    void momentsInTheHostsMemory() {
+        int[] sizes = {1, 63, 65_536, 5_000_003, 70_001, 1_048_577, 128, 4_200_000};
+        Random random = new Random(13);
+        List<AdamWState> here = new ArrayList<>(), there = new ArrayList<>();
+        for (int size : sizes) {
+            Matrix value = Matrix.random(random, 1, size).rounded(DType.F32), gradient = Matrix.random(random, 1, size).rounded(DType.F32), zero = Matrix.zeros(1, size);
+            for (List<AdamWState> states : List.of(here, there)) {
+                states.add(new AdamWState(test.trained("p" + size, value, gradient, size), test.upload(DType.F32, zero, size), test.upload(DType.F32, zero, size)));
+            }
+        }
+        Tensor norm = test.poisoned(DType.F64, 1);
+        there.forEach(state -> test.ops().offload(List.of(state.firstMoment(), state.secondMoment())));
+        for (int step = 1; step <= 3; step++) {
+            for (List<AdamWState> states : List.of(here, there)) {
+                test.ops().gradientNorm(states.stream().map(AdamWState::parameter).toList(), norm);
+                test.ops().adamW(states, new AdamWStep(step, 0.01, 0.9, 0.999, 1e-8, 0.1, 0.3), norm);
+            }
+            here.forEach(state -> test.ops().addInPlace(state.parameter().gradient(), state.firstMoment()));
+            for (int i = 0; i < sizes.length; i++) {
+                test.ops().copyInto(there.get(i).parameter().gradient(), here.get(i).parameter().gradient());
+            }
+        }
+        for (int i = 0; i < sizes.length; i++) {
+            test.ops().fetch(List.of(there.get(i).firstMoment(), there.get(i).secondMoment()));
+            assertSameBits("value of " + sizes[i], test.values(there.get(i).parameter().value()), test.values(here.get(i).parameter().value()));
+            assertSameBits("first moment of " + sizes[i], test.values(there.get(i).firstMoment()), test.values(here.get(i).firstMoment()));
+            assertSameBits("second moment of " + sizes[i], test.values(there.get(i).secondMoment()), test.values(here.get(i).secondMoment()));
+        }
     }
 
     @ParameterizedTest

@@ -31,6 +31,8 @@ import jqlora.ops.cuda.CudaOps;
 import jqlora.ops.cuda.Gpu;
 import jqlora.tensor.DType;
 import jqlora.tensor.Tensor;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -44,8 +46,17 @@ class MemoryPlannerTest {
     @TempDir
     private static java.nio.file.Path folder;
 
-    private static Ops open() {
-        return Gpu.isWanted() ? CudaOps.open(Gpu.options().withResidentBytes(0)) : CpuOps.create();
+    private static Ops ops;
+
+    @BeforeAll
+    static void open() {
+        ops = Gpu.isWanted() ? CudaOps.open(Gpu.options().withResidentBytes(0)) : CpuOps.create();
+    }
+
+    @AfterAll
+    static void close() {
+        assertEquals(0, ops.memory().bytesInUse(), "bytes in use after all is closed");
+        ops.close();
     }
 
     private static TinyModel model() throws IOException {
@@ -80,25 +91,22 @@ class MemoryPlannerTest {
     @ParameterizedTest
     @MethodSource("budgets")
     void thePeakIsPredicted(ActivationBudget budget) throws IOException {
-        try (Ops ops = open()) {
-            TinyModel tiny = model();
-            tiny.write(folder, DType.BF16, 1, ops);
-            for (float dropout : new float[] {0, 0.1f}) {
-                for (TokenBatch batch : List.of(batch(true, 300, 300), batch(false, 500, 70, 30))) {
-                    MemoryPlan before;
-                    try (LoraAdapter adapter = LoraAdapter.create(MemoryPlanner.plannedModel(tiny.config().withDtype(DType.BF16), LoadOptions.defaults(), ops), lora(dropout), 1)) {
-                        before = planner(adapter).plan(batch, budget);
-                    }
-                    try (CausalLm model = ModelLoader.load(folder, LoadOptions.defaults(), ops, LoadListener.SILENT); LoraAdapter adapter = LoraAdapter.create(model, lora(dropout), 1)) {
-                        MemoryPlan loaded = planner(adapter).plan(batch, budget);
-                        long peak = peak(ops, adapter, batch, budget);
-                        assertClose("before loading, " + budget, before.peakBytes(), peak);
-                        assertClose("of what is loaded, " + budget, loaded.peakBytes(), peak);
-                        assertTrue(loaded.standingBytes() < peak, "bytes that stay: " + loaded.standingBytes() + " of " + peak);
-                    }
+        TinyModel tiny = model();
+        tiny.write(folder, DType.BF16, 1, ops);
+        for (float dropout : new float[] {0, 0.1f}) {
+            for (TokenBatch batch : List.of(batch(true, 300, 300), batch(false, 500, 70, 30))) {
+                MemoryPlan before;
+                try (LoraAdapter adapter = LoraAdapter.create(MemoryPlanner.plannedModel(tiny.config().withDtype(DType.BF16), LoadOptions.defaults(), ops), lora(dropout), 1)) {
+                    before = planner(adapter).plan(batch, budget);
+                }
+                try (CausalLm model = ModelLoader.load(folder, LoadOptions.defaults(), ops, LoadListener.SILENT); LoraAdapter adapter = LoraAdapter.create(model, lora(dropout), 1)) {
+                    MemoryPlan loaded = planner(adapter).plan(batch, budget);
+                    long peak = peak(ops, adapter, batch, budget);
+                    assertClose("before loading, " + budget, before.peakBytes(), peak);
+                    assertClose("of what is loaded, " + budget, loaded.peakBytes(), peak);
+                    assertTrue(loaded.standingBytes() < peak, "bytes that stay: " + loaded.standingBytes() + " of " + peak);
                 }
             }
-            assertEquals(0, ops.memory().bytesInUse(), "bytes in use after all is closed");
         }
     }
 

@@ -131,6 +131,22 @@ class CudaMemoryTest {
         }
     }
 
+    /** What is moved to the host makes room for others, and is refused until it is fetched. */
+    @Test
+    void whatIsInTheHostsMemoryIsRefused() {
+        try (CudaOps ops = CudaOps.open(Gpu.options().withBudgetBytes(BUDGET)); Tensor large = bytes(ops, BUDGET / 4 + 1)) {
+            ops.fillZero(large);
+            ops.offload(List.of(large));
+            assertFails(IllegalArgumentException.class, () -> ops.download(large), "tensor U8 [" + large.byteSize() + "] is in the host's memory", "it must be fetched");
+            ops.offload(List.of());
+            assertEquals(0, ops.memory().bytesInUse());
+            assertEquals(5 * (64L << 20), ops.memory().hostBytes());
+            bytes(ops, BUDGET / 2).close();
+            ops.fetch(List.of(large));
+            assertEquals(0, ops.download(large).toInts()[1000]);
+        }
+    }
+
     @Test
     void aClosedTensorIsRefused() {
         try (CudaOps ops = CudaOps.open(Gpu.options().withBudgetBytes(BUDGET))) {
