@@ -103,6 +103,9 @@ public final class GpuStepBench {
                 long put = System.nanoTime();
                 norm = ops.download(gradNorm).data().get(TensorView.DOUBLE, 0);
                 loss = ops.download(sum).data().get(TensorView.DOUBLE, 0) / batch.labelledTokens();
+                if (step == 2) {
+                    System.out.printf("%s after two steps: loss %.9f norm %.9f%n", setting, loss, norm);
+                }
                 if (warm) {
                     wall.add((System.nanoTime() - from) / 1e6);
                     enqueued.add((put - from) / 1e6);
@@ -132,9 +135,9 @@ public final class GpuStepBench {
     }
 
     private static ActivationBudget activations(Map<String, String> options) {
-        boolean recompute = Boolean.parseBoolean(options.getOrDefault("recompute", "false"));
-        return new ActivationBudget(recompute ? 0 : Double.valueOf(options.getOrDefault("keep", "9e18")).longValue(), ActivationBudget.Kept.valueOf(options.getOrDefault("kept", "INPUT")),
-                Boolean.parseBoolean(options.getOrDefault("host", "false")) ? ActivationBudget.Place.HOST : ActivationBudget.Place.DEVICE);
+        boolean host = Boolean.parseBoolean(options.getOrDefault("host", "false")), recompute = host || Boolean.parseBoolean(options.getOrDefault("recompute", "false"));
+        return new ActivationBudget(Double.valueOf(options.getOrDefault("keep", recompute ? "0" : "9e18")).longValue(), ActivationBudget.Kept.valueOf(options.getOrDefault("kept", "INPUT")),
+                host ? ActivationBudget.Place.HOST : ActivationBudget.Place.DEVICE);
     }
 
     private static List<AdamWState> states(Ops ops, List<Parameter> parameters, Map<String, String> options) {

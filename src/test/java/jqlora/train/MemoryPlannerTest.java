@@ -159,8 +159,8 @@ class MemoryPlannerTest {
         assertTrue(planner.require(batch(true, 512), ActivationBudget.keepAll()).fits());
         assertFails(IllegalArgumentException.class, () -> planner.require(batch(true, 2048), ActivationBudget.keepAll()), "memory: a micro-batch of 1 sequences, 2048 tokens",
                 "6.37 GB stay", "all activations kept, more than the 10.00 GB", "of activations kept, other layers computed again", "GB");
-        assertFails(IllegalArgumentException.class, () -> planner.require(batch(true, 12_000, 12_000), ActivationBudget.recomputeAll()), "2 sequences, 24000 tokens",
-                "every layer computed again, more than the 10.00 GB", "with every layer computed again, from the host's memory 1 of 12000 tokens fit");
+        assertFails(IllegalArgumentException.class, () -> planner.require(batch(true, 8000, 8000), ActivationBudget.recomputeAll()), "2 sequences, 16000 tokens",
+                "every layer computed again, more than the 10.00 GB", "with every layer computed again, from the host's memory 1 of 8000 tokens fit");
         assertFails(IllegalArgumentException.class, () -> planner.require(batch(true, 90_000), ActivationBudget.recomputeAll()), "not even one sequence of 90000 tokens fits");
     }
 

@@ -20,7 +20,7 @@ import jqlora.tensor.Tensor;
 final class CudaAccount implements MemoryAccount {
     private final FreeBlocks blocks;
     private final long limit;
-    private final Workspaces workspaces;
+    private final Attention attention;
     private final Scratch[] scratch;
     private List<Tensor> last;
     private long end, range, inUse, peak, onHost, mostOnHost;
@@ -42,13 +42,13 @@ final class CudaAccount implements MemoryAccount {
         }
     }
 
-    /** What a plan of attention works in, in bytes; see {@link CudaAttention#workspaceBytes}. */
-    interface Workspaces {
-        long bytes(AttentionShape shape, Sequences sequences, int room, boolean backward);
+    /** What attention takes on its way; see {@link CudaAttention#needs}. */
+    interface Attention {
+        CudaAttention.Needs needs(AttentionShape shape, Sequences sequences, int room, boolean backward);
     }
 
     /** @param end the address after the range that {@code blocks} are in, of which {@code range} bytes are taken */
-    private CudaAccount(FreeBlocks blocks, long end, long range, MemoryUse now, Workspaces workspaces, int room, Scratch... scratch) {
+    private CudaAccount(FreeBlocks blocks, long end, long range, MemoryUse now, Attention attention, int room, Scratch... scratch) {
         this.blocks = blocks;
         this.end = end;
         this.range = range;
@@ -56,27 +56,27 @@ final class CudaAccount implements MemoryAccount {
         this.inUse = now.bytesInUse();
         this.peak = inUse;
         this.mostOnHost = now.hostBytes();
-        this.workspaces = workspaces;
+        this.attention = attention;
         this.room = room;
         this.scratch = scratch;
     }
 
     /** @param room behind the rows of matrices that adapters have needed so far */
-    static CudaAccount of(DeviceMemory memory, long hostBytes, Operands operands, Workspaces workspaces, int room) {
-        return new CudaAccount(memory.blocks().copy(), memory.end(), memory.rangeBytes(), memory.use(hostBytes), workspaces, room,
+    static CudaAccount of(DeviceMemory memory, long hostBytes, Operands operands, Attention attention, int room) {
+        return new CudaAccount(memory.blocks().copy(), memory.end(), memory.rangeBytes(), memory.use(hostBytes), attention, room,
                 new Scratch(operands.bufferAddress(0), operands.bufferBytes(0)), new Scratch(operands.bufferAddress(1), operands.bufferBytes(1)));
     }
 
     /** An account of a device of which nothing is taken but what products work in. */
-    static CudaAccount ofEmpty(long limit, Workspaces workspaces) {
-        CudaAccount account = new CudaAccount(new FreeBlocks(), 0, 0, new MemoryUse(0, 0, 0, limit, 0), workspaces, 0, new Scratch(0, 0), new Scratch(0, 0));
+    static CudaAccount ofEmpty(long limit, Attention attention) {
+        CudaAccount account = new CudaAccount(new FreeBlocks(), 0, 0, new MemoryUse(0, 0, 0, limit, 0), attention, 0, new Scratch(0, 0), new Scratch(0, 0));
         account.take(Matmul.WORKSPACE);
         return account;
     }
 
     @Override
     public CudaAccount copy() {
-        CudaAccount copy = new CudaAccount(blocks.copy(), end, range, use(), workspaces, room, scratch[0].copy(), scratch[1].copy());
+        CudaAccount copy = new CudaAccount(blocks.copy(), end, range, use(), attention, room, scratch[0].copy(), scratch[1].copy());
         copy.onHost = onHost;
         copy.staged = staged;
         return copy;
@@ -240,13 +240,12 @@ final class CudaAccount implements MemoryAccount {
 
     @Override
     public void attention(AttentionShape shape, Sequences sequences, boolean backward) {
+        CudaAttention.Needs needs = attention.needs(shape, sequences, room, backward);
         try (Way way = new Way()) {
-            if (backward) {
-                long longest = Math.ceilDiv((long) sequences.maxLength(), CudaAttention.BUCKET) * CudaAttention.BUCKET;
-                way.floats(sequences.count() * shape.numAttentionHeads() * longest);
+            if (needs.floats() > 0) {
+                way.floats(needs.floats());
             }
-            long workspace = take(Math.max(1, workspaces.bytes(shape, sequences, room, backward)));
-            blocks.giveBack(workspace);
+            blocks.giveBack(take(Math.max(1, needs.workspace())));
         }
     }
 

@@ -25,6 +25,9 @@ final class CudaAttention implements AutoCloseable {
     /** Of sequences of different lengths: the longest is taken up to a multiple of it. */
     static final int BUCKET = 128;
 
+    /** Beyond it the heads are computed in parts. */
+    private static final long WORKSPACE_OF_ALL_HEADS = 512L << 20;
+
     private record PlanKey(FlashGraphs graphs, boolean backward) { }
 
     private final CudaOps ops;
@@ -65,7 +68,7 @@ final class CudaAttention implements AutoCloseable {
 
     CudaTensor forward(CudaTensor qkv, AttentionShape shape, Sequences sequences, Tensor logSumExp) {
         CudaTensor y = ops.matrix(qkv.rows(), shape.queryColumns());
-        FlashGraphs graphs = graphs(shape, sequences, qkv.stride(), y.stride(), y.stride(), qkv.stride());
+        FlashGraphs graphs = graphs(shape, sequences, qkv.stride(), y.stride(), y.stride(), qkv.stride(), deterministic);
         CudnnPlan plan = plan(graphs, false);
         if (plan == null) {
             own(y, logSumExp, qkv, qkv.address() + 2L * shape.queryColumns(), qkv.address() + 2L * (shape.queryColumns() + shape.keyColumns()), qkv.stride(), shape,
@@ -73,7 +76,7 @@ final class CudaAttention implements AutoCloseable {
             return y;
         }
         try (CudaTensor unused = logSumExp == null ? ops.floats(qkv.rows(), shape.numAttentionHeads()) : null) {
-            bindInputs(plan, graphs, qkv, sequences);
+            bindInputs(plan, graphs, qkv.address(), qkv.address() + 2L * shape.queryColumns(), qkv.address() + 2L * (shape.queryColumns() + shape.keyColumns()), sequences);
             plan.bind("y", y.address()).bind("logSumExp", CudaTensor.address(logSumExp == null ? unused : logSumExp));
             run(plan);
         }
@@ -81,29 +84,40 @@ final class CudaAttention implements AutoCloseable {
     }
 
     void backward(CudaTensor dQkv, CudaTensor dY, CudaTensor qkv, CudaTensor y, Tensor logSumExp, AttentionShape shape, Sequences sequences) {
-        FlashGraphs graphs = graphs(shape, sequences, qkv.stride(), y.stride(), dY.stride(), dQkv.stride());
-        CudnnPlan plan = plan(graphs, true);
+        FlashGraphs graphs = graphs(shape, sequences, qkv.stride(), y.stride(), dY.stride(), dQkv.stride(), deterministic);
+        int parts = parts(graphs);
+        FlashGraphs part = graphs.part(parts);
+        CudnnPlan plan = plan(part, true);
         if (plan == null) {
             ownBackward(dQkv, dY, qkv, y, logSumExp, shape, sequences);
             return;
         }
-        try (CudaTensor delta = ops.floats(graphs.deltaElements()); CudaTensor sum = ops.floats(Math.max(1, graphs.sumElements()))) {
-            bindInputs(plan, graphs, qkv, sequences);
-            plan.bind("y", y.address()).bind("dY", dY.address()).bind("logSumExp", CudaTensor.address(logSumExp)).bind("one", one.address())
-                    .bind("delta", delta.address()).bind("dQSum", sum.address()).bind("dQ", dQkv.address()).bind("dK", dQkv.address() + 2L * shape.queryColumns())
-                    .bind("dV", dQkv.address() + 2L * (shape.queryColumns() + shape.keyColumns()));
-            run(plan);
+        AttentionShape heads = part.shape();
+        try (CudaTensor delta = ops.floats(part.deltaElements()); CudaTensor sum = ops.floats(Math.max(1, part.sumElements()))) {
+            for (int i = 0; i < parts; i++) {
+                long queries = 2L * i * heads.queryColumns(), keys = 2L * (shape.queryColumns() + i * heads.keyColumns()), values = keys + 2L * shape.keyColumns();
+                bindInputs(plan, part, qkv.address() + queries, qkv.address() + keys, qkv.address() + values, sequences);
+                plan.bind("y", y.address() + queries).bind("dY", dY.address() + queries).bind("logSumExp", CudaTensor.address(logSumExp) + 4L * i * heads.numAttentionHeads())
+                        .bind("one", one.address()).bind("delta", delta.address()).bind("dQSum", sum.address()).bind("dQ", dQkv.address() + queries)
+                        .bind("dK", dQkv.address() + keys).bind("dV", dQkv.address() + values);
+                run(plan);
+            }
         }
     }
 
+    /** Sums in a fixed order take much memory to work in, the more the longer the sequences: then the heads go one part after the other. */
+    private static int parts(FlashGraphs graphs) {
+        return graphs.workspaceBytes() > WORKSPACE_OF_ALL_HEADS ? graphs.mostParts() : 1;
+    }
+
     /** Sequences of one length as they are; others with their lengths, up to a multiple of 128. */
-    private FlashGraphs graphs(AttentionShape shape, Sequences sequences, long qkvStride, long yStride, long dYStride, long dQkvStride) {
+    private static FlashGraphs graphs(AttentionShape shape, Sequences sequences, long qkvStride, long yStride, long dYStride, long dQkvStride, boolean deterministic) {
         boolean varying = false;
         for (int i = 1; i < sequences.count(); i++) {
             varying |= sequences.length(i) != sequences.length(0);
         }
         int length = varying ? Math.ceilDiv(sequences.maxLength(), BUCKET) * BUCKET : sequences.maxLength();
-        return new FlashGraphs(shape, sequences.count(), length, varying, qkvStride, yStride, dYStride, dQkvStride, deterministic);
+        return new FlashGraphs(shape, shape.numAttentionHeads(), sequences.count(), length, varying, qkvStride, yStride, dYStride, dQkvStride, deterministic);
     }
 
     private CudnnPlan plan(FlashGraphs graphs, boolean backward) {
@@ -120,23 +134,34 @@ final class CudaAttention implements AutoCloseable {
         return (int) plans.values().stream().filter(Optional::isPresent).count();
     }
 
-    /** Bytes that a plan works in, for tensors with {@code room} behind their rows; 0 for own kernels. */
-    long workspaceBytes(AttentionShape shape, Sequences sequences, int room, boolean backward) {
+    // ---- memory
+
+    /** Floats and other bytes that a pass takes on its way; none for own kernels but delta. */
+    record Needs(long floats, long workspace) { }
+
+    /** For tensors with {@code room} behind their rows; compiles the plan. */
+    Needs needs(AttentionShape shape, Sequences sequences, int room, boolean backward) {
+        FlashGraphs graphs = graphs(shape, sequences, room, deterministic), part = backward ? graphs.part(parts(graphs)) : graphs;
+        CudnnPlan plan = plan(part, backward);
+        return new Needs(backward ? part.deltaElements() + part.sumElements() : 0, plan == null ? 0 : plan.workspaceBytes());
+    }
+
+    /** As {@link #needs} on an H200, without a device; sums in a fixed order. */
+    static Needs estimatedNeeds(AttentionShape shape, Sequences sequences, int room, boolean backward) {
+        FlashGraphs graphs = graphs(shape, sequences, room, true), part = backward ? graphs.part(parts(graphs)) : graphs;
+        return new Needs(backward ? part.deltaElements() : 0, backward && FlashGraphs.takes(shape) ? part.workspaceBytes() : 0);
+    }
+
+    static FlashGraphs graphs(AttentionShape shape, Sequences sequences, int room, boolean deterministic) {
         long qkv = CudaTensor.strideFor(shape.qkvColumns() + room), y = CudaTensor.strideFor(shape.queryColumns() + room);
-        CudnnPlan plan = plan(graphs(shape, sequences, qkv, y, y, qkv), backward);
-        return plan == null ? 0 : plan.workspaceBytes();
+        return graphs(shape, sequences, qkv, y, y, qkv, deterministic);
     }
 
-    /** What cuDNN 9.19 asks for on an H200, about: in the backward, the gradients of the queries in float32, and keys' and values' for each query head. */
-    static long estimatedWorkspaceBytes(AttentionShape shape, Sequences sequences, int room, boolean backward) {
-        return backward && FlashGraphs.takes(shape) ? 8L * sequences.rows() * shape.queryColumns() : 0;
-    }
+    // ---- running
 
-    private void bindInputs(CudnnPlan plan, FlashGraphs graphs, CudaTensor qkv, Sequences sequences) {
-        AttentionShape shape = graphs.shape();
-        scale.put(shape.scale());
-        plan.bind("q", qkv.address()).bind("k", qkv.address() + 2L * shape.queryColumns()).bind("v", qkv.address() + 2L * (shape.queryColumns() + shape.keyColumns()))
-                .bind("scale", scale.address()).bind("minusInfinity", minusInfinity.address());
+    private void bindInputs(CudnnPlan plan, FlashGraphs graphs, long queries, long keys, long values, Sequences sequences) {
+        scale.put(graphs.shape().scale());
+        plan.bind("q", queries).bind("k", keys).bind("v", values).bind("scale", scale.address()).bind("minusInfinity", minusInfinity.address());
         if (graphs.varying()) {
             long lengths = tables.of(sequences, 0).lengths(), count = sequences.count() + 1L, at = offsets(sequences, graphs);
             plan.bind("lengths.queries", lengths).bind("lengths.keys", lengths).bind("offsets.qkv", at).bind("offsets.y", at + 8 * count)
@@ -150,7 +175,7 @@ final class CudaAttention implements AutoCloseable {
         if (!sequences.equals(offsetsOf) || key != offsetsKey) {
             forgetOffsets();
             int count = sequences.count() + 1;
-            long[] strides = {graphs.qkvStride(), graphs.yStride(), graphs.dYStride(), graphs.dQkvStride(), graphs.shape().numAttentionHeads()};
+            long[] strides = {graphs.qkvStride(), graphs.yStride(), graphs.dYStride(), graphs.dQkvStride(), graphs.rowHeads()};
             long[] values = new long[5 * count];
             for (int i = 0; i < values.length; i++) {
                 values[i] = sequences.start(i % count) * strides[i / count];

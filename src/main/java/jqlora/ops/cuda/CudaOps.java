@@ -111,12 +111,12 @@ public final class CudaOps implements Ops {
      * @param bytes of its memory that may be taken
      */
     public static Rehearsal rehearsalOf(long bytes) {
-        return new Rehearsal(CudaAccount.ofEmpty(bytes, CudaAttention::estimatedWorkspaceBytes));
+        return new Rehearsal(CudaAccount.ofEmpty(bytes, CudaAttention::estimatedNeeds));
     }
 
     @Override
     public Rehearsal rehearsal() {
-        return new Rehearsal(CudaAccount.of(memory, hostTensors.reservedBytes(), operands, attention::workspaceBytes, room));
+        return new Rehearsal(CudaAccount.of(memory, hostTensors.reservedBytes(), operands, attention::needs, room));
     }
 
     /** Waits until all that was called has been computed, for measuring. */

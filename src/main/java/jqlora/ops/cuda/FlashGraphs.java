@@ -10,13 +10,16 @@ import jqlora.ops.cuda.CudnnGraph.Node;
  * Causal attention with grouped queries as graphs of small operations, which cuDNN recognises and compiles to one flash attention kernel a pass. The
  * operations and their order are those of cudnn-frontend's composite path; others compute the same, but are not recognised.
  *
+ * @param shape of the heads that are computed at a time
+ * @param rowHeads query heads that a row of logSumExp has: those of the batch, of which {@code shape} may have a part
  * @param count sequences
  * @param length tokens of each; the most if they vary
  * @param varying whether lengths vary: then the graph reads {@code offsets.*}, I64 [count + 1] in elements, and {@code lengths}, I32 [count]
  * @param qkvStride elements from one row to the next, of queries, keys and values together, and of their gradients
  * @see <a href="https://github.com/NVIDIA/cudnn-frontend/blob/v1.23.0/include/cudnn_frontend/node/scaled_dot_product_flash_attention.h">cudnn-frontend</a>
  */
-record FlashGraphs(AttentionShape shape, int count, int length, boolean varying, long qkvStride, long yStride, long dYStride, long dQkvStride, boolean deterministic) {
+record FlashGraphs(AttentionShape shape, int rowHeads, int count, int length, boolean varying, long qkvStride, long yStride, long dYStride, long dQkvStride, boolean deterministic) {
+    private static final int KEYS_OF_A_BLOCK = 128, BUSY_BLOCKS = 512, HEADS_OF_AN_ALIGNMENT = 4;
     private static final int HALF = CUDNN_DATA_BFLOAT16, FLOAT = CUDNN_DATA_FLOAT;
 
     /** Heads that cuDNN's kernels take. */
@@ -39,8 +42,7 @@ record FlashGraphs(AttentionShape shape, int count, int length, boolean varying,
 
     /** A number for each token and head, token after token, as {@link jqlora.ops.Ops#attention} says. */
     private Node row(CudnnGraph graph, String name, Node offsets) {
-        long heads = shape.numAttentionHeads();
-        return graph.real(name, dims(heads, length, 1), new long[] {heads * length, 1, heads, 1}, FLOAT, offsets);
+        return graph.real(name, dims(shape.numAttentionHeads(), length, 1), new long[] {(long) rowHeads * length, 1, rowHeads, 1}, FLOAT, offsets);
     }
 
     private Node virtualRow(CudnnGraph graph) {
@@ -166,6 +168,30 @@ record FlashGraphs(AttentionShape shape, int count, int length, boolean varying,
             graph.matmul(transposed, with, each, lengths);
             graph.reduce(CUDNN_REDUCE_TENSOR_ADD, each, gradient);
         }
+    }
+
+    /** Into how many equal parts the heads may go, one after the other, with enough blocks of 128 keys in each to keep a device busy. */
+    int mostParts() {
+        long blocks = (long) count * shape.numAttentionHeads() * Math.ceilDiv(length, KEYS_OF_A_BLOCK);
+        int parts = 1;
+        while (blocks / (2 * parts) >= BUSY_BLOCKS && shape.numKeyValueHeads() % (2 * parts) == 0 && shape.numAttentionHeads() / (2 * parts) % HEADS_OF_AN_ALIGNMENT == 0) {
+            parts *= 2;
+        }
+        return parts;
+    }
+
+    /** The same for one of {@code parts} parts of the heads. */
+    FlashGraphs part(int parts) {
+        AttentionShape part = new AttentionShape(shape.numAttentionHeads() / parts, shape.numKeyValueHeads() / parts, shape.headDim(), shape.slidingWindow(), shape.scale());
+        return new FlashGraphs(part, rowHeads, count, length, varying, qkvStride, yStride, dYStride, dQkvStride, deterministic);
+    }
+
+    /**
+     * Bytes that cuDNN 9.19 asks for on an H200 to add the queries' gradients in a fixed order: one float32 copy of them for each 256 keys, and one more. Otherwise
+     * next to nothing.
+     */
+    long workspaceBytes() {
+        return deterministic ? 4 * deltaElements() * shape.headDim() * (Math.ceilDiv(length, 256) + 1) : 0;
     }
 
     /** Floats of the buffer {@code delta}. */

@@ -17,6 +17,7 @@ import jqlora.tensor.Shape;
 import jqlora.tensor.Tensor;
 import jqlora.tensor.TensorView;
 import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
@@ -40,6 +41,27 @@ class FlashAttentionTest {
             }
             assertTrue(ops.attentionPlans() >= 40, "cuDNN has compiled " + ops.attentionPlans() + " plans, so most of this was computed by other kernels");
             assertEquals(0, ops.memory().bytesInUse());
+        }
+    }
+
+    /** Where the backward works on a part of the heads at a time it gives what it gives on all at once, the order of the sums aside. */
+    @Test
+    void headsInParts() {
+        AttentionShape shape = new AttentionShape(32, 8, 128, 0, (float) (1 / Math.sqrt(128)));
+        for (Sequences sequences : new Sequences[] {Sequences.ofLengths(2048, 2048), Sequences.ofLengths(2048, 1500, 700)}) {
+            assertEquals(2, CudaAttention.graphs(shape, sequences, 0, true).mostParts());
+            Matrix qkv = Matrix.random(new Random(1), sequences.rows(), shape.qkvColumns()).rounded(DType.BF16), dY = Matrix.random(new Random(2), sequences.rows(), shape.queryColumns()).rounded(DType.BF16);
+            assertNear("dQkv of " + sequences, gradient(CudaOptions.Attention.DETERMINISTIC, shape, sequences, qkv, dY),
+                    Matrix.of(sequences.rows(), shape.qkvColumns(), gradient(CudaOptions.Attention.FASTEST, shape, sequences, qkv, dY)), 3e-3);
+        }
+    }
+
+    private static float[] gradient(CudaOptions.Attention order, AttentionShape shape, Sequences sequences, Matrix qkv, Matrix dY) {
+        try (CudaOps ops = CudaOps.open(Gpu.options().withAttention(order)); Tensor in = upload(ops, qkv); Tensor dOut = upload(ops, dY);
+                Tensor logSumExp = ops.allocate(DType.F32, sequences.rows(), shape.numAttentionHeads()); Tensor dIn = ops.allocate(DType.BF16, sequences.rows(), shape.qkvColumns());
+                Tensor y = ops.attention(in, shape, sequences, logSumExp)) {
+            ops.attentionBackward(dIn, dOut, in, y, logSumExp, shape, sequences);
+            return ops.download(dIn).toFloats();
         }
     }
 
