@@ -10,14 +10,19 @@ import jqlora.tensor.DType;
 import jqlora.tensor.Shape;
 import jqlora.tensor.TensorView;
 
-/** Weights that have shapes and no numbers, for rehearsals, which never read one. Each has the type and format in which it is kept, so that none is converted. */
+/**
+ * Weights that have shapes and no numbers, for rehearsals, which never read one. None may be converted: where a type is asked for that is not the stored
+ * one, weights in 4 bits come as such.
+ */
 final class PlannedWeights implements WeightSource {
     private final LoadOptions options;
     private final DType dtype;
+    private final boolean asStored;
 
     /** @param stored type of the checkpoint's weights */
     PlannedWeights(LoadOptions options, DType stored) {
         this.options = options;
+        this.asStored = options.dtype() == null || options.dtype() == stored;
         this.dtype = options.dtype() == null || options.dtype() == DType.F32 && !options.trained() ? stored : options.dtype();
     }
 
@@ -34,7 +39,7 @@ final class PlannedWeights implements WeightSource {
 
     @Override
     public QuantizedTensor readFourBit(String name, Shape shape) {
-        if (!options.quantizes(name.substring(0, name.length() - ".weight".length()))) {
+        if (asStored || !options.quantizes(name.substring(0, name.length() - ".weight".length()))) {
             return null;
         }
         FourBitFormat format = options.quantization();

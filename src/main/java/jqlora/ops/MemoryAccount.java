@@ -1,8 +1,10 @@
 package jqlora.ops;
 
 import java.util.List;
+import java.util.function.Supplier;
 import jqlora.tensor.DType;
 import jqlora.tensor.Shape;
+import jqlora.tensor.Tensor;
 
 /**
  * A backend's memory as a {@link Rehearsal} keeps it: what a tensor takes, and what operations take beside their arguments and results. Nothing is
@@ -35,9 +37,12 @@ public interface MemoryAccount {
     /** @param bytes that it takes */
     record Block(long address, long bytes) { }
 
-    /** {@link Ops#linear}, after its result has been taken.
+    /** {@link Ops#quantize} of numbers of {@code dtype}; {@code result} takes the memory of the weight. */
+    Weight.FourBit quantize(DType dtype, Shape shape, Supplier<Weight.FourBit> result);
+
+    /** {@link Ops#linear}; {@code result} takes the memory of the result.
      * @param dropped whether dropout is in force */
-    void linear(long rows, List<LinearWeights> group, boolean dropped);
+    Tensor linear(long rows, List<LinearWeights> group, boolean dropped, Supplier<Tensor> result);
 
     /** {@link Ops#linearBackward}. */
     void linearBackward(long rows, List<LinearWeights> group, boolean dropped, boolean inputWanted);

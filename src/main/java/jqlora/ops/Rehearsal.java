@@ -143,7 +143,7 @@ public final class Rehearsal implements Ops {
 
     @Override
     public Weight.FourBit quantize(TensorView host, FourBitFormat format) {
-        return fourBit(format, host.shape());
+        return account.quantize(host.dtype(), host.shape(), () -> fourBit(format, host.shape()));
     }
 
     private Weight.FourBit fourBit(FourBitFormat format, Shape shape) {
@@ -238,9 +238,7 @@ public final class Rehearsal implements Ops {
 
     @Override
     public Tensor linear(Tensor x, List<LinearWeights> group, Tensor inner, long dropoutKey) {
-        Tensor y = activation(rows(x), group.stream().mapToLong(linear -> linear.weight().outFeatures()).sum());
-        account.linear(rows(x), group, isDropped(group, dropoutKey));
-        return y;
+        return account.linear(rows(x), group, isDropped(group, dropoutKey), () -> activation(rows(x), group.stream().mapToLong(linear -> linear.weight().outFeatures()).sum()));
     }
 
     @Override

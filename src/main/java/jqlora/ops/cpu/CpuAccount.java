@@ -1,13 +1,16 @@
 package jqlora.ops.cpu;
 
 import java.util.List;
+import java.util.function.Supplier;
 import jqlora.ops.AttentionShape;
 import jqlora.ops.LinearWeights;
 import jqlora.ops.MemoryAccount;
 import jqlora.ops.MemoryUse;
 import jqlora.ops.Sequences;
+import jqlora.ops.Weight;
 import jqlora.tensor.DType;
 import jqlora.tensor.Shape;
+import jqlora.tensor.Tensor;
 
 /** What operations on the processor take: float32 throughout, what {@link MemoryPool} counts. */
 final class CpuAccount implements MemoryAccount {
@@ -78,13 +81,20 @@ final class CpuAccount implements MemoryAccount {
     @Override
     public void moveToHost(long bytes) { }
 
+    @Override
+    public Weight.FourBit quantize(DType dtype, Shape shape, Supplier<Weight.FourBit> result) {
+        return result.get();
+    }
+
     private static long ins(List<LinearWeights> group) {
         return group.getFirst().weight().inFeatures();
     }
 
     @Override
-    public void linear(long rows, List<LinearWeights> group, boolean dropped) {
+    public Tensor linear(long rows, List<LinearWeights> group, boolean dropped, Supplier<Tensor> result) {
+        Tensor y = result.get();
         pass(dropped ? rows * ins(group) : 0);
+        return y;
     }
 
     @Override

@@ -2,6 +2,7 @@ package jqlora.ops.cuda;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.Supplier;
 import jqlora.ops.AttentionShape;
 import jqlora.ops.LinearWeights;
 import jqlora.ops.MemoryAccount;
@@ -198,14 +199,25 @@ final class CudaAccount implements MemoryAccount {
         last = fixed ? key : last;
     }
 
+    /** The numbers are on the device while they are encoded. */
     @Override
-    public void linear(long rows, List<LinearWeights> group, boolean dropped) {
+    public Weight.FourBit quantize(DType dtype, Shape shape, Supplier<Weight.FourBit> result) {
+        long numbers = take(dtype.byteSize(shape.size()));
+        Weight.FourBit weight = result.get();
+        blocks.giveBack(numbers);
+        return weight;
+    }
+
+    @Override
+    public Tensor linear(long rows, List<LinearWeights> group, boolean dropped, Supplier<Tensor> result) {
         decode(group);
+        Tensor y = result.get();
         try (Way way = new Way()) {
             if (dropped) {
                 way.matrix(rows, ins(group));
             }
         }
+        return y;
     }
 
     @Override
@@ -242,8 +254,8 @@ final class CudaAccount implements MemoryAccount {
     public void attention(AttentionShape shape, Sequences sequences, boolean backward) {
         CudaAttention.Needs needs = attention.needs(shape, sequences, room, backward);
         try (Way way = new Way()) {
-            if (needs.floats() > 0) {
-                way.floats(needs.floats());
+            if (backward) {
+                way.floats(needs.delta()).floats(Math.max(1, needs.sum()));
             }
             blocks.giveBack(take(Math.max(1, needs.workspace())));
         }
@@ -256,12 +268,12 @@ final class CudaAccount implements MemoryAccount {
         }
         List<LinearWeights> group = List.of(head);
         int rows = CudaLoss.chunkRows(labelled, head.weight().outFeatures());
-        try (Way way = new Way().tensor(DType.F64, labelled).matrix(rows, ins(group))) {
+        try (Way way = new Way().tensor(DType.F64, labelled).tensor(DType.I32, rows).tensor(DType.I32, rows).matrix(rows, ins(group))) {
             if (head.lora() != null) {
                 way.matrix(rows, head.lora().r());
             }
+            decode(group);
             way.matrix(rows, outs(group));
-            linear(rows, group, false);
             if (inputWanted) {
                 way.matrix(rows, ins(group));
                 linearBackward(rows, group, false, true);

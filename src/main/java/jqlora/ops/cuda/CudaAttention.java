@@ -136,20 +136,20 @@ final class CudaAttention implements AutoCloseable {
 
     // ---- memory
 
-    /** Floats and other bytes that a pass takes on its way; none for own kernels but delta. */
-    record Needs(long floats, long workspace) { }
+    /** What a pass takes on its way: floats of the two buffers of the backward, and bytes that cuDNN works in. */
+    record Needs(long delta, long sum, long workspace) { }
 
     /** For tensors with {@code room} behind their rows; compiles the plan. */
     Needs needs(AttentionShape shape, Sequences sequences, int room, boolean backward) {
         FlashGraphs graphs = graphs(shape, sequences, room, deterministic), part = backward ? graphs.part(parts(graphs)) : graphs;
         CudnnPlan plan = plan(part, backward);
-        return new Needs(backward ? part.deltaElements() + part.sumElements() : 0, plan == null ? 0 : plan.workspaceBytes());
+        return new Needs(part.deltaElements(), part.sumElements(), plan == null ? 0 : plan.workspaceBytes());
     }
 
     /** As {@link #needs} on an H200, without a device; sums in a fixed order. */
     static Needs estimatedNeeds(AttentionShape shape, Sequences sequences, int room, boolean backward) {
         FlashGraphs graphs = graphs(shape, sequences, room, true), part = backward ? graphs.part(parts(graphs)) : graphs;
-        return new Needs(backward ? part.deltaElements() : 0, backward && FlashGraphs.takes(shape) ? part.workspaceBytes() : 0);
+        return new Needs(part.deltaElements(), 0, backward && FlashGraphs.takes(shape) ? part.workspaceBytes() : 0);
     }
 
     static FlashGraphs graphs(AttentionShape shape, Sequences sequences, int room, boolean deterministic) {
