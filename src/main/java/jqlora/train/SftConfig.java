@@ -7,7 +7,7 @@ import jqlora.model.ActivationBudget;
  *
  * @param numTrainEpochs passes over the data; used when maxSteps is 0
  * @param maxSteps optimizer steps; 0 for as many as the epochs have
- * @param activations bytes that the forward may keep for the backward
+ * @param activations what the forward may keep for the backward; all means as much as fits into the backend's memory
  * @param seed of the order of rows and of dropout
  */
 public record SftConfig(double numTrainEpochs, int maxSteps, BatchConfig batches, LearningRate learningRate, OptimizerConfig optimizer,

@@ -14,6 +14,7 @@ import java.util.Optional;
 import java.util.stream.IntStream;
 import jqlora.data.Batch;
 import jqlora.data.TokenizedRow;
+import jqlora.model.ActivationBudget;
 import jqlora.model.CausalLm;
 import jqlora.model.TokenBatch;
 import jqlora.ops.Ops;
@@ -37,6 +38,7 @@ public final class SftTrainer {
     private final CheckpointFolder folder;
     private final List<TrainEvent.StepEnd> steps = new ArrayList<>();
     private final List<TrainEvent.Evaluated> evaluations = new ArrayList<>();
+    private ActivationBudget activations;
     private int plannedEpoch = -1;
     private List<List<Integer>> plan = List.of();
 
@@ -88,7 +90,9 @@ public final class SftTrainer {
         boolean interrupted = false;
         int step = 0;
         TrainingMemory memory = new TrainingMemory(weights, config.optimizer());
-        try (AdamW optimizer = memory.optimizer(ops, memory.pagesMoments(largestBatch(totalSteps), config.activations()))) {
+        TrainingMemory.Choice choice = memory.choose(largestBatch(totalSteps), config.activations());
+        activations = choice.activations();
+        try (AdamW optimizer = memory.optimizer(ops, choice.pagedMoments())) {
             step = shield.finish(() -> resume(optimizer, run));
             listener.on(new TrainEvent.Started(totalSteps, step + 1, parameterCount(), rows.size(), rows.stream().mapToLong(TokenizedRow::labelledTokens).sum()));
             if (step == 0) {
@@ -137,7 +141,7 @@ public final class SftTrainer {
             for (int i = 0; i < window.size(); i++) {
                 TokenBatch batch = window.get(i);
                 double scale = legacy ? 1.0 / ((long) batch.labelledTokens() * window.size()) : 1.0 / labelled;
-                model.forwardBackward(batch, scale, sums, dropoutKey(step, i), config.activations());
+                model.forwardBackward(batch, scale, sums, dropoutKey(step, i), activations);
                 if (legacy) {
                     double sum = value(sums);
                     loss += (sum - before) * scale;

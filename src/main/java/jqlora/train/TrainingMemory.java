@@ -1,12 +1,13 @@
 package jqlora.train;
 
-import java.util.function.Function;
+import java.util.Optional;
 import jqlora.model.ActivationBudget;
+import jqlora.model.MemoryPlan;
 import jqlora.model.MemoryPlanner;
 import jqlora.model.TokenBatch;
 import jqlora.ops.Ops;
 
-/** Whether a training fits into the backend's memory, before its first step. */
+/** How a training fits into the backend's memory, before its first step. */
 final class TrainingMemory {
     private final TrainedWeights weights;
     private final OptimizerConfig optimizer;
@@ -21,25 +22,41 @@ final class TrainingMemory {
         return paged ? AdamW.paged(ops, weights.parameters(), optimizer) : new AdamW(ops, weights.parameters(), optimizer);
     }
 
-    private Function<Ops, Runnable> moments(boolean paged) {
-        return ops -> {
-            AdamW adamW = optimizer(ops, paged);
-            return () -> adamW.step(1, 0, null);
-        };
-    }
+    /** What is kept for the backward, and whether the moments lie in the host's memory. */
+    record Choice(ActivationBudget activations, boolean pagedMoments) { }
 
     /**
-     * Whether the moments must lie in the host's memory, because the training does not fit otherwise.
+     * What was asked for, with the moments on the device if they fit there. Where all activations were asked for and do not fit, as many as fit, and the others
+     * are computed again: that changes no bit.
      *
      * @param largest micro-batch of the training
-     * @throws IllegalArgumentException if it does not fit either way; the message has the figures, and what fits
+     * @throws IllegalArgumentException if it does not fit in any way; the message has the figures
      */
-    boolean pagesMoments(TokenBatch largest, ActivationBudget activations) {
-        Ops ops = weights.model().ops();
-        if (ops.memory().limitBytes() == Long.MAX_VALUE || new MemoryPlanner(weights.model(), moments(false)).plan(largest, activations).fits()) {
-            return false;
+    Choice choose(TokenBatch largest, ActivationBudget wanted) {
+        if (weights.model().ops().memory().limitBytes() == Long.MAX_VALUE) {
+            return new Choice(wanted, false);
         }
-        new MemoryPlanner(weights.model(), moments(true)).require(largest, activations);
-        return true;
+        for (boolean paged : new boolean[] {false, true}) {
+            if (planner(paged).plan(largest, wanted).fits()) {
+                return new Choice(wanted, paged);
+            }
+        }
+        if (wanted.equals(ActivationBudget.keepAll())) {
+            for (boolean paged : new boolean[] {false, true}) {
+                Optional<MemoryPlan> fitting = planner(paged).fitting(largest);
+                if (fitting.isPresent()) {
+                    return new Choice(fitting.get().activations(), paged);
+                }
+            }
+        }
+        planner(true).require(largest, wanted);
+        throw new AssertionError("what does not fit is refused");
+    }
+
+    private MemoryPlanner planner(boolean paged) {
+        return new MemoryPlanner(weights.model(), ops -> {
+            AdamW adamW = optimizer(ops, paged);
+            return () -> adamW.step(1, 0, null);
+        });
     }
 }

@@ -62,7 +62,7 @@ class MemoryPlannerTest {
     }
 
     private static TinyModel model() throws IOException {
-        return TinyModel.llama().with("hidden_size", 256).with("intermediate_size", 688).with("num_hidden_layers", 5).with("vocab_size", 1999);
+        return TinyModel.llama().with("hidden_size", 128).with("intermediate_size", 344).with("num_hidden_layers", 4).with("vocab_size", 999);
     }
 
     /** Small enough that the adapter is not most of it. */
@@ -72,13 +72,13 @@ class MemoryPlannerTest {
 
     static Stream<ActivationBudget> budgets() {
         Stream<ActivationBudget> others = Arrays.stream(Place.values()).flatMap(place -> Arrays.stream(Kept.values())
-                .flatMap(kept -> Stream.of(0L, 12_000_000L).map(bytes -> new ActivationBudget(bytes, kept, place))));
+                .flatMap(kept -> Stream.of(0L, 2_500_000L).map(bytes -> new ActivationBudget(bytes, kept, place))));
         return Stream.concat(Stream.of(ActivationBudget.keepAll()), others);
     }
 
     private static TokenBatch batch(boolean all, int... lengths) {
         Sequences sequences = Sequences.ofLengths(lengths);
-        int[] ids = new Random(1).ints(sequences.rows(), 0, 1999).toArray(), labels = ids.clone();
+        int[] ids = new Random(1).ints(sequences.rows(), 0, 999).toArray(), labels = ids.clone();
         Arrays.fill(labels, 0, all ? 0 : labels.length / 2, TokenBatch.IGNORE);
         return TokenBatch.of(ids, labels, sequences);
     }
@@ -96,7 +96,7 @@ class MemoryPlannerTest {
         TinyModel tiny = model();
         tiny.write(folder, DType.BF16, 1, ops);
         for (float dropout : new float[] {0, 0.1f}) {
-            for (TokenBatch batch : List.of(batch(true, 300, 300), batch(false, 500, 70, 30))) {
+            for (TokenBatch batch : List.of(batch(true, 150, 150), batch(false, 250, 35, 15))) {
                 MemoryPlan before;
                 try (LoraAdapter adapter = LoraAdapter.create(MemoryPlanner.plannedModel(tiny.config().withDtype(DType.BF16), LoadOptions.defaults(), ops), lora(dropout), 1)) {
                     before = planner(adapter).plan(batch, budget);
@@ -213,18 +213,25 @@ class MemoryPlannerTest {
         assertFails(IllegalArgumentException.class, () -> planner.require(batch(true, 90_000), ActivationBudget.recomputeAll()), "not even one sequence of 90000 tokens fits");
     }
 
+    private static TrainingMemory memory(long bytes) throws IOException {
+        return new TrainingMemory(new TrainedWeights.OfAdapter(large(CudaOps.rehearsalOf(bytes)), null), OptimizerConfig.defaults());
+    }
+
     /** The trainer looks at the largest micro-batch of the data before it computes anything, and puts the moments where there is room. */
     @Test
     void theTrainerRefusesBeforeTheFirstStep() throws IOException {
         List<TokenizedRow> rows = TinyModel.rows(9, 12, 1);
         TokenBatch largest = batch(true, 4096, 4096);
-        LoraAdapter adapter = large(FEW_BYTES);
-        TrainingMemory memory = new TrainingMemory(new TrainedWeights.OfAdapter(adapter, null), OptimizerConfig.defaults());
-        assertFails(IllegalArgumentException.class, () -> memory.pagesMoments(largest, ActivationBudget.keepAll()), "2 sequences, 8192 tokens", "all activations kept");
         ActivationBudget host = new ActivationBudget(0, Kept.INPUT, Place.HOST);
-        assertTrue(!memory.pagesMoments(largest, host), "moments stay where there is room");
-        LoraAdapter tight = large(CudaOps.rehearsalOf(8_250_000_000L));
-        assertTrue(new TrainingMemory(new TrainedWeights.OfAdapter(tight, null), OptimizerConfig.defaults()).pagesMoments(largest, host), "moments give way");
+        TrainingMemory memory = memory(10_000_000_000L), tight = memory(8_250_000_000L);
+        assertEquals(new TrainingMemory.Choice(host, false), memory.choose(largest, host), "as asked");
+        assertEquals(new TrainingMemory.Choice(host, true), tight.choose(largest, host), "moments give way");
+        assertFails(IllegalArgumentException.class, () -> memory.choose(largest, ActivationBudget.recomputeAll()), "2 sequences, 8192 tokens", "every layer computed again, more than",
+                "from the host's memory takes");
+        ActivationBudget fitting = memory.choose(largest, ActivationBudget.keepAll()).activations();
+        assertEquals(Place.HOST, fitting.place());
+        assertTrue(fitting.bytes() > 0, "all means as much as fits: " + fitting);
+        assertTrue(tight.choose(largest, ActivationBudget.keepAll()).pagedMoments(), "moments give way where all is asked for");
         LoraAdapter small = large(CudaOps.rehearsalOf(6_500_000_000L));
         SftTrainer trainer = new SftTrainer(new TrainedWeights.OfAdapter(small, null), rows, List.of(), SftConfig.defaults(), null);
         assertFails(IllegalArgumentException.class, () -> trainer.train(event -> {
