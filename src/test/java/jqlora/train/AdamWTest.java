@@ -3,6 +3,7 @@ package jqlora.train;
 import static jqlora.Assert.assertClose;
 import static jqlora.Assert.assertFails;
 import static jqlora.Assert.assertSameBits;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -31,7 +32,6 @@ import org.junit.jupiter.params.provider.EnumSource;
 class AdamWTest {
     private static final int STEPS = 10;
     private static final double LEARNING_RATE = 1e-2;
-    private static final int MOST_OTHER_CODES = 6;
 
     private static CpuOps ops;
 
@@ -106,8 +106,8 @@ class AdamWTest {
     }
 
     /**
-     * bitsandbytes' 8-bit AdamW, decay included. Its kernel divides and raises approximately, so that a number next to the middle of two codes may take the
-     * other one; what such a difference moves a parameter by shrinks with the step.
+     * bitsandbytes' 8-bit AdamW, decay included: every code of both moments. Its kernel divides and raises approximately, which the parameters show in their
+     * last bits.
      */
     @Test
     void tenStepsIn8Bits() throws IOException {
@@ -119,7 +119,7 @@ class AdamWTest {
                 setGradient(parameter, given.get("grad_" + step));
                 step(optimizer, step);
                 if (step == 1 || step == STEPS) {
-                    assertClose("parameter after step " + step, floats(parameter.value()), expected.get("param_" + step).toFloats(), 0, step == 1 ? 1e-6 : 5e-5);
+                    assertClose("parameter after step " + step, floats(parameter.value()), expected.get("param_" + step).toFloats(), 0, 1e-6);
                 }
             }
             Path file = folder.resolve("optimizer.safetensors");
@@ -128,19 +128,10 @@ class AdamWTest {
                 assertEquals(List.of("exp_avg.p.weight", "exp_avg_absmax.p.weight", "exp_avg_sq.p.weight", "exp_avg_sq_absmax.p.weight"), moments.names().stream().sorted().toList());
                 assertClose("absmax of the first moment", moments.get("exp_avg_absmax.p.weight").toFloats(), expected.get("state_absmax1").toFloats(), 1e-5, 0);
                 assertClose("absmax of the second moment", moments.get("exp_avg_sq_absmax.p.weight").toFloats(), expected.get("state_absmax2").toFloats(), 1e-5, 0);
-                assertCodes("first moment", moments.get("exp_avg.p.weight").toInts(), expected.get("state_state1").toInts());
-                assertCodes("second moment", moments.get("exp_avg_sq.p.weight").toInts(), expected.get("state_state2").toInts());
+                assertArrayEquals(expected.get("state_state1").toInts(), moments.get("exp_avg.p.weight").toInts(), "codes of the first moment");
+                assertArrayEquals(expected.get("state_state2").toInts(), moments.get("exp_avg_sq.p.weight").toInts(), "codes of the second moment");
             }
         }
-    }
-
-    private static void assertCodes(String what, int[] actual, int[] expected) {
-        int others = 0;
-        for (int i = 0; i < expected.length; i++) {
-            assertTrue(Math.abs(actual[i] - expected[i]) <= 1, what + ": code of element " + i + " is " + actual[i] + ", bitsandbytes has " + expected[i]);
-            others += actual[i] == expected[i] ? 0 : 1;
-        }
-        assertTrue(others <= MOST_OTHER_CODES, what + ": " + others + " of " + expected.length + " codes are a step away from those of bitsandbytes");
     }
 
     /** As bitsandbytes and transformers: 8 bits from 4096 elements on, and never for embeddings. */
