@@ -1,5 +1,6 @@
 package jqlora.ops;
 
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
 import java.util.stream.Stream;
@@ -33,12 +34,31 @@ class DropoutTest {
                 new Case(64, 1032, 0.25f, List.of(130, 5)));
     }
 
+    /** With the input's gradient and without: the masks of the adapters' gradients are those of the one, or made again. */
     @ParameterizedTest
     @MethodSource("cases")
     void forwardAndBackward(Case c) {
-        Random random = new Random(c.rows * 1000L + c.in);
+        for (boolean below : new boolean[] {true, false}) {
+            Random random = new Random(c.rows * 1000L + c.in);
+            LinearGroup group = new LinearGroup(test, random, c.in, layers(c));
+            Matrix x = test.random(random, c.rows, c.in), dY = test.random(random, c.rows, group.outFeatures());
+            Tensor xT = test.activation(x), inner = test.poisoned(test.ops().computeType(), c.rows, group.innerColumns());
+            long key = 0x7654321076543210L;
+            test.poisonNext(c.rows, group.outFeatures());
+            group.assertForward(test.keep(test.ops().linear(xT, group.weights(), inner, key)), x, key, UNITS);
+            group.assertInner(inner, x, key, UNITS);
+            Tensor dX = below ? test.poisoned(test.ops().computeType(), c.rows, c.in) : null;
+            test.ops().linearBackward(dX, test.activation(dY), xT, group.weights(), inner, key);
+            if (below) {
+                group.assertInputGradient(dX, dY, x, key, UNITS);
+            }
+            group.assertGradients(dY, x, key, UNITS);
+        }
+    }
+
+    private static List<LinearGroup.Layer> layers(Case c) {
         WeightKind[] kinds = {WeightKind.NF4_DOUBLE, WeightKind.BF16, WeightKind.F32};
-        List<LinearGroup.Layer> layers = new java.util.ArrayList<>();
+        List<LinearGroup.Layer> layers = new ArrayList<>();
         for (int i = 0; i < c.ranks.size(); i++) {
             layers.add(new LinearGroup.Layer(9 + 8 * i, kinds[i % 3], c.ranks.get(i), true, c.dropout, null));
             if (i == 1) {
@@ -46,16 +66,6 @@ class DropoutTest {
                 layers.add(new LinearGroup.Layer(3, WeightKind.BF16, 0, true, 0, null));
             }
         }
-        LinearGroup group = new LinearGroup(test, random, c.in, layers);
-        Matrix x = test.random(random, c.rows, c.in), dY = test.random(random, c.rows, group.outFeatures());
-        Tensor xT = test.activation(x), inner = test.poisoned(test.ops().computeType(), c.rows, group.innerColumns());
-        long key = 0x7654321076543210L;
-        test.poisonNext(c.rows, group.outFeatures());
-        group.assertForward(test.keep(test.ops().linear(xT, group.weights(), inner, key)), x, key, UNITS);
-        group.assertInner(inner, x, key, UNITS);
-        Tensor dX = test.poisoned(test.ops().computeType(), c.rows, c.in);
-        test.ops().linearBackward(dX, test.activation(dY), xT, group.weights(), inner, key);
-        group.assertInputGradient(dX, dY, x, key, UNITS);
-        group.assertGradients(dY, x, key, UNITS);
+        return layers;
     }
 }

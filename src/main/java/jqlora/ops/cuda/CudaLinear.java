@@ -74,22 +74,22 @@ final class CudaLinear {
         CudaTensor x = null;
         if (wanted) {
             ops.reserveRoom(operand.padded());
-            try (Wide wide = Wide.of(ops, dY, operand.padded())) {
+            boolean dropped = CudaDropout.isDropped(group, dropoutKey);
+            try (Wide wide = Wide.of(ops, dY, operand.padded()); CudaTensor drops = dropped && dX != null ? dropout.drops(dX, group) : null) {
                 Mat out = wide.all().columns(0, operand.outs()), dInner = wide.all().columns(operand.outs(), operand.padded());
                 if (adapters) {
                     matmul.multiply(out, false, operand.b(), false, dInner);
                 }
-                boolean dropped = CudaDropout.isDropped(group, dropoutKey);
                 if (dX != null && dropped) {
                     matmul.multiply(out, false, operand.weight(), false, Mat.of(dX));
-                    dropout.addToInputGradient(dX, dInner, group, operand, dropoutKey);
+                    dropout.addToInputGradient(dX, dInner, group, operand, dropoutKey, drops);
                 } else if (dX != null) {
                     matmul.multiply(wide.all(), false, operand.weightOverA(), false, Mat.of(dX));
                 }
                 operands.release(operand);
                 x = input.get();
                 if (adapters) {
-                    adapterGradients(dInner, out, x, group, inner, dropped ? dropoutKey : 0);
+                    adapterGradients(dInner, out, x, group, inner, dropped ? dropoutKey : 0, drops);
                 }
             }
         }
@@ -110,7 +110,7 @@ final class CudaLinear {
         }
     }
 
-    private void adapterGradients(Mat dInner, Mat out, CudaTensor x, List<LinearWeights> group, CudaTensor inner, long dropoutKey) {
+    private void adapterGradients(Mat dInner, Mat out, CudaTensor x, List<LinearWeights> group, CudaTensor inner, long dropoutKey, CudaTensor drops) {
         boolean trained = false;
         for (LinearWeights linear : group) {
             trained |= linear.lora() != null && (linear.lora().a().isTrained() || linear.lora().b().isTrained());
@@ -122,6 +122,8 @@ final class CudaLinear {
         try (CudaTensor da = dropoutKey == 0 ? ops.floats(rank, ins) : null; CudaTensor db = ops.floats(out.columns(), rank)) {
             if (da != null) {
                 matmul.multiply(dInner.columns(0, rank), true, Mat.of(x), false, floats(da));
+            } else {
+                dropout.addToGradientsOfA(dInner, x, group, dropoutKey, drops);
             }
             matmul.multiply(out, true, Mat.of(inner), false, floats(db));
             long column = 0, row = 0;
@@ -129,10 +131,6 @@ final class CudaLinear {
                 LoraFactors lora = linear.lora();
                 if (lora != null) {
                     long r = lora.r(), outs = linear.weight().outFeatures();
-                    boolean separately = da == null && lora.a().isTrained();
-                    if (separately) {
-                        dropout.addToGradientOfA(dInner.columns(column, r), x, lora, dropoutKey);
-                    }
                     ops.kernel("linear", "adapter_gradient").address(da == null ? null : lora.a().gradient()).address(lora.b().gradient())
                             .number(da == null ? 0 : da.address() + 4 * column * ins).number(db.address() + 4 * (row * rank + column)).number(rank).real(lora.scaling())
                             .integer(ins).integer(outs).integer(r).launchFor(r * ins + outs * r);

@@ -152,6 +152,10 @@ public final class CudaOps implements Ops {
         return CudaTensor.allocate(memory, DType.F64, Shape.of(count), 0);
     }
 
+    CudaTensor bytes(long count) {
+        return CudaTensor.allocate(memory, DType.U8, Shape.of(count), 0);
+    }
+
     CudaTensor integers(int[] values) {
         CudaTensor tensor = CudaTensor.allocate(memory, DType.I32, Shape.of(values.length), 0);
         transfers.upload(values, tensor.address());
