@@ -1,6 +1,6 @@
 // four_bit.cu: NF4 and FP4 with and without double quantization, encoded and decoded as bitsandbytes does. arXiv 2305.14314
 // Layout codes u8 [elements / 2], even element in the high half; absmax float [blocks], or u8 [blocks] with nested float [blocks / 256].
-// table: float values[16]; int codes[16] in the order of their values; float thresholds[33] and int codes[33], see rank_of; map: float [256], the 8-bit code.
+// table: float values[16]; int codes[16] in the order of their values; float thresholds[33] and int codes[33], see encoded; map: float [256], the 8-bit code.
 // Oracle: FourBitCudaTest (bit for bit); CPU twin PlainFourBitCodec
 #include "common.cuh"
 
