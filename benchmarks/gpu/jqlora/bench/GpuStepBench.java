@@ -198,7 +198,7 @@ public final class GpuStepBench {
         return "";
     }
 
-    private static HfConfig config(String name, String layers) throws Exception {
+    static HfConfig config(String name, String layers) throws Exception {
         int[] shape = switch (name) {
             case "70b" -> new int[] {8192, 28672, 80, 64, 8, 128, 128256};
             case "8b" -> new int[] {4096, 14336, 32, 32, 8, 128, 128256};

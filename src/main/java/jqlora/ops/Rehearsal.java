@@ -6,6 +6,7 @@ import java.util.List;
 import jqlora.quant.FourBitFormat;
 import jqlora.quant.QuantizedTensor;
 import jqlora.quant.Absmax;
+import jqlora.tensor.ByteSink;
 import jqlora.tensor.DType;
 import jqlora.tensor.Shape;
 import jqlora.tensor.Tensor;
@@ -157,6 +158,21 @@ public final class Rehearsal implements Ops {
     @Override
     public TensorView download(Tensor tensor) {
         throw new UnsupportedOperationException("rehearsal: there are no elements to download of " + tensor.dtype() + " " + tensor.shape());
+    }
+
+    /** @throws UnsupportedOperationException always: there is nothing */
+    @Override
+    public void download(Tensor tensor, ByteSink sink) {
+        download(tensor);
+    }
+
+    @Override
+    public Weight merge(String layer, Weight base, LoraFactors factors, MergedStorage storage) {
+        return switch (storage) {
+            case MergedStorage.Numbers(DType dtype) -> new Weight.Dense(Parameter.frozen(layer + ".weight", new Counted(dtype, base.shape())));
+            case MergedStorage.Nearest(FourBitFormat format) -> fourBit(format, base.shape());
+            case MergedStorage.Stochastic stochastic -> fourBit(stochastic.format(), base.shape());
+        };
     }
 
     @Override
@@ -311,6 +327,9 @@ public final class Rehearsal implements Ops {
             account.adamWOffloaded();
         }
     }
+
+    @Override
+    public void adamW8bit(List<AdamW8bitState> states, AdamWStep step, Tensor norm) { }
 
     @Override
     public void zeroGradients(List<Parameter> parameters) { }
