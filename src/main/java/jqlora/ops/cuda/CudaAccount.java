@@ -4,6 +4,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.function.Supplier;
 import jqlora.ops.AttentionShape;
+import jqlora.ops.DropoutMask;
 import jqlora.ops.LinearWeights;
 import jqlora.ops.MemoryAccount;
 import jqlora.ops.MemoryUse;
@@ -213,11 +214,16 @@ final class CudaAccount implements MemoryAccount {
         decode(group);
         Tensor y = result.get();
         try (Way way = new Way()) {
-            if (dropped) {
+            if (dropped && !inGroups(group)) {
                 way.matrix(rows, ins(group));
             }
         }
         return y;
+    }
+
+    /** Whether dropout needs no copy of what adapters read. */
+    private static boolean inGroups(List<LinearWeights> group) {
+        return ins(group) % DropoutMask.GROUP == 0;
     }
 
     @Override
@@ -228,7 +234,12 @@ final class CudaAccount implements MemoryAccount {
         }
         decode(group);
         try (Way way = new Way()) {
-            if (rank > 0 && dropped) {
+            if (dropped && inputWanted) {
+                way.tensor(DType.U8, CudaDropout.bytesOfDrops(rows * ins(group), group));
+            }
+            if (dropped && inGroups(group)) {
+                way.floats(outs(group), rank).floats(CudaDropout.floatsOfSums(group, rows));
+            } else if (dropped) {
                 way.floats(outs(group), rank).matrix(rows, ins(group));
             } else if (rank > 0) {
                 way.floats(rank, ins(group)).floats(outs(group), rank);

@@ -118,8 +118,11 @@ final class CudaDropout {
 
     /** Room for a bit for each element that an adapter of the group reads, which tells {@link #addToGradientsOfA} what is dropped. */
     CudaTensor drops(CudaTensor dX, List<LinearWeights> group) {
-        long adapters = group.stream().filter(linear -> linear.lora() != null).count();
-        return ops.bytes(adapters * Math.ceilDiv(dX.shape().size(), (long) DropoutMask.GROUP));
+        return ops.bytes(bytesOfDrops(dX.shape().size(), group));
+    }
+
+    static long bytesOfDrops(long elements, List<LinearWeights> group) {
+        return group.stream().filter(linear -> linear.lora() != null).count() * Math.ceilDiv(elements, (long) DropoutMask.GROUP);
     }
 
     /** Adds the adapters' part of the input's gradient to {@code dX}, and writes {@code drops}. */
@@ -161,11 +164,22 @@ final class CudaDropout {
         }
     }
 
+    private static long rowsOfPart(long rows, long blocks) {
+        long most = Math.ceilDiv(rows, ROWS_AT_ONCE);
+        return Math.ceilDiv(most, Math.clamp(BLOCKS / blocks, 1, most)) * ROWS_AT_ONCE;
+    }
+
+    /** Floats that {@link #addToGradientsOfA} takes on its way for adapters of one dropout. */
+    static long floatsOfSums(List<LinearWeights> group, long rows) {
+        long highest = group.stream().filter(linear -> linear.lora() != null).mapToLong(linear -> linear.lora().r()).max().orElseThrow(), ins = group.getFirst().weight().inFeatures();
+        long adapters = group.stream().filter(linear -> linear.lora() != null).count(), parts = highest <= FEW ? 1 : Math.ceilDiv(highest, (long) RANK_OF_A_BLOCK);
+        return Math.ceilDiv(rows, rowsOfPart(rows, Math.ceilDiv(ins, (long) COLUMNS) * parts * adapters)) * Operands.rank(group) * ins;
+    }
+
     private void addTogether(Mat dInner, CudaTensor x, Run run, long dropoutKey, CudaTensor drops) {
         boolean few = run.few();
         int parts = few ? 1 : run.parts(RANK_OF_A_BLOCK);
-        long blocks = Math.ceilDiv(x.columns(), (long) COLUMNS) * parts * run.adapters.size(), most = Math.ceilDiv(x.rows(), ROWS_AT_ONCE);
-        long rowsOfPart = Math.ceilDiv(most, Math.clamp(BLOCKS / blocks, 1, most)) * ROWS_AT_ONCE, stride = run.rank() * x.columns();
+        long blocks = Math.ceilDiv(x.columns(), (long) COLUMNS) * parts * run.adapters.size(), rowsOfPart = rowsOfPart(x.rows(), blocks), stride = run.rank() * x.columns();
         int sumCount = Math.toIntExact(Math.ceilDiv(x.rows(), rowsOfPart));
         try (CudaTensor sums = ops.floats(sumCount, stride)) {
             Kernel kernel = ops.kernel(SOURCE, few ? "dropped_gradient" : "dropped_gradient_of_many").address(sums).number(dInner.address()).number(dInner.stride()).matrix(x).number(x.rows())
