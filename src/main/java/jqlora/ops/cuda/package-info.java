@@ -5,7 +5,8 @@
  * <p>May import: tensor, quant, ops. The only place for JavaCPP. The kernels are in {@code src/main/resources/jqlora/ops/cuda}.
  * <p>Read in this order: {@link jqlora.ops.cuda.CudaOps}, {@code CudaLinear}, {@code Operands}, {@code CudaAttention}, {@code CudaDevice}.
  *
- * <p>One stream computes; a second one decodes the 4-bit weights of the next product meanwhile. A freed block of memory is used again at
- * once, since all that touches it is in the order of one stream; what the second stream writes is handed over by events.
+ * <p>One stream computes; a second one decodes the 4-bit weights of the next product meanwhile, and two more copy what waits in the
+ * host's memory there and back ({@code HostTensors}). A freed block of memory is used again at
+ * once, since all that touches it is in the order of one stream; what the others write and read is handed over by events.
  */
 package jqlora.ops.cuda;
