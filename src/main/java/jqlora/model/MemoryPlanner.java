@@ -19,6 +19,8 @@ import jqlora.tensor.Tensor;
  */
 public final class MemoryPlanner {
     private static final int SEARCH_STEPS = 6;
+    /** Part of the limit that a budget found by search leaves. */
+    private static final int ROOM = 20;
     /** A rehearsed step is the second one: the first makes what the later ones reuse. */
     private static final int STEPS = 2;
     private static final long DROPOUT_KEY = 1;
@@ -86,13 +88,13 @@ public final class MemoryPlanner {
         return Optional.empty();
     }
 
-    /** The plan with the most bytes, up to {@code upTo}, that fits; {@code least}, which has none, does. */
+    /** The plan with the most bytes, up to {@code upTo}, that fits with some room: steps of other lengths leave other gaps. {@code least}, which has none, fits. */
     private static MemoryPlan most(MemoryPlan least, long upTo, LongFunction<MemoryPlan> plans) {
         MemoryPlan best = least;
         long low = 0, high = upTo;
         for (int i = 0; i < SEARCH_STEPS; i++) {
             MemoryPlan middle = plans.apply(low + (high - low) / 2);
-            if (middle.fits()) {
+            if (middle.takenBytes() <= middle.use().limitBytes() / ROOM * (ROOM - 1)) {
                 best = middle;
                 low += (high - low) / 2;
             } else {

@@ -5,13 +5,16 @@ import java.nio.file.Path;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.Comparator;
 import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.ToLongFunction;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import jqlora.data.Batch;
 import jqlora.data.TokenizedRow;
 import jqlora.model.ActivationBudget;
@@ -90,7 +93,7 @@ public final class SftTrainer {
         boolean interrupted = false;
         int step = 0;
         TrainingMemory memory = new TrainingMemory(weights, config.optimizer());
-        TrainingMemory.Choice choice = memory.choose(largestBatch(totalSteps), config.activations());
+        TrainingMemory.Choice choice = memory.choose(largestBatches(totalSteps), config.activations());
         activations = choice.activations();
         try (AdamW optimizer = memory.optimizer(ops, choice.pagedMoments())) {
             step = shield.finish(() -> resume(optimizer, run));
@@ -166,11 +169,12 @@ public final class SftTrainer {
         return config.batches().plan(config.seed()).epoch(epoch, rows.stream().mapToInt(TokenizedRow::length).toArray());
     }
 
-    /** The micro-batch of the run with the most tokens. */
-    private TokenBatch largestBatch(int totalSteps) {
-        List<Integer> largest = IntStream.range(0, Math.ceilDiv(totalSteps, config.stepsPerEpoch(rows.size()))).boxed().flatMap(epoch -> epoch(epoch).stream())
-                .max(Comparator.comparingLong(batch -> batch.stream().mapToLong(row -> rows.get(row).length()).sum())).orElseThrow();
-        return tokenBatch(largest);
+    /** The micro-batches of the run with the most tokens, and with the most when all rows are as long as their longest one. */
+    private List<TokenBatch> largestBatches(int totalSteps) {
+        List<List<Integer>> batches = IntStream.range(0, Math.ceilDiv(totalSteps, config.stepsPerEpoch(rows.size()))).boxed().flatMap(epoch -> epoch(epoch).stream()).toList();
+        ToLongFunction<List<Integer>> tokens = batch -> batch.stream().mapToLong(row -> rows.get(row).length()).sum();
+        ToLongFunction<List<Integer>> padded = batch -> (long) batch.size() * batch.stream().mapToInt(row -> rows.get(row).length()).max().orElse(0);
+        return Stream.of(tokens, padded).map(size -> Collections.max(batches, Comparator.comparingLong(size))).distinct().map(this::tokenBatch).toList();
     }
 
     private TokenBatch tokenBatch(List<Integer> batch) {

@@ -1,5 +1,8 @@
 package jqlora.train;
 
+import java.util.Collections;
+import java.util.Comparator;
+import java.util.List;
 import java.util.Optional;
 import jqlora.model.ActivationBudget;
 import jqlora.model.MemoryPlan;
@@ -29,13 +32,14 @@ final class TrainingMemory {
      * What was asked for, with the moments on the device if they fit there. Where all activations were asked for and do not fit, as many as fit, and the others
      * are computed again: that changes no bit.
      *
-     * @param largest micro-batch of the training
+     * @param candidates micro-batches of the training, of which one takes the most
      * @throws IllegalArgumentException if it does not fit in any way; the message has the figures
      */
-    Choice choose(TokenBatch largest, ActivationBudget wanted) {
+    Choice choose(List<TokenBatch> candidates, ActivationBudget wanted) {
         if (weights.model().ops().memory().limitBytes() == Long.MAX_VALUE) {
             return new Choice(wanted, false);
         }
+        TokenBatch largest = Collections.max(candidates, Comparator.comparingLong(batch -> planner(false).plan(batch, wanted).takenBytes()));
         for (boolean paged : new boolean[] {false, true}) {
             if (planner(paged).plan(largest, wanted).fits()) {
                 return new Choice(wanted, paged);

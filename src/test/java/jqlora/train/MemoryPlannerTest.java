@@ -224,14 +224,14 @@ class MemoryPlannerTest {
         TokenBatch largest = batch(true, 4096, 4096);
         ActivationBudget host = new ActivationBudget(0, Kept.INPUT, Place.HOST);
         TrainingMemory memory = memory(10_000_000_000L), tight = memory(8_250_000_000L);
-        assertEquals(new TrainingMemory.Choice(host, false), memory.choose(largest, host), "as asked");
-        assertEquals(new TrainingMemory.Choice(host, true), tight.choose(largest, host), "moments give way");
-        assertFails(IllegalArgumentException.class, () -> memory.choose(largest, ActivationBudget.recomputeAll()), "2 sequences, 8192 tokens", "every layer computed again, more than",
+        assertEquals(new TrainingMemory.Choice(host, false), memory.choose(List.of(batch(true, 30), largest), host), "as asked");
+        assertEquals(new TrainingMemory.Choice(host, true), tight.choose(List.of(batch(true, 30), largest), host), "moments give way");
+        assertFails(IllegalArgumentException.class, () -> memory.choose(List.of(batch(true, 30), largest), ActivationBudget.recomputeAll()), "2 sequences, 8192 tokens", "every layer computed again, more than",
                 "from the host's memory takes");
-        ActivationBudget fitting = memory.choose(largest, ActivationBudget.keepAll()).activations();
+        ActivationBudget fitting = memory.choose(List.of(batch(true, 30), largest), ActivationBudget.keepAll()).activations();
         assertEquals(Place.HOST, fitting.place());
         assertTrue(fitting.bytes() > 0, "all means as much as fits: " + fitting);
-        assertTrue(tight.choose(largest, ActivationBudget.keepAll()).pagedMoments(), "moments give way where all is asked for");
+        assertTrue(tight.choose(List.of(batch(true, 30), largest), ActivationBudget.keepAll()).pagedMoments(), "moments give way where all is asked for");
         LoraAdapter small = large(CudaOps.rehearsalOf(6_500_000_000L));
         SftTrainer trainer = new SftTrainer(new TrainedWeights.OfAdapter(small, null), rows, List.of(), SftConfig.defaults(), null);
         assertFails(IllegalArgumentException.class, () -> trainer.train(event -> {
