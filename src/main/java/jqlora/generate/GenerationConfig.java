@@ -1,5 +1,7 @@
 package jqlora.generate;
 
+import jqlora.ops.Sampler;
+
 /**
  * @param maxNewTokens at which an answer ends at the latest
  * @param seed of a random sampler

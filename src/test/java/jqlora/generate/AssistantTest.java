@@ -17,6 +17,7 @@ import jqlora.model.CausalLm;
 import jqlora.model.LoadListener;
 import jqlora.model.LoadOptions;
 import jqlora.model.ModelLoader;
+import jqlora.ops.Sampler;
 import jqlora.ops.cpu.CpuOps;
 import jqlora.tensor.DType;
 import org.junit.jupiter.api.AfterAll;

@@ -20,16 +20,21 @@ final class CudaLinear {
     private final Matmul matmul;
     private final Operands operands;
     private final Transfers transfers;
+    private final CudaFewRows fewRows;
 
-    CudaLinear(CudaOps ops, Matmul matmul, Operands operands, Transfers transfers) {
+    CudaLinear(CudaOps ops, Matmul matmul, Operands operands, Transfers transfers, CudaFewRows fewRows) {
         this.ops = ops;
         this.matmul = matmul;
         this.operands = operands;
         this.transfers = transfers;
+        this.fewRows = fewRows;
     }
 
     /** @param added summed with the result; null for none */
     CudaTensor forward(CudaTensor x, List<LinearWeights> group, CudaTensor inner, long dropoutKey, CudaTensor added) {
+        if (x.rows() <= CudaFewRows.MOST_ROWS && !isDropped(group, dropoutKey)) {
+            return fewRows.forward(x, group, inner, added);
+        }
         Operand operand = operands.acquire(group);
         ops.reserveRoom(operand.padded());
         CudaTensor y = ops.matrix(x.rows(), operand.outs());

@@ -15,12 +15,13 @@ import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.javacpp.PointerPointer;
 
 /**
- * A kernel and memory for its arguments, which are set one after the other and then launched; a launch makes no garbage.
+ * A kernel and memory for its arguments, which are set one after the other and then launched; a launch makes no garbage. The last argument may be a
+ * structure: its members, each of 8 bytes or padded to them, are set one after the other.
  *
  * <pre>{@code kernels.get("gated", "silu").address(y).number(rows).launch(blocks, 256);}</pre>
  */
 final class Kernel {
-    private static final int MOST_ARGUMENTS = 24;
+    private static final int MOST_ARGUMENTS = 96;
     /** What a launch may be split into along x. */
     private static final long MOST_BLOCKS = Integer.MAX_VALUE;
 

@@ -47,6 +47,7 @@ final class Transfers implements AutoCloseable {
 
     /** Copies to {@code address}; {@code source} may be changed at once. */
     void upload(MemorySegment source, long address) {
+        device.crosses();
         device.bind();
         for (long at = 0; at < source.byteSize(); ) {
             long count = Math.min(HALF, source.byteSize() - at);
@@ -75,6 +76,7 @@ final class Transfers implements AutoCloseable {
             upload(source.data(), target.address());
             return;
         }
+        device.crosses();
         device.bind();
         long width = 2 * target.columns(), rowsAtOnce = Math.max(1, HALF / Math.max(1, width));
         for (long row = 0; row < target.rows() && width > 0; ) {
@@ -102,6 +104,7 @@ final class Transfers implements AutoCloseable {
 
     /** A copy in host memory. */
     TensorView download(CudaTensor tensor) {
+        device.crosses();
         device.bind();
         MemorySegment copy = Arena.ofAuto().allocate(Math.max(1, tensor.byteSize()), 8).asSlice(0, tensor.byteSize());
         if (tensor.byteSize() > 0) {
