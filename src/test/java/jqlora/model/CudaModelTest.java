@@ -133,7 +133,8 @@ class CudaModelTest {
                 for (int fed = prompt.length; past + fed < tokens.length; fed = 1) {
                     float[] scores = model.decode(Arrays.copyOfRange(tokens, past, past + fed), jqlora.ops.Sequences.continuing(new int[] {fed}, new int[] {past}), cache)[0];
                     past += fed;
-                    assertNear("scores after " + past, scores, Arrays.copyOfRange(all, (past - 1) * vocab, past * vocab), VALUES);
+                    // both are rounded, each in its own way: few rows take the weights as they are stored, many in bfloat16
+                    assertNear("scores after " + past, scores, Arrays.copyOfRange(all, (past - 1) * vocab, past * vocab), 1.5 * VALUES);
                 }
             }
         }

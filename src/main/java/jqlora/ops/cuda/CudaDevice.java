@@ -45,8 +45,10 @@ final class CudaDevice implements AutoCloseable {
     private final CUstream_st decodeStream = new CUstream_st();
     private final CUevent_st handedOver;
     private final int multiprocessors;
+    private final boolean overlaps;
     private Thread bound;
     private long crossings;
+    private boolean recording;
 
     private CudaDevice(int ordinal) {
         check("cuInit", cuInit(0));
@@ -65,6 +67,7 @@ final class CudaDevice implements AutoCloseable {
             throw new CudaException("CUDA: " + name + " has compute capability " + major + "." + minor + ", bfloat16 needs 8.0 or more");
         }
         architecture = "sm_" + major + minor;
+        overlaps = major >= 9;
         multiprocessors = attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
         check("cuDriverGetVersion", cuDriverGetVersion(number));
         driverVersion = number[0];
@@ -150,6 +153,16 @@ final class CudaDevice implements AutoCloseable {
     /** How often {@link #crosses} was called. */
     long crossings() {
         return crossings;
+    }
+
+    /** What the computing stream is given from now on is recorded, or not. */
+    void records(boolean recording) {
+        this.recording = recording;
+    }
+
+    /** Whether work is recorded, and a recorded kernel may begin before the one before it ends. */
+    boolean recordsOverlap() {
+        return recording && overlaps;
     }
 
     // ---- events

@@ -81,7 +81,8 @@ final class CudaFewRows {
     private static Way way(LinearWeights linear) {
         long ins = linear.weight().inFeatures();
         return switch (linear.weight()) {
-            case Weight.FourBit weight -> ins % SPAN == 0 && weight.format().blockSize() >= SPAN ? new Way("four_bit_few_rows", 4, weight.format().type())
+            case Weight.FourBit weight -> ins % SPAN == 0 && weight.format().blockSize() >= SPAN
+                    ? new Way(weight.nestedAbsmax() == null ? "four_bit_few_rows" : "four_bit_nested_few_rows", 3, weight.format().type())
                     : new Way(ANY_NUMBERS.kernel, ANY_NUMBERS.blocks, weight.format().type());
             case Weight.Dense(Parameter parameter) -> parameter.value().dtype() == DType.BF16 && ins % VECTOR == 0 ? BF16 : ANY_NUMBERS;
         };

@@ -102,11 +102,13 @@ final class CudaRepetition implements Repetition {
         device.bind();
         CUgraph_st recorded = new CUgraph_st();
         CudaDevice.check("cuStreamBeginCapture", cuStreamBeginCapture(device.stream(), CU_STREAM_CAPTURE_MODE_RELAXED));
+        device.records(true);
         memory.keep();
         try {
             operations.run();
         } finally {
             kept = memory.kept();
+            device.records(false);
             CudaDevice.check("cuStreamEndCapture", cuStreamEndCapture(device.stream(), recorded));
         }
         CUgraphExec_st made = new CUgraphExec_st();

@@ -4,12 +4,16 @@ import static java.lang.foreign.ValueLayout.JAVA_DOUBLE;
 import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
+import static org.bytedeco.cuda.global.cudart.CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION;
 import static org.bytedeco.cuda.global.cudart.cuLaunchKernel;
+import static org.bytedeco.cuda.global.cudart.cuLaunchKernelEx;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import jqlora.tensor.Tensor;
 import org.bytedeco.cuda.cudart.CUfunc_st;
+import org.bytedeco.cuda.cudart.CUlaunchAttribute;
+import org.bytedeco.cuda.cudart.CUlaunchConfig;
 import org.bytedeco.cuda.cudart.CUstream_st;
 import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.javacpp.PointerPointer;
@@ -28,15 +32,18 @@ final class Kernel {
     private final CudaDevice device;
     private final String name;
     private final CUfunc_st function;
+    private final boolean waits;
     private final MemorySegment values;
     private final PointerPointer<Pointer> arguments;
     private CUstream_st stream;
     private int count;
 
-    Kernel(CudaDevice device, String name, CUfunc_st function) {
+    /** @param waits whether it waits itself for what it needs of the kernel before, so that it may begin before that one ends */
+    Kernel(CudaDevice device, String name, CUfunc_st function, boolean waits) {
         this.device = device;
         this.name = name;
         this.function = function;
+        this.waits = waits;
         this.stream = device.stream();
         values = Arena.ofAuto().allocate(2 * 8L * MOST_ARGUMENTS, 16);              // the values, then the address of each
         for (int i = 0; i < MOST_ARGUMENTS; i++) {
@@ -103,12 +110,23 @@ final class Kernel {
         }
         if (blocksX > 0 && blocksY > 0) {
             device.bind();
-            int code = cuLaunchKernel(function, (int) blocksX, blocksY, 1, threadsX, threadsY, 1, 0, stream, arguments, (PointerPointer<Pointer>) null);
+            int code = waits && device.recordsOverlap() ? launchEarly((int) blocksX, blocksY, threadsX, threadsY)
+                    : cuLaunchKernel(function, (int) blocksX, blocksY, 1, threadsX, threadsY, 1, 0, stream, arguments, (PointerPointer<Pointer>) null);
             if (code != 0) {
                 throw CudaDevice.failure("cuLaunchKernel " + name + " with " + blocksX + " x " + blocksY + " blocks of " + threadsX + " x " + threadsY, code);
             }
         }
         count = 0;
         stream = device.stream();
+    }
+
+    private int launchEarly(int blocksX, int blocksY, int threadsX, int threadsY) {
+        try (CUlaunchConfig config = new CUlaunchConfig(); CUlaunchAttribute early = new CUlaunchAttribute()) {
+            Pointer.memset(config, 0, config.sizeof());
+            Pointer.memset(early, 0, early.sizeof());
+            early.id(CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION).value().programmaticStreamSerializationAllowed(1);
+            config.gridDimX(blocksX).gridDimY(blocksY).gridDimZ(1).blockDimX(threadsX).blockDimY(threadsY).blockDimZ(1).hStream(stream).attrs(early).numAttrs(1);
+            return cuLaunchKernelEx(config, function, arguments, (PointerPointer<Pointer>) null);
+        }
     }
 }

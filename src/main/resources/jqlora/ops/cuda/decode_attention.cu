@@ -9,9 +9,7 @@
 #define WARPS 8
 #define AT_ONCE 4
 #define FEWEST_KEYS 32
-
-// What lies in part: dim sums, the maximum, the sum of the weights.
-#define PART (dim + 2)
+#define MOST_SPLITS 64
 
 // Rescales (max, sum, out) and (other ...) to the greater maximum and adds them
 __device__ __forceinline__ void join(float& max, float& sum, float* out, float other_max, float other_sum, const float* other) {
@@ -22,12 +20,16 @@ __device__ __forceinline__ void join(float& max, float& sum, float* out, float o
     max = m;
 }
 
-// Launch: block 256, grid (splits kv_heads, rows); arrived u32 [rows kv_heads] zero before and after; partial float [rows][kv_heads][splits][q_heads / kv_heads][dim + 2]
+// Launch: block 256, grid (splits kv_heads, rows); arrived u32 [rows kv_heads] zero before and after; partial float [rows][kv_heads][splits][q_heads / kv_heads][dim]
+// and behind it [rows][kv_heads][splits][q_heads / kv_heads][2]: maximum, sum of the weights
 extern "C" __global__ void __launch_bounds__(256) decode_attention(bf16* y, i64 y_stride, const bf16* qkv, i64 stride, bf16* keys, bf16* values, i64 kv_stride,
                                                                    const int* positions, float* partial, u32* arrived, int max_length, int splits, int q_heads,
                                                                    int kv_heads, int dim, int window, float scale) {
     __shared__ float shared[WARPS][MAX_DIM + 2];
+    __shared__ float weights[WARPS][MOST_SPLITS];
     __shared__ bool is_last;
+    let_next_begin();
+    wait_for_previous();
     int kv_head = blockIdx.x / splits, split = blockIdx.x - kv_head * splits, group = q_heads / kv_heads, lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
     i64 row = blockIdx.y;
     int position = positions[row], seen = position + 1, from = window > 0 && seen > window ? seen - window : 0;
@@ -46,7 +48,9 @@ extern "C" __global__ void __launch_bounds__(256) decode_attention(bf16* y, i64 
         }
     int lanes = dim >> 3, side = 32 / lanes, sub = lane / lanes, column = (lane - sub * lanes) * 8;      // a key takes `lanes` lanes, a warp `side` keys side by side
     int heads = group < WARPS ? group : WARPS, parts = WARPS / heads, part = warp / heads;
-    partial += ((row * kv_heads + kv_head) * splits + split) * group * PART;
+    i64 parts_before = ((row * kv_heads + kv_head) * splits) * group;
+    float2* stats = (float2*)(partial + (i64)gridDim.y * kv_heads * splits * group * dim) + parts_before;
+    partial += parts_before * dim;
     for (int first = 0; first < group; first += heads) {
         int head = first + warp % heads;
         bool works = part < parts && head < group;
@@ -106,8 +110,8 @@ extern "C" __global__ void __launch_bounds__(256) decode_attention(bf16* y, i64 
                 store8(y + row * y_stride + (i64)(kv_head * group + head) * dim + column, out);
             } else {
 #pragma unroll
-                for (int k = 0; k < 8; k++) partial[head * PART + column + k] = out[k];
-                if (lane == 0) { partial[head * PART + dim] = max; partial[head * PART + dim + 1] = sum; }
+                for (int k = 0; k < 8; k++) partial[(i64)(split * group + head) * dim + column + k] = out[k];
+                if (lane == 0) stats[split * group + head] = make_float2(max, sum);
             }
         }
         __syncthreads();
@@ -120,24 +124,35 @@ extern "C" __global__ void __launch_bounds__(256) decode_attention(bf16* y, i64 
     if (!is_last) return;
     __threadfence();
     if (threadIdx.x == 0) arrived[row * kv_heads + kv_head] = 0;
-    partial -= (i64)split * group * PART;
-    for (int head = warp; head < group; head += WARPS) {
-        float max = -INFINITY, sum = 0.f;
-        for (int i = lane; i < active; i += 32) max = fmaxf(max, __ldcg(partial + ((i64)i * group + head) * PART + dim));
-        max = warp_max(max);
-        for (int i = lane; i < active; i += 32) {
-            const float* p = partial + ((i64)i * group + head) * PART + dim;
-            sum += __ldcg(p + 1) * expf(__ldcg(p) - max);
-        }
-        sum = warp_sum(sum);
-        for (int at = lane; at < dim; at += 32) {
-            float total = 0.f;
-            for (int i = 0; i < active; i++) {
-                const float* p = partial + ((i64)i * group + head) * PART;
-                total += __ldcg(p + at) * expf(__ldcg(p + dim) - max);
+    for (int first = 0; first < group; first += WARPS) {
+        int head = first + warp;
+        float most = -INFINITY, sum = 0.f;
+        if (head < group)
+            for (int i = lane; i < active; i += 32) most = fmaxf(most, __ldcg(stats + i * group + head).x);
+        most = warp_max(most);
+        if (head < group)
+            for (int i = lane; i < active; i += 32) {
+                float2 of_split = __ldcg(stats + i * group + head);
+                weights[warp][i] = expf(of_split.x - most);
+                sum += of_split.y * weights[warp][i];
             }
-            y[row * y_stride + (i64)(kv_head * group + head) * dim + at] = to_bf16(total / sum);
+        sum = warp_sum(sum);
+        for (int i = lane; i < active; i += 32) weights[warp][i] /= sum;
+        __syncthreads();
+        int here = group - first < WARPS ? group - first : WARPS;
+        for (int at = threadIdx.x * 4; at < here * dim; at += 256 * 4) {
+            int of = at / dim;
+            const float4* p = (const float4*)(partial + (i64)first * dim + at);
+            float4 total = make_float4(0.f, 0.f, 0.f, 0.f);
+#pragma unroll 4
+            for (int i = 0; i < active; i++) {
+                float4 part_of = __ldcg(p + (i64)i * group * dim / 4);
+                float weight = weights[of][i];
+                total.x += weight * part_of.x; total.y += weight * part_of.y; total.z += weight * part_of.z; total.w += weight * part_of.w;
+            }
+            *(uint2*)(y + row * y_stride + (i64)(kv_head * group + first) * dim + at) = make_uint2(pack(total.x, total.y), pack(total.z, total.w));
         }
+        __syncthreads();
     }
 }
 

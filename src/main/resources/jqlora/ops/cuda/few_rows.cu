@@ -10,6 +10,7 @@
 #define WARPS 8
 #define MOST_ROWS 4
 #define MOST_LAYERS 4
+#define PART (TILE * MOST_ROWS + 8)     // of a warp: the rest of a row of banks apart from the next
 
 // A layer of the group, as CudaFewRows lays it out
 struct Layer {
@@ -64,42 +65,46 @@ __device__ __forceinline__ uint4 stream(const void* p) {
     return v;
 }
 
-// The sums of the warps, the adapter, the bias and what is added: 16 lanes a row of W. part [parts][TILE][MOST_ROWS] of the block's shared memory
-__device__ __forceinline__ void finish(const float* part, int parts, const Layer& layer, const Work& w, i64 first) {
-    int row = threadIdx.x >> 4, lane = threadIdx.x & 15;
-    i64 out = first + row;
-    bool inside = out < layer.outs;
-    float sum[MOST_ROWS];
-#pragma unroll
-    for (int m = 0; m < MOST_ROWS; m++) sum[m] = lane < parts ? part[(lane * TILE + row) * MOST_ROWS + m] : 0.f;
-    if (inside)
-        for (int j = lane; j < layer.rank; j += 16) {
-            float b = layer.b[out * layer.rank + j] * layer.scaling;
-#pragma unroll
-            for (int m = 0; m < MOST_ROWS; m++)
-                if (m < w.rows) sum[m] += b * to_float(w.inner[m * w.inner_stride + layer.inner + j]);
-        }
-#pragma unroll
-    for (int m = 0; m < MOST_ROWS; m++)
-        for (int distance = 8; distance > 0; distance >>= 1) sum[m] += __shfl_xor_sync(0xffffffffu, sum[m], distance);
-    float own = lane == 0 ? sum[0] : lane == 1 ? sum[1] : lane == 2 ? sum[2] : sum[3];
-    if (inside && lane < w.rows) {
-        i64 column = layer.column + out;
-        if (layer.bias) own += read(layer.bias, out, layer.bias_type);
-        if (w.added) own += to_float(w.added[lane * w.added_stride + column]);
-        w.y[lane * w.y_stride + column] = to_bf16(own);
+// The rows of W of a tile, or what 1024 lines of 128 bytes hold of them, while the block waits
+__device__ __forceinline__ void bring_tile(const Work& w, int tile, i64 bytes_of_row, i64 bytes_apart) {
+    const Layer& layer = w.layer[layer_of(w, tile)];
+    int lines = (int)((bytes_of_row + 127) >> 7);
+    for (int i = threadIdx.x, n = 0; n < 4 && i < TILE * lines; i += 256, n++) {
+        i64 row = (i64)(tile - layer.first_tile) * TILE + i / lines;
+        if (row < layer.outs) bring((const char*)layer.weight + row * bytes_apart + (i64)(i % lines) * 128);
     }
 }
 
-// ---- 4 bits: ins a multiple of 64, quantization blocks of 64 or more: 64 columns from a multiple of 64 on share an absmax
-
-// 128 columns of 16 rows of W: what a lane loads of them
-struct Chunk { uint4 a, b; float absmax; };
-
-__device__ __forceinline__ float absmax_at(const Layer& layer, i64 block, const float* values) {
-    if (!layer.nested) return ((const float*)layer.absmax)[block];
-    return values[((const u8*)layer.absmax)[block]] * __ldg(layer.nested + (block >> 8)) + layer.offset;
+// What the adapter, the bias and `added` give an element of y: four lanes an element, lane 16 row + 4 m + p of warp w has a share of row 2 w + row
+__device__ __forceinline__ float beside_weight(const Layer& layer, const Work& w, i64 first) {
+    int lane = threadIdx.x & 31, p = lane & 3, m = lane >> 2 & 3;
+    i64 out = first + (threadIdx.x >> 5) * 2 + (lane >> 4);
+    float sum = 0.f;
+    if (out < layer.outs && m < w.rows) {
+        for (int from = p * 4; from < layer.rank; from += 16) {
+#pragma unroll
+            for (int j = from; j < from + 4; j++)
+                if (j < layer.rank) sum += layer.b[out * layer.rank + j] * to_float(w.inner[m * w.inner_stride + layer.inner + j]);
+        }
+        sum *= layer.scaling;
+        if (p == 0) {
+            if (layer.bias) sum += read(layer.bias, out, layer.bias_type);
+            if (w.added) sum += to_float(w.added[m * w.added_stride + layer.column + out]);
+        }
+    }
+    return sum;
 }
+
+// The sums of the warps, part [parts][TILE][MOST_ROWS] with some room between, and what is beside them
+__device__ __forceinline__ void finish(const float* part, int parts, float beside, const Layer& layer, const Work& w, i64 first) {
+    int lane = threadIdx.x & 31, p = lane & 3, m = lane >> 2 & 3, row = (threadIdx.x >> 5) * 2 + (lane >> 4);
+    for (int i = p; i < parts; i += 4) beside += part[i * PART + row * MOST_ROWS + m];
+    beside += __shfl_xor_sync(0xffffffffu, beside, 1);
+    beside += __shfl_xor_sync(0xffffffffu, beside, 2);
+    if (p == 0 && m < w.rows && first + row < layer.outs) w.y[m * w.y_stride + layer.column + first + row] = to_bf16(beside);
+}
+
+// ---- 4 bits: ins a multiple of 64, quantization blocks of 64 or more: 64 columns from a multiple of 64 on share an absmax
 
 // what byte `index` of codes stands for; at is the table's place in shared memory, for this lane. Set once: no order with other accesses is needed
 __device__ __forceinline__ u32 pair_at(u32 at, u32 codes, int index) {
@@ -108,72 +113,147 @@ __device__ __forceinline__ u32 pair_at(u32 at, u32 codes, int index) {
     return pair;
 }
 
+// 128 columns of 16 rows of W: what a lane loads of them. absmax: the value, or the second-level one with the code of the first
+struct Chunk { uint4 a, b; u32 absmax, code; };
+
+// Loads where `there`, without a branch; elsewhere v stays as it is
+__device__ __forceinline__ void stream_where(bool there, uint4& v, const void* p) {
+    asm volatile("{.reg .pred q; setp.ne.u32 q, %5, 0; @q ld.global.nc.L1::no_allocate.v4.u32 {%0,%1,%2,%3}, [%4];}"
+                 : "+r"(v.x), "+r"(v.y), "+r"(v.z), "+r"(v.w) : "l"(p), "r"((u32)there));
+}
+__device__ __forceinline__ void load_where(bool there, uint4& v, const void* p) {
+    asm volatile("{.reg .pred q; setp.ne.u32 q, %5, 0; @q ld.global.v4.u32 {%0,%1,%2,%3}, [%4];}"
+                 : "+r"(v.x), "+r"(v.y), "+r"(v.z), "+r"(v.w) : "l"(p), "r"((u32)there));
+}
+__device__ __forceinline__ void word_where(bool there, u32& v, const u32* p) {
+    asm volatile("{.reg .pred q; setp.ne.u32 q, %2, 0; @q ld.global.nc.u32 %0, [%1];}" : "+r"(v) : "l"(p), "r"((u32)there));
+}
+__device__ __forceinline__ void byte_where(bool there, u32& v, const u8* p) {
+    asm volatile("{.reg .pred q; setp.ne.u32 q, %2, 0; @q ld.global.nc.u8 %0, [%1];}" : "+r"(v) : "l"(p), "r"((u32)there));
+}
+
 // Lane t of four holds 32 columns of a row, so half a block of 64: x of the first two lanes goes to column 2 m of the narrow factor, of the other two
 // to column 2 m + 1, and the two sums of a row come out apart, each to be multiplied by its own absmax. The lanes hold those in turn:
-// first and second half of row g, first and second half of row g + 8.
-extern "C" __global__ void __launch_bounds__(256, 4) four_bit_few_rows(const __grid_constant__ Work w) {
+// first and second half of row g, first and second half of row g + 8. A warp takes two chunks side by side, then two behind those of the other warps;
+// the next one is loaded before the one that has come is used. Beyond the end the codes are anything, and the absmax is 0.
+template <bool NESTED> __device__ __forceinline__ void four_bit(const Work& w) {
     __shared__ __align__(16) u32 pairs[256 * 32];          // what a byte stands for, for each lane in its own bank
     __shared__ float values[256];
-    __shared__ float part[2][WARPS * TILE * MOST_ROWS];
+    __shared__ float part[2][WARPS * PART];
+    let_next_begin();
     int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, g = lane >> 2, t = lane & 3;
     for (int i = threadIdx.x; i < 256 * 8; i += 256) {
         u32 pair = pack(__ldg(w.table + (i >> 7)), __ldg(w.table + (i >> 3 & 15)));
         ((uint4*)pairs)[i] = make_uint4(pair, pair, pair, pair);
     }
-    values[threadIdx.x] = w.map[threadIdx.x];
-    __syncthreads();
+    if (NESTED) values[threadIdx.x] = w.map[threadIdx.x];
     u32 own = (u32)__cvta_generic_to_shared(pairs) + lane * 4;
-    int m = g >> 1;
+    int ins = w.ins, m = g >> 1, turn = 0, own_end = ins - t * 32, scale_end = ins - (t & 1) * 64;
     bool feeds = m < w.rows && (g & 1) == (t >> 1);
-    const bf16* x = w.x + m * w.x_stride + t * 32;
-    int turn = 0;
-    for (int tile = blockIdx.x; tile < w.tiles; tile += gridDim.x, turn ^= 1) {
+    const bf16* x = w.x + m * w.x_stride + t * 32 + warp * 256;
+    uint4 v[2] = {};                                          // 0 for good in lanes that do not feed
+
+    // the tile whose chunks are loaded
+    const u8 *codes_a, *codes_b;
+    const void* absmax;
+    const float* nested;
+    int in_block, shift;
+    float offset;
+    auto enter = [&](int tile) {
         const Layer& layer = w.layer[layer_of(w, tile)];
-        i64 first = (i64)(tile - layer.first_tile) * TILE, last = layer.outs - 1, row_a = first + g < last ? first + g : last, row_b = first + g + 8 < last ? first + g + 8 : last;
-        const u8 *codes_a = (const u8*)layer.weight + (row_a * w.ins >> 1) + t * 16, *codes_b = (const u8*)layer.weight + (row_b * w.ins >> 1) + t * 16;
-        i64 scaled = (t < 2 ? row_a : row_b) * w.ins + (t & 1) * 64;
-        auto load = [&](int column) {
-            Chunk c;
-            bool there = column + t * 32 < w.ins;
-            c.a = there ? stream(codes_a + (column >> 1)) : make_uint4(0, 0, 0, 0);
-            c.b = there ? stream(codes_b + (column >> 1)) : make_uint4(0, 0, 0, 0);
-            c.absmax = column + (t & 1) * 64 < w.ins ? absmax_at(layer, (scaled + column) >> layer.block_shift, values) : 0.f;
-            return c;
-        };
-        float sum_a = 0.f, sum_b = 0.f;
-        int column = warp * 256;                              // two chunks a warp, then those of the other warps
-        Chunk next = load(column);
-        while (column < w.ins) {
-            Chunk now = next;
-            int at = column;
-            column += at & 128 ? 2048 - 128 : 128;
-            next = load(column);
-            float d[4] = {0.f, 0.f, 0.f, 0.f};
-            bool there = feeds && at + t * 32 < w.ins;
-            u32 wa[4] = {now.a.x, now.a.y, now.a.z, now.a.w}, wb[4] = {now.b.x, now.b.y, now.b.z, now.b.w};
-#pragma unroll
-            for (int i = 0; i < 4; i++) {
-                uint4 v = there ? *(const uint4*)(x + at + i * 8) : make_uint4(0, 0, 0, 0);
-                multiply(d, pair_at(own, wa[i], 0), pair_at(own, wb[i], 0),
-                         pair_at(own, wa[i], 1), pair_at(own, wb[i], 1), v.x, v.y);
-                multiply(d, pair_at(own, wa[i], 2), pair_at(own, wb[i], 2),
-                         pair_at(own, wa[i], 3), pair_at(own, wb[i], 3), v.z, v.w);
-            }
-            int from = lane & 28;
-            sum_a += __shfl_sync(0xffffffffu, now.absmax, from) * d[0] + __shfl_sync(0xffffffffu, now.absmax, from | 1) * d[1];
-            sum_b += __shfl_sync(0xffffffffu, now.absmax, from | 2) * d[2] + __shfl_sync(0xffffffffu, now.absmax, from | 3) * d[3];
+        int first = (tile - layer.first_tile) * TILE, last = (int)layer.outs - 1, a = first + g < last ? first + g : last, b = first + g + 8 < last ? first + g + 8 : last;
+        i64 element = (i64)(t < 2 ? a : b) * ins, block = element >> layer.block_shift;
+        codes_a = (const u8*)layer.weight + ((i64)a * ins >> 1) + t * 16 + warp * 128;
+        codes_b = (const u8*)layer.weight + ((i64)b * ins >> 1) + t * 16 + warp * 128;
+        shift = layer.block_shift;
+        in_block = ((int)element & ((1 << shift) - 1)) + (t & 1) * 64;
+        if (NESTED) {
+            absmax = (const u8*)layer.absmax + block;
+            nested = layer.nested + (block >> 8);
+            in_block += (int)(block & 255) << shift;          // nested counts from a multiple of 256 blocks on
+            absmax = (const u8*)absmax - (block & 255);
+        } else {
+            absmax = (const float*)layer.absmax + block;
         }
-        part[turn][(warp * TILE + g) * MOST_ROWS + t] = sum_a;
-        part[turn][(warp * TILE + g + 8) * MOST_ROWS + t] = sum_b;
+        offset = layer.offset;
+    };
+    // ahead: 0 or 128, from column and from where the pointers stand
+    auto fetch = [&](Chunk& c, int column, int ahead) {
+        bool there = column + ahead < own_end, scaled = column + ahead < scale_end;
+        stream_where(there, c.a, codes_a + ahead / 2);
+        stream_where(there, c.b, codes_b + ahead / 2);
+        int at = (in_block + column + ahead) >> shift;
+        c.absmax = 0;
+        if (NESTED) {
+            byte_where(scaled, c.code, (const u8*)absmax + at);
+            word_where(scaled, c.absmax, (const u32*)nested + (at >> 8));
+        } else {
+            word_where(scaled, c.absmax, (const u32*)absmax + at);
+        }
+    };
+    float sum_a = 0.f, sum_b = 0.f;
+    auto use = [&](const Chunk& c, int column, int ahead, const bf16* from_x) {
+        bool there = feeds && column + ahead < own_end;
+        float d[4] = {0.f, 0.f, 0.f, 0.f}, scale = __uint_as_float(c.absmax);
+        if (NESTED) scale = column + ahead < scale_end ? values[c.code] * scale + offset : 0.f;
+        u32 wa[4] = {c.a.x, c.a.y, c.a.z, c.a.w}, wb[4] = {c.b.x, c.b.y, c.b.z, c.b.w};
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            if (i % 2 == 0) {
+                load_where(there, v[0], from_x + ahead + i * 8);
+                load_where(there, v[1], from_x + ahead + i * 8 + 8);
+            }
+            multiply(d, pair_at(own, wa[i], 0), pair_at(own, wb[i], 0), pair_at(own, wa[i], 1), pair_at(own, wb[i], 1), v[i % 2].x, v[i % 2].y);
+            multiply(d, pair_at(own, wa[i], 2), pair_at(own, wb[i], 2), pair_at(own, wa[i], 3), pair_at(own, wb[i], 3), v[i % 2].z, v[i % 2].w);
+        }
+        int from = lane & 28;
+        sum_a += __shfl_sync(0xffffffffu, scale, from) * d[0] + __shfl_sync(0xffffffffu, scale, from | 1) * d[1];
+        sum_b += __shfl_sync(0xffffffffu, scale, from | 2) * d[2] + __shfl_sync(0xffffffffu, scale, from | 3) * d[3];
+    };
+    Chunk even = {}, odd = {};
+    enter(blockIdx.x);
+    bring_tile(w, blockIdx.x, ins / 2, ins / 2);
+    __syncthreads();
+    wait_for_previous();
+    fetch(even, warp * 256, 0);
+    for (int tile = blockIdx.x; tile < w.tiles; turn ^= 1) {
+        sum_a = sum_b = 0.f;
+        const bf16* from_x = x;
+        for (int column = warp * 256; column < ins; column += 256 * WARPS) {
+            fetch(odd, column, 128);
+            use(even, column, 0, from_x);
+            codes_a += 128 * WARPS;
+            codes_b += 128 * WARPS;
+            fetch(even, column + 256 * WARPS, 0);
+            use(odd, column, 128, from_x);
+            from_x += 256 * WARPS;
+        }
+        part[turn][warp * PART + g * MOST_ROWS + t] = sum_a;
+        part[turn][warp * PART + (g + 8) * MOST_ROWS + t] = sum_b;
+        int done = tile;
+        tile += gridDim.x;
+        if (tile < w.tiles) {
+            enter(tile);
+            fetch(even, warp * 256, 0);
+        }
+        const Layer& layer = w.layer[layer_of(w, done)];
+        i64 first = (i64)(done - layer.first_tile) * TILE;
+        float beside = beside_weight(layer, w, first);
         __syncthreads();
-        finish(part[turn], WARPS, layer, w, first);
+        finish(part[turn], WARPS, beside, layer, w, first);
     }
 }
+
+extern "C" __global__ void __launch_bounds__(256, 3) four_bit_few_rows(const __grid_constant__ Work w) { four_bit<false>(w); }
+extern "C" __global__ void __launch_bounds__(256, 3) four_bit_nested_few_rows(const __grid_constant__ Work w) { four_bit<true>(w); }
 
 // ---- bfloat16: ins a multiple of 8
 
 extern "C" __global__ void __launch_bounds__(256, 3) bf16_few_rows(const __grid_constant__ Work w) {
-    __shared__ float part[2][WARPS * TILE * MOST_ROWS];
+    __shared__ float part[2][WARPS * PART];
+    let_next_begin();
+    bring_tile(w, blockIdx.x, 2LL * w.ins, 2 * w.layer[layer_of(w, blockIdx.x)].stride);
+    wait_for_previous();
     int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, g = lane >> 2, t = lane & 3, chunks = (w.ins + 31) / 32, turn = 0;
     const bf16* x = w.x + g * w.x_stride + t * 8;
     for (int tile = blockIdx.x; tile < w.tiles; tile += gridDim.x, turn ^= 1) {
@@ -198,11 +278,12 @@ extern "C" __global__ void __launch_bounds__(256, 3) bf16_few_rows(const __grid_
             }
         }
         if (t < 2) {                                          // columns 2 t and 2 t + 1 of the narrow factor are rows of x
-            *(float2*)&part[turn][(warp * TILE + g) * MOST_ROWS + 2 * t] = make_float2(d[0], d[1]);
-            *(float2*)&part[turn][(warp * TILE + g + 8) * MOST_ROWS + 2 * t] = make_float2(d[2], d[3]);
+            *(float2*)&part[turn][warp * PART + g * MOST_ROWS + 2 * t] = make_float2(d[0], d[1]);
+            *(float2*)&part[turn][warp * PART + (g + 8) * MOST_ROWS + 2 * t] = make_float2(d[2], d[3]);
         }
+        float beside = beside_weight(layer, w, first);
         __syncthreads();
-        finish(part[turn], WARPS, layer, w, first);
+        finish(part[turn], WARPS, beside, layer, w, first);
     }
 }
 
@@ -218,7 +299,9 @@ __device__ __forceinline__ float weight_at(const Layer& layer, i64 row, int colu
 }
 
 extern "C" __global__ void __launch_bounds__(256) any_few_rows(const __grid_constant__ Work w) {
-    __shared__ float part[2][TILE * MOST_ROWS];
+    __shared__ float part[2][PART];
+    let_next_begin();
+    wait_for_previous();
     int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, turn = 0;
     for (int tile = blockIdx.x; tile < w.tiles; tile += gridDim.x, turn ^= 1) {
         const Layer& layer = w.layer[layer_of(w, tile)];
@@ -238,8 +321,9 @@ extern "C" __global__ void __launch_bounds__(256) any_few_rows(const __grid_cons
                 if (lane == 0) part[turn][row * MOST_ROWS + m] = sum[m];
             }
         }
+        float beside = beside_weight(layer, w, first);
         __syncthreads();
-        finish(part[turn], 1, layer, w, first);
+        finish(part[turn], 1, beside, layer, w, first);
     }
 }
 
@@ -247,12 +331,16 @@ extern "C" __global__ void __launch_bounds__(256) any_few_rows(const __grid_cons
 
 extern "C" __global__ void __launch_bounds__(256) inner_few_rows(const __grid_constant__ Work w) {
     __shared__ float shared[33];
+    let_next_begin();
     int at = 0;
     while (at + 1 < w.layers && (int)blockIdx.x >= w.layer[at + 1].inner) at++;
     const Layer& layer = w.layer[at];
     const float* a = layer.a + (i64)((int)blockIdx.x - layer.inner) * w.ins;
+    for (int i = threadIdx.x; i < w.ins / 32; i += 256) bring(a + i * 32);
+    wait_for_previous();
     float sum[MOST_ROWS] = {0.f, 0.f, 0.f, 0.f};
     if (w.ins % 8 == 0) {
+#pragma unroll 2
         for (int i = threadIdx.x * 8; i < w.ins; i += 256 * 8) {
             float4 low = *(const float4*)(a + i), high = *(const float4*)(a + i + 4);
             float numbers[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};

@@ -59,25 +59,32 @@ template <class Visit> __device__ __forceinline__ void each(const bf16* logits, 
     for (; i < end; i++) visit(i, order(logits[i]));
 }
 
+// The same in an order in which the threads of a warp read side by side
+template <class Visit> __device__ __forceinline__ void each_anyhow(const bf16* logits, int vocab, Visit visit) {
+    int whole = vocab & ~7;
+#pragma unroll 4
+    for (int at = threadIdx.x * 8; at < whole; at += THREADS * 8) {
+        uint4 u = *(const uint4*)(logits + at);
+        u32 words[4] = {u.x, u.y, u.z, u.w};
+#pragma unroll
+        for (int k = 0; k < 8; k++) visit(at + k, order((bf16)(words[k / 2] >> 16 * (k % 2))));
+    }
+    if (threadIdx.x < vocab - whole) visit(whole + threadIdx.x, order(logits[whole + threadIdx.x]));
+}
+
 // Of equal scores the lowest id
 extern "C" __global__ void __launch_bounds__(THREADS) highest_token(int* ids, int* positions, const bf16* logits, i64 stride, int vocab) {
     __shared__ u64 best_of_warp[32];
     i64 row = blockIdx.x;
+    let_next_begin();
+    wait_for_previous();
     u64 best = 0;
     auto take = [&](int i, u32 score) {
         u64 candidate = (u64)score << 32 | (0xffffffffu - i);
         best = candidate > best ? candidate : best;
     };
     logits += row * stride;
-    for (int at = threadIdx.x * 8; at < vocab; at += THREADS * 8) {
-        if (at + 8 <= vocab) {
-            uint4 u = *(const uint4*)(logits + at);
-            u32 words[4] = {u.x, u.y, u.z, u.w};
-#pragma unroll
-            for (int k = 0; k < 8; k++) take(at + k, order((bf16)(words[k / 2] >> 16 * (k % 2))));
-        } else
-            for (int i = at; i < vocab; i++) take(i, order(logits[i]));
-    }
+    each_anyhow(logits, vocab, take);
     for (int distance = 16; distance > 0; distance >>= 1) {
         u64 other = __shfl_xor_sync(0xffffffffu, best, distance);
         best = other > best ? other : best;
@@ -99,10 +106,12 @@ extern "C" __global__ void __launch_bounds__(THREADS) random_token(int* ids, int
     __shared__ int chosen, last;
     i64 row = blockIdx.x;
     logits += row * stride;
+    let_next_begin();
+    wait_for_previous();
     if (threadIdx.x == 0) { chosen = vocab; last = 0; integers[32] = 0; }
     __syncthreads();
     u32 highest = 0;
-    each(logits, vocab, [&](int, u32 score) { highest = score > highest ? score : highest; });
+    each_anyhow(logits, vocab, [&](int, u32 score) { highest = score > highest ? score : highest; });
     atomicMax(integers + 32, (int)highest);
     __syncthreads();
     highest = integers[32];
@@ -114,11 +123,11 @@ extern "C" __global__ void __launch_bounds__(THREADS) random_token(int* ids, int
     if (top_k > 0 && top_k < vocab)
         for (u32 bit = 0x8000; bit > 0; bit >>= 1) {
             int count = 0;
-            each(logits, vocab, [&](int, u32 score) { count += score >= (lowest | bit); });
+            each_anyhow(logits, vocab, [&](int, u32 score) { count += score >= (lowest | bit); });
             if (block_total(count, integers) >= top_k) lowest |= bit;
         }
     double sum = 0;
-    each(logits, vocab, [&](int, u32 score) { sum += score >= lowest ? weight(score) : 0.f; });
+    each_anyhow(logits, vocab, [&](int, u32 score) { sum += score >= lowest ? weight(score) : 0.f; });
     double total = block_total(sum, doubles);
     int equals = vocab;                       // how many of the scores that equal the limit stay: those with the lowest ids
     if (top_p < 1) {
@@ -127,7 +136,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) random_token(int* ids, int
         for (u32 bit = 0x8000; bit > 0; bit >>= 1) {
             u32 next = limit | bit;
             double part = 0;
-            each(logits, vocab, [&](int, u32 score) { part += score >= next && score >= lowest ? weight(score) : 0.f; });
+            each_anyhow(logits, vocab, [&](int, u32 score) { part += score >= next && score >= lowest ? weight(score) : 0.f; });
             part = block_total(part, doubles);
             if (part >= top_p * total) limit = next;
             else above = part;
