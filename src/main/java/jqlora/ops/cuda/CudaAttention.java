@@ -26,7 +26,7 @@ final class CudaAttention implements AutoCloseable {
     private static final String DECODING = "decode_attention";
     private static final int THREADS = 128, WARPS = 4, BUCKET = 128, MOST_DIM = 256;
     // decoding: a block has at least 32 keys of a sequence's key head, and a counter tells the last of them to come
-    private static final int NARROWEST = 8, KEYS_OF_A_SPLIT = 32, MOST_SPLITS = 64, COUNTERS = 4096;
+    private static final int DECODING_THREADS = 512, NARROWEST = 8, KEYS_OF_A_SPLIT = 32, MOST_SPLITS = 64, COUNTERS = 4096;
 
     private record PlanKey(FlashGraphs graphs, boolean backward) { }
 
@@ -244,7 +244,7 @@ final class CudaAttention implements AutoCloseable {
         try (CudaTensor partial = ops.floats(rows, splits, shape.numAttentionHeads(), dim + 2L)) {
             ops.kernel(DECODING, "decode_attention").matrix(y).matrix(qkv).address(keys).address(values).number(keys.stride()).address(positions).address(partial).number(arrived)
                     .integer(cache.maxLength()).integer(splits).integer(shape.numAttentionHeads()).integer(kvHeads).integer(dim).integer(shape.slidingWindow()).real(shape.scale())
-                    .launch((long) splits * kvHeads, Math.toIntExact(rows), 256, 1);
+                    .launch((long) splits * kvHeads, Math.toIntExact(rows), DECODING_THREADS, 1);
         }
         return y;
     }

@@ -20,10 +20,13 @@ final class CudaFewRows {
     private static final int ROWS_AT_ONCE = 4, LAYERS_AT_ONCE = 4, TILE = 16, THREADS = 256;
     private static final int SPAN = 64, VECTOR = 8;
 
-    /** A kernel, how many of its blocks a multiprocessor takes, and the code where there is one. */
-    private record Way(String kernel, int blocks, FourBitType code) { }
+    /** The source's table, 256 codes for 32 lanes, and five chunks of 1280 bytes for each of eight warps. */
+    private static final int SHARED_OF_FOUR_BIT = 256 * 128 + 8 * 5 * 1280;
 
-    private static final Way BF16 = new Way("bf16_few_rows", 3, null), ANY_NUMBERS = new Way("any_few_rows", 8, null);
+    /** A kernel, how many of its blocks a multiprocessor takes, their shared memory, and the code where there is one. */
+    private record Way(String kernel, int blocks, int shared, FourBitType code) { }
+
+    private static final Way BF16 = new Way("bf16_few_rows", 3, 0, null), ANY_NUMBERS = new Way("any_few_rows", 8, 0, null);
 
     private final CudaOps ops;
     private final CudaDevice device;
@@ -58,7 +61,7 @@ final class CudaFewRows {
                     work("inner_few_rows", y, x, inner, rank, added, row, rows, way, group.subList(from, to), column).launch(ranks, THREADS);
                 }
                 Kernel kernel = work(way.kernel, y, x, inner, rank, added, row, rows, way, group.subList(from, to), column);
-                kernel.launch(Math.min(tiles(group.subList(from, to)), way.blocks * device.multiprocessors()), THREADS);
+                kernel.shared(way.shared).launch(Math.min(tiles(group.subList(from, to)), way.blocks * device.multiprocessors()), THREADS);
             }
             rank += ranks;
             column += columns;
@@ -82,8 +85,8 @@ final class CudaFewRows {
         long ins = linear.weight().inFeatures();
         return switch (linear.weight()) {
             case Weight.FourBit weight -> ins % SPAN == 0 && weight.format().blockSize() >= SPAN
-                    ? new Way(weight.nestedAbsmax() == null ? "four_bit_few_rows" : "four_bit_nested_few_rows", 3, weight.format().type())
-                    : new Way(ANY_NUMBERS.kernel, ANY_NUMBERS.blocks, weight.format().type());
+                    ? new Way(weight.nestedAbsmax() == null ? "four_bit_few_rows" : "four_bit_nested_few_rows", 2, SHARED_OF_FOUR_BIT, weight.format().type())
+                    : new Way(ANY_NUMBERS.kernel, ANY_NUMBERS.blocks, 0, weight.format().type());
             case Weight.Dense(Parameter parameter) -> parameter.value().dtype() == DType.BF16 && ins % VECTOR == 0 ? BF16 : ANY_NUMBERS;
         };
     }

@@ -6,7 +6,8 @@
 #include "common.cuh"
 
 #define MAX_DIM 256
-#define WARPS 8
+#define WARPS 16
+#define THREADS (32 * WARPS)
 #define AT_ONCE 4
 #define FEWEST_KEYS 32
 #define MOST_SPLITS 64
@@ -20,9 +21,9 @@ __device__ __forceinline__ void join(float& max, float& sum, float* out, float o
     max = m;
 }
 
-// Launch: block 256, grid (splits kv_heads, rows); arrived u32 [rows kv_heads] zero before and after; partial float [rows][kv_heads][splits][q_heads / kv_heads][dim]
+// Launch: block 512, grid (splits kv_heads, rows); arrived u32 [rows kv_heads] zero before and after; partial float [rows][kv_heads][splits][q_heads / kv_heads][dim]
 // and behind it [rows][kv_heads][splits][q_heads / kv_heads][2]: maximum, sum of the weights
-extern "C" __global__ void __launch_bounds__(256) decode_attention(bf16* y, i64 y_stride, const bf16* qkv, i64 stride, bf16* keys, bf16* values, i64 kv_stride,
+extern "C" __global__ void __launch_bounds__(THREADS) decode_attention(bf16* y, i64 y_stride, const bf16* qkv, i64 stride, bf16* keys, bf16* values, i64 kv_stride,
                                                                    const int* positions, float* partial, u32* arrived, int max_length, int splits, int q_heads,
                                                                    int kv_heads, int dim, int window, float scale) {
     __shared__ float shared[WARPS][MAX_DIM + 2];
@@ -42,7 +43,7 @@ extern "C" __global__ void __launch_bounds__(256) decode_attention(bf16* y, i64 
     keys += row * max_length * kv_stride + (i64)kv_head * dim;
     values += row * max_length * kv_stride + (i64)kv_head * dim;
     if (split == 0)
-        for (int i = threadIdx.x; i < dim; i += 256) {
+        for (int i = threadIdx.x; i < dim; i += THREADS) {
             keys[position * kv_stride + i] = own_key[i];
             values[position * kv_stride + i] = own_value[i];
         }
@@ -140,11 +141,11 @@ extern "C" __global__ void __launch_bounds__(256) decode_attention(bf16* y, i64 
         for (int i = lane; i < active; i += 32) weights[warp][i] /= sum;
         __syncthreads();
         int here = group - first < WARPS ? group - first : WARPS;
-        for (int at = threadIdx.x * 4; at < here * dim; at += 256 * 4) {
+        for (int at = threadIdx.x * 4; at < here * dim; at += THREADS * 4) {
             int of = at / dim;
             const float4* p = (const float4*)(partial + (i64)first * dim + at);
             float4 total = make_float4(0.f, 0.f, 0.f, 0.f);
-#pragma unroll 4
+#pragma unroll 8
             for (int i = 0; i < active; i++) {
                 float4 part_of = __ldcg(p + (i64)i * group * dim / 4);
                 float weight = weights[of][i];

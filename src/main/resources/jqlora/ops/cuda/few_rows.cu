@@ -113,139 +113,149 @@ __device__ __forceinline__ u32 pair_at(u32 at, u32 codes, int index) {
     return pair;
 }
 
-// 128 columns of 16 rows of W: what a lane loads of them. absmax: the value, or the second-level one with the code of the first
-struct Chunk { uint4 a, b; u32 absmax, code; };
-
-// Loads where `there`, without a branch; elsewhere v stays as it is
-__device__ __forceinline__ void stream_where(bool there, uint4& v, const void* p) {
-    asm volatile("{.reg .pred q; setp.ne.u32 q, %5, 0; @q ld.global.nc.L1::no_allocate.v4.u32 {%0,%1,%2,%3}, [%4];}"
-                 : "+r"(v.x), "+r"(v.y), "+r"(v.z), "+r"(v.w) : "l"(p), "r"((u32)there));
+// Copies to shared memory while the thread goes on; where not `there`, zeros
+__device__ __forceinline__ void copy16(u32 to, const void* p, bool there) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" :: "r"(to), "l"(p), "r"(there ? 16 : 0) : "memory");
 }
+__device__ __forceinline__ void copy4(u32 to, const void* p, bool there) {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" :: "r"(to), "l"(p), "r"(there ? 4 : 0) : "memory");
+}
+// Loads where `there`, without a branch; elsewhere v stays as it is
 __device__ __forceinline__ void load_where(bool there, uint4& v, const void* p) {
     asm volatile("{.reg .pred q; setp.ne.u32 q, %5, 0; @q ld.global.v4.u32 {%0,%1,%2,%3}, [%4];}"
                  : "+r"(v.x), "+r"(v.y), "+r"(v.z), "+r"(v.w) : "l"(p), "r"((u32)there));
 }
-__device__ __forceinline__ void word_where(bool there, u32& v, const u32* p) {
-    asm volatile("{.reg .pred q; setp.ne.u32 q, %2, 0; @q ld.global.nc.u32 %0, [%1];}" : "+r"(v) : "l"(p), "r"((u32)there));
+__device__ __forceinline__ uint4 shared16(u32 at) {
+    uint4 v;
+    asm volatile("ld.shared.v4.u32 {%0,%1,%2,%3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "r"(at) : "memory");
+    return v;
 }
-__device__ __forceinline__ void byte_where(bool there, u32& v, const u8* p) {
-    asm volatile("{.reg .pred q; setp.ne.u32 q, %2, 0; @q ld.global.nc.u8 %0, [%1];}" : "+r"(v) : "l"(p), "r"((u32)there));
+__device__ __forceinline__ u32 shared4(u32 at) {
+    u32 v;
+    asm volatile("ld.shared.u32 %0, [%1];" : "=r"(v) : "r"(at) : "memory");
+    return v;
 }
 
-// Lane t of four holds 32 columns of a row, so half a block of 64: x of the first two lanes goes to column 2 m of the narrow factor, of the other two
-// to column 2 m + 1, and the two sums of a row come out apart, each to be multiplied by its own absmax. The lanes hold those in turn:
-// first and second half of row g, first and second half of row g + 8. A warp takes two chunks side by side, then two behind those of the other warps;
-// the next one is loaded before the one that has come is used. Beyond the end the codes are anything, and the absmax is 0.
+// Shared memory of a block, in bytes: the table, 32 KiB, then for each warp STAGES chunks on their way
+#define STAGES 5
+#define CHUNK_BYTES (2 * 512 + 2 * 128)
+
+// A chunk is 128 columns of 16 rows of W. Lane t of four holds 32 columns of a row, so half a block of 64: x of the first two lanes goes to column 2 m of
+// the narrow factor, of the other two to column 2 m + 1, and the two sums of a row come out apart, each to be multiplied by its own absmax. The lanes
+// hold those in turn: first and second half of row g, first and second half of row g + 8. A warp takes two chunks side by side, then two behind those of
+// the other warps, tile after tile; up to four are on their way while one is used, each lane's part for that lane alone.
+// Launch: as above, and 32 KiB + 8 STAGES CHUNK_BYTES of dynamic shared memory
 template <bool NESTED> __device__ __forceinline__ void four_bit(const Work& w) {
-    __shared__ __align__(16) u32 pairs[256 * 32];          // what a byte stands for, for each lane in its own bank
+    extern __shared__ __align__(16) u32 pairs[];              // what a byte stands for, for each lane in its own bank
     __shared__ float values[256];
     __shared__ float part[2][WARPS * PART];
     let_next_begin();
     int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, g = lane >> 2, t = lane & 3;
+    u32 own = (u32)__cvta_generic_to_shared(pairs) + lane * 4, ring = (u32)__cvta_generic_to_shared(pairs) + 256 * 128 + warp * STAGES * CHUNK_BYTES;
+    u32 ring16 = ring + lane * 16, ring4 = ring + 1024 + lane * 4;
+    int ins = w.ins, m = g >> 1, own_end = ins - t * 32, scale_end = ins - (t & 1) * 64;
+
+    // what is to be fetched next
+    const u8 *codes_a, *codes_b;
+    const void* absmax;
+    const float* nested;
+    int fetch_tile = blockIdx.x, fetch_column = warp * 256, in_block, shift;
+    u32 fetch_stage = 0;
+    auto enter = [&]() {
+        const Layer& layer = w.layer[layer_of(w, fetch_tile)];
+        int first = (fetch_tile - layer.first_tile) * TILE, last = (int)layer.outs - 1, a = first + g < last ? first + g : last, b = first + g + 8 < last ? first + g + 8 : last;
+        i64 element = (i64)(t < 2 ? a : b) * ins, block = element >> layer.block_shift;
+        codes_a = (const u8*)layer.weight + ((i64)a * ins >> 1) + t * 16;
+        codes_b = (const u8*)layer.weight + ((i64)b * ins >> 1) + t * 16;
+        shift = layer.block_shift;
+        in_block = ((int)element & ((1 << shift) - 1)) + (t & 1) * 64;
+        if (NESTED) {                                         // both count from a multiple of 256 blocks on
+            absmax = (const u8*)layer.absmax + (block & ~255LL);
+            nested = layer.nested + (block >> 8);
+            in_block += (int)(block & 255) << shift;
+        } else {
+            absmax = (const float*)layer.absmax + block;
+        }
+    };
+    auto fetch = [&]() {
+        if (fetch_tile < w.tiles) {
+            bool there = fetch_column < own_end, scaled = fetch_column < scale_end;
+            copy16(ring16 + fetch_stage, codes_a + (fetch_column >> 1), there);
+            copy16(ring16 + fetch_stage + 512, codes_b + (fetch_column >> 1), there);
+            int at = (in_block + fetch_column) >> shift;
+            if (NESTED) {
+                copy4(ring4 + fetch_stage, (const u8*)absmax + (at & ~3), scaled);
+                copy4(ring4 + fetch_stage + 128, nested + (at >> 8), scaled);
+            } else {
+                copy4(ring4 + fetch_stage, (const float*)absmax + at, scaled);
+            }
+            fetch_column += fetch_column & 128 ? 256 * WARPS - 128 : 128;
+            if (fetch_column >= ins) {
+                fetch_tile += gridDim.x;
+                fetch_column = warp * 256;
+                if (fetch_tile < w.tiles) enter();
+            }
+        }
+        asm volatile("cp.async.commit_group;" ::: "memory");
+        fetch_stage = fetch_stage == (STAGES - 1) * CHUNK_BYTES ? 0 : fetch_stage + CHUNK_BYTES;
+    };
+    if (warp * 256 >= ins) fetch_tile = w.tiles;              // nothing for this warp
+    if (fetch_tile < w.tiles) enter();
+    for (int i = 0; i < STAGES - 1; i++) fetch();
     for (int i = threadIdx.x; i < 256 * 8; i += 256) {
         u32 pair = pack(__ldg(w.table + (i >> 7)), __ldg(w.table + (i >> 3 & 15)));
         ((uint4*)pairs)[i] = make_uint4(pair, pair, pair, pair);
     }
     if (NESTED) values[threadIdx.x] = w.map[threadIdx.x];
-    u32 own = (u32)__cvta_generic_to_shared(pairs) + lane * 4;
-    int ins = w.ins, m = g >> 1, turn = 0, own_end = ins - t * 32, scale_end = ins - (t & 1) * 64;
-    bool feeds = m < w.rows && (g & 1) == (t >> 1);
-    const bf16* x = w.x + m * w.x_stride + t * 32 + warp * 256;
-    uint4 v[2] = {};                                          // 0 for good in lanes that do not feed
-
-    // the tile whose chunks are loaded
-    const u8 *codes_a, *codes_b;
-    const void* absmax;
-    const float* nested;
-    int in_block, shift;
-    float offset;
-    auto enter = [&](int tile) {
-        const Layer& layer = w.layer[layer_of(w, tile)];
-        int first = (tile - layer.first_tile) * TILE, last = (int)layer.outs - 1, a = first + g < last ? first + g : last, b = first + g + 8 < last ? first + g + 8 : last;
-        i64 element = (i64)(t < 2 ? a : b) * ins, block = element >> layer.block_shift;
-        codes_a = (const u8*)layer.weight + ((i64)a * ins >> 1) + t * 16 + warp * 128;
-        codes_b = (const u8*)layer.weight + ((i64)b * ins >> 1) + t * 16 + warp * 128;
-        shift = layer.block_shift;
-        in_block = ((int)element & ((1 << shift) - 1)) + (t & 1) * 64;
-        if (NESTED) {
-            absmax = (const u8*)layer.absmax + block;
-            nested = layer.nested + (block >> 8);
-            in_block += (int)(block & 255) << shift;          // nested counts from a multiple of 256 blocks on
-            absmax = (const u8*)absmax - (block & 255);
-        } else {
-            absmax = (const float*)layer.absmax + block;
-        }
-        offset = layer.offset;
-    };
-    // ahead: 0 or 128, from column and from where the pointers stand
-    auto fetch = [&](Chunk& c, int column, int ahead) {
-        bool there = column + ahead < own_end, scaled = column + ahead < scale_end;
-        stream_where(there, c.a, codes_a + ahead / 2);
-        stream_where(there, c.b, codes_b + ahead / 2);
-        int at = (in_block + column + ahead) >> shift;
-        c.absmax = 0;
-        if (NESTED) {
-            byte_where(scaled, c.code, (const u8*)absmax + at);
-            word_where(scaled, c.absmax, (const u32*)nested + (at >> 8));
-        } else {
-            word_where(scaled, c.absmax, (const u32*)absmax + at);
-        }
-    };
-    float sum_a = 0.f, sum_b = 0.f;
-    auto use = [&](const Chunk& c, int column, int ahead, const bf16* from_x) {
-        bool there = feeds && column + ahead < own_end;
-        float d[4] = {0.f, 0.f, 0.f, 0.f}, scale = __uint_as_float(c.absmax);
-        if (NESTED) scale = column + ahead < scale_end ? values[c.code] * scale + offset : 0.f;
-        u32 wa[4] = {c.a.x, c.a.y, c.a.z, c.a.w}, wb[4] = {c.b.x, c.b.y, c.b.z, c.b.w};
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-            if (i % 2 == 0) {
-                load_where(there, v[0], from_x + ahead + i * 8);
-                load_where(there, v[1], from_x + ahead + i * 8 + 8);
-            }
-            multiply(d, pair_at(own, wa[i], 0), pair_at(own, wb[i], 0), pair_at(own, wa[i], 1), pair_at(own, wb[i], 1), v[i % 2].x, v[i % 2].y);
-            multiply(d, pair_at(own, wa[i], 2), pair_at(own, wb[i], 2), pair_at(own, wa[i], 3), pair_at(own, wb[i], 3), v[i % 2].z, v[i % 2].w);
-        }
-        int from = lane & 28;
-        sum_a += __shfl_sync(0xffffffffu, scale, from) * d[0] + __shfl_sync(0xffffffffu, scale, from | 1) * d[1];
-        sum_b += __shfl_sync(0xffffffffu, scale, from | 2) * d[2] + __shfl_sync(0xffffffffu, scale, from | 3) * d[3];
-    };
-    Chunk even = {}, odd = {};
-    enter(blockIdx.x);
-    bring_tile(w, blockIdx.x, ins / 2, ins / 2);
     __syncthreads();
     wait_for_previous();
-    fetch(even, warp * 256, 0);
-    for (int tile = blockIdx.x; tile < w.tiles; turn ^= 1) {
-        sum_a = sum_b = 0.f;
-        const bf16* from_x = x;
-        for (int column = warp * 256; column < ins; column += 256 * WARPS) {
-            fetch(odd, column, 128);
-            use(even, column, 0, from_x);
-            codes_a += 128 * WARPS;
-            codes_b += 128 * WARPS;
-            fetch(even, column + 256 * WARPS, 0);
-            use(odd, column, 128, from_x);
-            from_x += 256 * WARPS;
+
+    bool feeds = m < w.rows && (g & 1) == (t >> 1);
+    const bf16* x = w.x + m * w.x_stride + t * 32;
+    uint4 v[4] = {};                                          // 0 for good in lanes that do not feed
+    u32 stage = 0;
+    int turn = 0;
+    for (int tile = blockIdx.x; tile < w.tiles; tile += gridDim.x, turn ^= 1) {
+        const Layer& layer = w.layer[layer_of(w, tile)];
+        i64 first = (i64)(tile - layer.first_tile) * TILE;
+        int row = (int)first + g + (t < 2 ? 0 : 8), last = (int)layer.outs - 1, byte = 0;
+        float offset = layer.offset, sum_a = 0.f, sum_b = 0.f;
+        i64 element = (i64)(row < last ? row : last) * ins + (t & 1) * 64;     // where the lane's absmax codes begin, for the byte in a word
+        if (NESTED) byte = ((int)(element >> layer.block_shift) & 3) << layer.block_shift | (int)element & ((1 << layer.block_shift) - 1);
+        for (int column = warp * 256; column < ins; column += column & 128 ? 256 * WARPS - 128 : 128) {
+            bool there = feeds && column < own_end;
+#pragma unroll
+            for (int i = 0; i < 4; i++) load_where(there, v[i], x + column + i * 8);
+            asm volatile("cp.async.wait_group %0;" :: "n"(STAGES - 2) : "memory");
+            uint4 a = shared16(ring16 + stage), b = shared16(ring16 + stage + 512);
+            float scale = __uint_as_float(shared4(ring4 + stage + (NESTED ? 128 : 0)));
+            if (NESTED) {
+                u32 code = shared4(ring4 + stage) >> 8 * ((byte + column) >> layer.block_shift & 3) & 255;
+                scale = column < scale_end ? values[code] * scale + offset : 0.f;
+            }
+            fetch();
+            stage = stage == (STAGES - 1) * CHUNK_BYTES ? 0 : stage + CHUNK_BYTES;
+            float d[4] = {0.f, 0.f, 0.f, 0.f};
+            u32 wa[4] = {a.x, a.y, a.z, a.w}, wb[4] = {b.x, b.y, b.z, b.w};
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                multiply(d, pair_at(own, wa[i], 0), pair_at(own, wb[i], 0), pair_at(own, wa[i], 1), pair_at(own, wb[i], 1), v[i].x, v[i].y);
+                multiply(d, pair_at(own, wa[i], 2), pair_at(own, wb[i], 2), pair_at(own, wa[i], 3), pair_at(own, wb[i], 3), v[i].z, v[i].w);
+            }
+            int from = lane & 28;
+            sum_a += __shfl_sync(0xffffffffu, scale, from) * d[0] + __shfl_sync(0xffffffffu, scale, from | 1) * d[1];
+            sum_b += __shfl_sync(0xffffffffu, scale, from | 2) * d[2] + __shfl_sync(0xffffffffu, scale, from | 3) * d[3];
         }
         part[turn][warp * PART + g * MOST_ROWS + t] = sum_a;
         part[turn][warp * PART + (g + 8) * MOST_ROWS + t] = sum_b;
-        int done = tile;
-        tile += gridDim.x;
-        if (tile < w.tiles) {
-            enter(tile);
-            fetch(even, warp * 256, 0);
-        }
-        const Layer& layer = w.layer[layer_of(w, done)];
-        i64 first = (i64)(done - layer.first_tile) * TILE;
         float beside = beside_weight(layer, w, first);
         __syncthreads();
         finish(part[turn], WARPS, beside, layer, w, first);
     }
 }
 
-extern "C" __global__ void __launch_bounds__(256, 3) four_bit_few_rows(const __grid_constant__ Work w) { four_bit<false>(w); }
-extern "C" __global__ void __launch_bounds__(256, 3) four_bit_nested_few_rows(const __grid_constant__ Work w) { four_bit<true>(w); }
+extern "C" __global__ void __launch_bounds__(256, 2) four_bit_few_rows(const __grid_constant__ Work w) { four_bit<false>(w); }
+extern "C" __global__ void __launch_bounds__(256, 2) four_bit_nested_few_rows(const __grid_constant__ Work w) { four_bit<true>(w); }
 
 // ---- bfloat16: ins a multiple of 8
 

@@ -72,28 +72,35 @@ template <class Visit> __device__ __forceinline__ void each_anyhow(const bf16* l
     if (threadIdx.x < vocab - whole) visit(whole + threadIdx.x, order(logits[whole + threadIdx.x]));
 }
 
-// Of equal scores the lowest id
+// Of equal scores the lowest id; a NaN is never the highest
 extern "C" __global__ void __launch_bounds__(THREADS) highest_token(int* ids, int* positions, const bf16* logits, i64 stride, int vocab) {
-    __shared__ u64 best_of_warp[32];
-    i64 row = blockIdx.x;
+    __shared__ float scores[32];
+    __shared__ int tokens[32];
     let_next_begin();
     wait_for_previous();
-    u64 best = 0;
-    auto take = [&](int i, u32 score) {
-        u64 candidate = (u64)score << 32 | (0xffffffffu - i);
-        best = candidate > best ? candidate : best;
-    };
+    i64 row = blockIdx.x;
     logits += row * stride;
-    each_anyhow(logits, vocab, take);
-    for (int distance = 16; distance > 0; distance >>= 1) {
-        u64 other = __shfl_xor_sync(0xffffffffu, best, distance);
-        best = other > best ? other : best;
+    float best = -INFINITY;
+    int token = vocab;
+    auto take = [&](float score, int id) {
+        if (score > best || score == best && id < token) { best = score; token = id; }
+    };
+    int whole = vocab & ~7;
+#pragma unroll 8
+    for (int at = threadIdx.x * 8; at < whole; at += THREADS * 8) {
+        float v[8];
+        load8(logits + at, v);
+#pragma unroll
+        for (int k = 0; k < 8; k++)
+            if (v[k] > best) { best = v[k]; token = at + k; }
     }
-    if ((threadIdx.x & 31) == 0) best_of_warp[threadIdx.x >> 5] = best;
+    if (threadIdx.x < vocab - whole) take(to_float(logits[whole + threadIdx.x]), whole + threadIdx.x);
+    for (int distance = 16; distance > 0; distance >>= 1) take(__shfl_xor_sync(0xffffffffu, best, distance), __shfl_xor_sync(0xffffffffu, token, distance));
+    if ((threadIdx.x & 31) == 0) { scores[threadIdx.x >> 5] = best; tokens[threadIdx.x >> 5] = token; }
     __syncthreads();
     if (threadIdx.x == 0) {
-        for (int i = 1; i < 32; i++) best = best_of_warp[i] > best ? best_of_warp[i] : best;
-        ids[row] = (int)(0xffffffffu - (u32)best);
+        for (int i = 1; i < 32; i++) take(scores[i], tokens[i]);
+        ids[row] = token < vocab ? token : 0;
         positions[row]++;
     }
 }
@@ -127,7 +134,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) random_token(int* ids, int
             if (block_total(count, integers) >= top_k) lowest |= bit;
         }
     double sum = 0;
-    each_anyhow(logits, vocab, [&](int, u32 score) { sum += score >= lowest ? weight(score) : 0.f; });
+    each_anyhow(logits, vocab, [&](int, u32 score) { if (score >= lowest) sum += weight(score); });
     double total = block_total(sum, doubles);
     int equals = vocab;                       // how many of the scores that equal the limit stay: those with the lowest ids
     if (top_p < 1) {
@@ -136,7 +143,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) random_token(int* ids, int
         for (u32 bit = 0x8000; bit > 0; bit >>= 1) {
             u32 next = limit | bit;
             double part = 0;
-            each_anyhow(logits, vocab, [&](int, u32 score) { part += score >= next && score >= lowest ? weight(score) : 0.f; });
+            each_anyhow(logits, vocab, [&](int, u32 score) { if (score >= next && score >= lowest) part += weight(score); });
             part = block_total(part, doubles);
             if (part >= top_p * total) limit = next;
             else above = part;
