@@ -11,7 +11,6 @@ import jqlora.ops.MemoryUse;
 import jqlora.ops.Ops;
 import jqlora.ops.OpsArguments;
 import jqlora.ops.Parameter;
-import jqlora.ops.Repetition;
 import jqlora.ops.RopeTable;
 import jqlora.ops.Sampler;
 import jqlora.ops.Sequences;
@@ -434,7 +433,7 @@ public final class CudaOps implements Ops {
     }
 
     @Override
-    public Repetition repeat(int times, Tensor watched, Runnable operations) {
+    public CudaRepetition repeat(int times, Tensor watched, Runnable operations) {
         return new CudaRepetition(device, memory, times, CudaTensor.of(watched), operations);
     }
 

@@ -23,7 +23,7 @@ import org.bytedeco.javacpp.Pointer;
 
 /**
  * Work that is given to the device before the host asks for it. The first time it is done as it comes, which loads kernels and takes memory; if
- * nothing but the computing stream took part, the second time is recorded as a graph, which is all that a further time costs the host. The
+ * nothing but the computing stream took part, the second time is recorded as a graph, and from then on a time costs the host one call. The
  * blocks of memory that the graph uses stay its own.
  */
 final class CudaRepetition implements Repetition {
@@ -89,7 +89,7 @@ final class CudaRepetition implements Repetition {
         } else {
             long before = device.crossings();
             operations.run();
-            repeatable = device.crossings() == before;
+            repeatable = begun == 0 && device.crossings() == before;
         }
         int to = begun++ % AHEAD;
         device.bind();
@@ -98,23 +98,45 @@ final class CudaRepetition implements Repetition {
         device.record(written[to], device.stream());
     }
 
+    /** What cannot be recorded is done as it comes, each time; if something else is wrong, that shows then. */
     private void record() {
+        try {
+            graph = instantiated(recorded());
+        } catch (CudaException unrecorded) {
+            repeatable = false;
+            giveBack();
+        }
+    }
+
+    private CUgraph_st recorded() {
         device.bind();
         CUgraph_st recorded = new CUgraph_st();
         CudaDevice.check("cuStreamBeginCapture", cuStreamBeginCapture(device.stream(), CU_STREAM_CAPTURE_MODE_RELAXED));
         device.records(true);
         memory.keep();
+        int ended;
         try {
             operations.run();
         } finally {
             kept = memory.kept();
             device.records(false);
-            CudaDevice.check("cuStreamEndCapture", cuStreamEndCapture(device.stream(), recorded));
+            ended = cuStreamEndCapture(device.stream(), recorded);
         }
+        CudaDevice.check("cuStreamEndCapture", ended);
+        return recorded;
+    }
+
+    private static CUgraphExec_st instantiated(CUgraph_st recorded) {
         CUgraphExec_st made = new CUgraphExec_st();
-        CudaDevice.check("cuGraphInstantiate", cuGraphInstantiate(made, recorded, 0));
+        int code = cuGraphInstantiate(made, recorded, 0);
         CudaDevice.check("cuGraphDestroy", cuGraphDestroy(recorded));
-        graph = made;
+        CudaDevice.check("cuGraphInstantiate", code);
+        return made;
+    }
+
+    private void giveBack() {
+        kept.forEach(memory::giveBack);
+        kept = List.of();
     }
 
     @Override
@@ -124,8 +146,7 @@ final class CudaRepetition implements Repetition {
             CudaDevice.check("cuGraphExecDestroy", cuGraphExecDestroy(graph));
             graph = null;
         }
-        kept.forEach(memory::giveBack);
-        kept = List.of();
+        giveBack();
         for (CUevent_st event : written) {
             device.destroy(event);
         }
