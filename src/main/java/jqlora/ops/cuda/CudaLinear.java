@@ -2,7 +2,6 @@ package jqlora.ops.cuda;
 
 import java.util.List;
 import java.util.function.Supplier;
-import jqlora.ops.DropoutMask;
 import jqlora.ops.LinearWeights;
 import jqlora.ops.LoraFactors;
 import jqlora.ops.Parameter;
@@ -13,26 +12,26 @@ import jqlora.tensor.Tensor;
 
 /**
  * Linear layers with a shared input, one product for all of them and their adapters: the room behind each row of x holds {@code x A^T}, that behind
- * each row of dy holds {@code dy sB}, and {@link Operands} has the other factor. With dropout the adapters' part of dx is added by itself, since it is masked.
+ * each row of dy holds {@code dy sB}, and {@link Operands} has the other factor. With dropout the adapters' products are made by themselves, see {@link CudaDropout}.
  */
 final class CudaLinear {
     private final CudaOps ops;
     private final Matmul matmul;
     private final Operands operands;
-    private final Transfers transfers;
     private final CudaFewRows fewRows;
+    private final CudaDropout dropout;
 
     CudaLinear(CudaOps ops, Matmul matmul, Operands operands, Transfers transfers, CudaFewRows fewRows) {
         this.ops = ops;
         this.matmul = matmul;
         this.operands = operands;
-        this.transfers = transfers;
         this.fewRows = fewRows;
+        this.dropout = new CudaDropout(ops, matmul, transfers);
     }
 
     /** @param added summed with the result; null for none */
     CudaTensor forward(CudaTensor x, List<LinearWeights> group, CudaTensor inner, long dropoutKey, CudaTensor added) {
-        if (x.rows() <= CudaFewRows.MOST_ROWS && !isDropped(group, dropoutKey)) {
+        if (x.rows() <= CudaFewRows.MOST_ROWS && !CudaDropout.isDropped(group, dropoutKey)) {
             return fewRows.forward(x, group, inner, added);
         }
         Operand operand = operands.acquire(group);
@@ -41,8 +40,8 @@ final class CudaLinear {
         try (Wide wide = Wide.of(ops, x, operand.padded())) {
             Mat in = wide.all();
             if (operand.rank() > 0) {
-                if (isDropped(group, dropoutKey)) {
-                    droppedInner(x, wide, group, operand, dropoutKey);
+                if (CudaDropout.isDropped(group, dropoutKey)) {
+                    dropout.inner(x, in.columns(operand.ins(), operand.padded()), group, operand, dropoutKey);
                 } else {
                     matmul.multiply(in.columns(0, operand.ins()), false, operand.a(), true, in.columns(operand.ins(), operand.padded()));
                 }
@@ -80,22 +79,22 @@ final class CudaLinear {
         CudaTensor x = null;
         if (wanted) {
             ops.reserveRoom(operand.padded());
-            try (Wide wide = Wide.of(ops, dY, operand.padded())) {
+            boolean dropped = CudaDropout.isDropped(group, dropoutKey);
+            try (Wide wide = Wide.of(ops, dY, operand.padded()); CudaTensor drops = dropped && dX != null ? dropout.drops(dX, group) : null) {
                 Mat out = wide.all().columns(0, operand.outs()), dInner = wide.all().columns(operand.outs(), operand.padded());
                 if (adapters) {
                     matmul.multiply(out, false, operand.b(), false, dInner);
                 }
-                boolean dropped = isDropped(group, dropoutKey);
                 if (dX != null && dropped) {
                     matmul.multiply(out, false, operand.weight(), false, Mat.of(dX));
-                    addDropped(dX, dInner, group, operand, dropoutKey);
+                    dropout.addToInputGradient(dX, dInner, group, operand, dropoutKey, drops);
                 } else if (dX != null) {
                     matmul.multiply(wide.all(), false, operand.weightOverA(), false, Mat.of(dX));
                 }
                 operands.release(operand);
                 x = input.get();
                 if (adapters) {
-                    adapterGradients(dInner, out, x, group, inner, dropped ? dropoutKey : 0);
+                    adapterGradients(dInner, out, x, group, inner, dropped ? dropoutKey : 0, drops);
                 }
             }
         }
@@ -116,7 +115,7 @@ final class CudaLinear {
         }
     }
 
-    private void adapterGradients(Mat dInner, Mat out, CudaTensor x, List<LinearWeights> group, CudaTensor inner, long dropoutKey) {
+    private void adapterGradients(Mat dInner, Mat out, CudaTensor x, List<LinearWeights> group, CudaTensor inner, long dropoutKey, CudaTensor drops) {
         boolean trained = false;
         for (LinearWeights linear : group) {
             trained |= linear.lora() != null && (linear.lora().a().isTrained() || linear.lora().b().isTrained());
@@ -128,6 +127,8 @@ final class CudaLinear {
         try (CudaTensor da = dropoutKey == 0 ? ops.floats(rank, ins) : null; CudaTensor db = ops.floats(out.columns(), rank)) {
             if (da != null) {
                 matmul.multiply(dInner.columns(0, rank), true, Mat.of(x), false, floats(da));
+            } else {
+                dropout.addToGradientsOfA(dInner, x, group, dropoutKey, drops);
             }
             matmul.multiply(out, true, Mat.of(inner), false, floats(db));
             long column = 0, row = 0;
@@ -135,10 +136,6 @@ final class CudaLinear {
                 LoraFactors lora = linear.lora();
                 if (lora != null) {
                     long r = lora.r(), outs = linear.weight().outFeatures();
-                    boolean separately = da == null && lora.a().isTrained();
-                    if (separately) {
-                        aGradient(dInner.columns(column, r), x, lora, dropoutKey);
-                    }
                     ops.kernel("linear", "adapter_gradient").address(da == null ? null : lora.a().gradient()).address(lora.b().gradient())
                             .number(da == null ? 0 : da.address() + 4 * column * ins).number(db.address() + 4 * (row * rank + column)).number(rank).real(lora.scaling())
                             .integer(ins).integer(outs).integer(r).launchFor(r * ins + outs * r);
@@ -149,101 +146,9 @@ final class CudaLinear {
         }
     }
 
-    private static Mat floats(Tensor tensor) {
+    static Mat floats(Tensor tensor) {
         CudaTensor own = CudaTensor.of(tensor);
         return Mat.floats(own.address(), own.columns(), own.rows(), own.columns());
-    }
-
-    // ---- dropout
-
-    private static boolean isDropped(List<LinearWeights> group, long dropoutKey) {
-        if (dropoutKey != 0) {
-            for (LinearWeights linear : group) {
-                if (linear.lora() != null && linear.lora().dropout() > 0) {
-                    return true;
-                }
-            }
-        }
-        return false;
-    }
-
-    private void droppedInner(CudaTensor x, Wide wide, List<LinearWeights> group, Operand operand, long dropoutKey) {
-        Mat room = wide.all().columns(operand.ins(), operand.padded());
-        transfers.fillZero(room.address(), room.stride(), operand.padded(), x.rows());
-        long column = 0;
-        for (LinearWeights linear : group) {
-            if (linear.lora() != null) {
-                long r = linear.lora().r();
-                try (Masked masked = Masked.of(ops, x, linear.lora(), dropoutKey)) {
-                    matmul.multiply(Mat.of(masked.tensor), false, operand.a().rows(column, r), true, room.columns(column, r));
-                }
-                column += r;
-            }
-        }
-    }
-
-    private void addDropped(CudaTensor dX, Mat dInner, List<LinearWeights> group, Operand operand, long dropoutKey) {
-        long column = 0;
-        for (LinearWeights linear : group) {
-            if (linear.lora() != null) {
-                LoraFactors lora = linear.lora();
-                Mat part = dInner.columns(column, lora.r()), a = operand.a().rows(column, lora.r());
-                if (lora.dropout() == 0) {
-                    matmul.multiplyAdd(part, false, a, false, Mat.of(dX), Mat.of(dX));
-                } else if (dX.columns() % DropoutMask.GROUP == 0) {
-                    DropoutMask mask = new DropoutMask(dropoutKey, lora.module(), lora.dropout());
-                    ops.kernel("linear", "add_dropped_product").matrix(dX).number(part.address()).number(part.stride()).number(a.address()).number(a.stride())
-                            .number(dX.rows()).integer(dX.columns()).integer(lora.r()).number(dropoutKey).number(lora.module()).integer(mask.threshold()).real(mask.scale())
-                            .launch(Math.ceilDiv(dX.columns(), 256L), Math.toIntExact(Math.ceilDiv(dX.rows(), 32L)), 256, 1);
-                } else {
-                    try (CudaTensor through = ops.matrix(dX.rows(), dX.columns())) {
-                        matmul.multiply(part, false, a, false, Mat.of(through));
-                        mask(ops, "add_dropped", dX, through, lora, dropoutKey);
-                    }
-                }
-                column += lora.r();
-            }
-        }
-    }
-
-    private void aGradient(Mat dInner, CudaTensor x, LoraFactors lora, long dropoutKey) {
-        try (Masked masked = Masked.of(ops, x, lora, dropoutKey)) {
-            Mat gradient = floats(lora.a().gradient());
-            matmul.multiplyAdd(dInner, true, Mat.of(masked.tensor), false, gradient, gradient);
-        }
-    }
-
-    private static void mask(CudaOps ops, String kernel, CudaTensor out, CudaTensor x, LoraFactors lora, long dropoutKey) {
-        long elements = x.shape().size();
-        DropoutMask mask = new DropoutMask(dropoutKey, lora.module(), lora.dropout());
-        ops.kernel("linear", kernel).matrix(out).matrix(x).number(elements).number(x.columns()).number(dropoutKey).number(lora.module()).integer(mask.threshold())
-                .real(mask.scale()).launchFor(Math.ceilDiv(elements, (long) DropoutMask.GROUP));
-    }
-
-    /** What an adapter reads: x itself, or x with dropped elements zeroed and the others scaled up. */
-    private record Masked(CudaTensor tensor, boolean isCopy) implements AutoCloseable {
-        static Masked of(CudaOps ops, CudaTensor x, LoraFactors lora, long dropoutKey) {
-            if (lora.dropout() == 0) {
-                return new Masked(x, false);
-            }
-            CudaTensor copy = ops.matrix(x.rows(), x.columns());
-            if (x.columns() % DropoutMask.GROUP == 0) {
-                DropoutMask mask = new DropoutMask(dropoutKey, lora.module(), lora.dropout());
-                long groups = x.shape().size() / DropoutMask.GROUP;
-                ops.kernel("linear", "dropped8").matrix(copy).matrix(x).integer(groups).integer(x.columns() / DropoutMask.GROUP).number(dropoutKey).number(lora.module())
-                        .integer(mask.threshold()).real(mask.scale()).launchFor(groups);
-            } else {
-                mask(ops, "dropped", copy, x, lora, dropoutKey);
-            }
-            return new Masked(copy, true);
-        }
-
-        @Override
-        public void close() {
-            if (isCopy) {
-                tensor.close();
-            }
-        }
     }
 
     /** A matrix with room behind its rows: itself, or a copy where it was made before the room was known. */

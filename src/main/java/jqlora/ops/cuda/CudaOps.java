@@ -1,13 +1,17 @@
 package jqlora.ops.cuda;
 
+import java.io.IOException;
 import java.util.List;
 import jqlora.ops.Activation;
+import jqlora.ops.AdamW8bitState;
 import jqlora.ops.AdamWState;
 import jqlora.ops.AdamWStep;
 import jqlora.ops.AttentionShape;
 import jqlora.ops.KvCache;
 import jqlora.ops.LinearWeights;
+import jqlora.ops.LoraFactors;
 import jqlora.ops.MemoryUse;
+import jqlora.ops.MergedStorage;
 import jqlora.ops.Ops;
 import jqlora.ops.OpsArguments;
 import jqlora.ops.Parameter;
@@ -17,6 +21,7 @@ import jqlora.ops.Sequences;
 import jqlora.ops.Weight;
 import jqlora.quant.FourBitFormat;
 import jqlora.quant.QuantizedTensor;
+import jqlora.tensor.ByteSink;
 import jqlora.tensor.DType;
 import jqlora.tensor.Shape;
 import jqlora.tensor.Tensor;
@@ -43,6 +48,7 @@ public final class CudaOps implements Ops {
     private final CudaAttention attention;
     private final CudaLoss loss;
     private final CudaOptimizer optimizer;
+    private final CudaMerge merge;
     private int room;
 
     private CudaOps(CudaOptions options, CudaDevice device) {
@@ -59,6 +65,7 @@ public final class CudaOps implements Ops {
         attention = new CudaAttention(this, device, memory, transfers, options.attention());
         loss = new CudaLoss(this, linear, transfers);
         optimizer = new CudaOptimizer(this, memory, transfers);
+        merge = new CudaMerge(this, memory, transfers, fourBit);
     }
 
     /**
@@ -146,6 +153,10 @@ public final class CudaOps implements Ops {
         return CudaTensor.allocate(memory, DType.F64, Shape.of(count), 0);
     }
 
+    CudaTensor bytes(long count) {
+        return CudaTensor.allocate(memory, DType.U8, Shape.of(count), 0);
+    }
+
     CudaTensor integers(int[] values) {
         CudaTensor tensor = CudaTensor.allocate(memory, DType.I32, Shape.of(values.length), 0);
         transfers.upload(values, tensor.address());
@@ -200,6 +211,19 @@ public final class CudaOps implements Ops {
     @Override
     public TensorView download(Tensor tensor) {
         return transfers.download(CudaTensor.of(tensor));
+    }
+
+    @Override
+    public void download(Tensor tensor, ByteSink sink) throws IOException {
+        transfers.download(CudaTensor.of(tensor), sink);
+    }
+
+    @Override
+    public Weight merge(String layer, Weight base, LoraFactors factors, MergedStorage storage) {
+        OpsArguments.merge(base, factors);
+        Weight merged = merge.merge(layer, base, factors, storage);
+        device.decodeAfterThis();
+        return merged;
     }
 
     @Override
@@ -455,6 +479,12 @@ public final class CudaOps implements Ops {
     public void adamW(List<AdamWState> states, AdamWStep step, Tensor norm) {
         OpsArguments.adamW(states, norm);
         optimizer.adamW(states, step, norm);
+    }
+
+    @Override
+    public void adamW8bit(List<AdamW8bitState> states, AdamWStep step, Tensor norm) {
+        OpsArguments.adamW8bit(states, norm);
+        optimizer.adamW8bit(states, step, norm);
     }
 
     @Override
