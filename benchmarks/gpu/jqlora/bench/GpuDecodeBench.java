@@ -58,16 +58,17 @@ public final class GpuDecodeBench {
             cuda = cuda.withLibraries(new CudaLibraries(Arrays.stream(options.get("libraries").split(File.pathSeparator)).map(Path::of).toList()));
         }
         int prompt = number(options, "prompt", 128), tokens = number(options, "tokens", 256), answers = number(options, "answers", 8);
-        try (CudaOps ops = CudaOps.open(cuda); CausalLm model = RandomModel.create(GpuStepBench.config(options.getOrDefault("model", "8b"), options.get("layers")), LoadOptions.defaults(), graphs(ops))) {
+        boolean[] asGraphs = {true};
+        try (CudaOps ops = CudaOps.open(cuda); CausalLm model = RandomModel.create(GpuStepBench.config(options.getOrDefault("model", "8b"), options.get("layers")), LoadOptions.defaults(), backend(ops, asGraphs))) {
             ops.synchronize();
             System.out.printf("%s, %s: %.2f GB in use, options %s%n", ops.description(), model, ops.memory().bytesInUse() / 1e9, options);
             GpuDecodeBench bench = new GpuDecodeBench(ops, model);
             bench.copy();
             bench.answers("greedy", prompt, tokens, answers, new Sampler.Greedy());
             bench.answers("top p 0.9", prompt, tokens, 2, new Sampler.Random(1, 0, 0.9));
-            asGraphs = false;
+            asGraphs[0] = false;
             bench.answers("greedy, no graph", prompt, tokens, 2, new Sampler.Greedy());
-            asGraphs = true;
+            asGraphs[0] = true;
             if (Boolean.parseBoolean(options.getOrDefault("parts", "true"))) {
                 bench.parts(prompt + tokens / 2, prompt + tokens);
             }
@@ -77,17 +78,15 @@ public final class GpuDecodeBench {
         }
     }
 
-    private static boolean asGraphs = true;
-
     private static int number(Map<String, String> options, String key, int otherwise) {
         return Integer.parseInt(options.getOrDefault(key, Integer.toString(otherwise)));
     }
 
     /** The backend, whose repetitions are done step by step where that is asked for. */
-    private static Ops graphs(CudaOps ops) {
+    private static Ops backend(CudaOps ops, boolean[] asGraphs) {
         return (Ops) Proxy.newProxyInstance(Ops.class.getClassLoader(), new Class<?>[] {Ops.class}, (proxy, method, arguments) -> {
             try {
-                return method.getName().equals("repeat") && !asGraphs ? Repetition.whenAsked(ops, (int) arguments[0], (Tensor) arguments[1], (Runnable) arguments[2])
+                return method.getName().equals("repeat") && !asGraphs[0] ? Repetition.whenAsked(ops, (int) arguments[0], (Tensor) arguments[1], (Runnable) arguments[2])
                         : method.invoke(ops, arguments);
             } catch (InvocationTargetException failed) {
                 throw failed.getCause();

@@ -26,6 +26,11 @@ public record GenerationConfig(int maxNewTokens, Sampler sampler, long seed) {
         return new GenerationConfig(maxNewTokens, sampler, seed);
     }
 
+    /** At random, with the settings of {@link Sampler.Random}. */
+    public GenerationConfig withSampling(double temperature, int topK, double topP) {
+        return withSampler(new Sampler.Random(temperature, topK, topP));
+    }
+
     public GenerationConfig withSeed(long seed) {
         return new GenerationConfig(maxNewTokens, sampler, seed);
     }
