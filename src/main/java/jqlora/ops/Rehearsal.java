@@ -298,6 +298,14 @@ public final class Rehearsal implements Ops {
     }
 
     @Override
+    public Tensor cachedAttention(Tensor qkv, AttentionShape shape, Tensor positions, KvCache cache, int layer) {
+        return activation(rows(qkv), shape.queryColumns());
+    }
+
+    @Override
+    public void nextTokens(Tensor ids, Tensor positions, Tensor logits, Sampler sampler, Tensor uniform) { }
+
+    @Override
     public Tensor gatedActivation(Tensor gateUp, Activation activation) {
         return activation(rows(gateUp), gateUp.shape().dim(1) / 2);
     }

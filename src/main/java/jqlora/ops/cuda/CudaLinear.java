@@ -18,17 +18,22 @@ final class CudaLinear {
     private final CudaOps ops;
     private final Matmul matmul;
     private final Operands operands;
+    private final CudaFewRows fewRows;
     private final CudaDropout dropout;
 
-    CudaLinear(CudaOps ops, Matmul matmul, Operands operands, Transfers transfers) {
+    CudaLinear(CudaOps ops, Matmul matmul, Operands operands, Transfers transfers, CudaFewRows fewRows) {
         this.ops = ops;
         this.matmul = matmul;
         this.operands = operands;
+        this.fewRows = fewRows;
         this.dropout = new CudaDropout(ops, matmul, transfers);
     }
 
     /** @param added summed with the result; null for none */
     CudaTensor forward(CudaTensor x, List<LinearWeights> group, CudaTensor inner, long dropoutKey, CudaTensor added) {
+        if (x.rows() <= CudaFewRows.MOST_ROWS && !CudaDropout.isDropped(group, dropoutKey)) {
+            return fewRows.forward(x, group, inner, added);
+        }
         Operand operand = operands.acquire(group);
         ops.reserveRoom(operand.padded());
         CudaTensor y = ops.matrix(x.rows(), operand.outs());

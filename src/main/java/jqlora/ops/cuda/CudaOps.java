@@ -17,6 +17,7 @@ import jqlora.ops.OpsArguments;
 import jqlora.ops.Parameter;
 import jqlora.ops.Rehearsal;
 import jqlora.ops.RopeTable;
+import jqlora.ops.Sampler;
 import jqlora.ops.Sequences;
 import jqlora.ops.Weight;
 import jqlora.quant.FourBitFormat;
@@ -34,7 +35,7 @@ import jqlora.tensor.TensorView;
 public final class CudaOps implements Ops {
     /** Part of the free memory that is left to the driver and the libraries. */
     private static final int LEFT_FREE = 20;
-    private static final int ROWS_OF_A_GRID = 32_768;
+    private static final int ROWS_OF_A_GRID = 32_768, TOKEN_THREADS = 1024;
 
     private final CudaDevice device;
     private final DeviceMemory memory;
@@ -62,7 +63,7 @@ public final class CudaOps implements Ops {
         fourBit = new FourBitDecoder(memory, kernels, transfers);
         matmul = new Matmul(device, memory, options.tuning());
         operands = new Operands(device, memory, kernels, fourBit, options.residentBytes());
-        linear = new CudaLinear(this, matmul, operands, transfers);
+        linear = new CudaLinear(this, matmul, operands, transfers, new CudaFewRows(this, device, fourBit));
         norm = new CudaNorm(this);
         attention = new CudaAttention(this, device, memory, transfers, options.attention());
         loss = new CudaLoss(this, linear, transfers);
@@ -462,6 +463,30 @@ public final class CudaOps implements Ops {
             kernel.matrix(dY).matrix(gateUp).number(rows).integer(n).integer(again ? 1 : 0);
         }
         kernel.launchFor(rows * (wide ? n / 8 : n));
+    }
+
+    // ---- decoding
+
+    @Override
+    public Tensor cachedAttention(Tensor qkv, AttentionShape shape, Tensor positions, KvCache cache, int layer) {
+        OpsArguments.cachedAttention(qkv, shape, positions, cache, layer);
+        return attention.cached(CudaTensor.of(qkv), shape, positions, cache, layer);
+    }
+
+    @Override
+    public void nextTokens(Tensor ids, Tensor positions, Tensor logits, Sampler sampler, Tensor uniform) {
+        OpsArguments.nextTokens(ids, positions, logits, sampler, uniform);
+        CudaTensor scores = CudaTensor.of(logits);
+        switch (sampler) {
+            case Sampler.Greedy() -> kernel("next_token", "highest_token").address(ids).address(positions).matrix(scores).integer(scores.columns()).launch(scores.rows(), TOKEN_THREADS);
+            case Sampler.Random(double temperature, int topK, double topP) -> kernel("next_token", "random_token").address(ids).address(positions).matrix(scores).address(uniform)
+                    .integer(scores.columns()).integer(uniform.shape().dim(1)).real(temperature).integer(topK).real(topP).launch(scores.rows(), TOKEN_THREADS);
+        }
+    }
+
+    @Override
+    public CudaRepetition repeat(int times, Tensor watched, Runnable operations) {
+        return new CudaRepetition(device, memory, times, CudaTensor.of(watched), operations);
     }
 
     // ---- loss and optimizer

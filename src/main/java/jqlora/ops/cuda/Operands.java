@@ -201,6 +201,7 @@ final class Operands implements AutoCloseable {
         if (group.size() == 1 && rank == 0 && group.getFirst().weight() instanceof Weight.Dense(Parameter parameter) && parameter.value().dtype() == DType.BF16) {
             return new Operand(Mat.of(CudaTensor.of(parameter.value())), outs, ins, 0, 0, null);
         }
+        device.crosses();
         long stride = CudaTensor.strideFor(ins + padded);
         Key key = key(group, padded);
         Buffer buffer = buffer(key, group, outs, stride, padded);
