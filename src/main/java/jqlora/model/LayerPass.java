@@ -88,7 +88,7 @@ record LayerPass(Ops ops, DecoderSpec spec, RopeTable rope, Sequences sequences,
     }
 
     private void gateUpForward(DecoderLayer layer, LayerState state) {
-        state.postAttentionRstd = ops.allocate(DType.F32, sequences.rows());
+        state.postAttentionRstd = ops.allocate(DType.F32, rows());
         try (Tensor normed = ops.rmsNorm(state.middle, layer.postAttentionLayernorm().value(), spec.rmsNormEps(), state.postAttentionRstd)) {
             List<LinearWeights> group = gateUpGroup(layer);
             state.gateUpInner = inner(group);
@@ -98,7 +98,7 @@ record LayerPass(Ops ops, DecoderSpec spec, RopeTable rope, Sequences sequences,
 
     private void attend(DecoderLayer layer, LayerState state, AttentionShape shape, Inference inference) {
         if (inference == null) {
-            state.logSumExp = ops.allocate(DType.F32, sequences.rows(), shape.numAttentionHeads());
+            state.logSumExp = ops.allocate(DType.F32, rows(), shape.numAttentionHeads());
             state.attended = ops.attention(state.qkv, shape, sequences, state.logSumExp);
         } else if (inference.cache == null) {
             state.attended = ops.attention(state.qkv, shape, sequences, null);
@@ -133,7 +133,7 @@ record LayerPass(Ops ops, DecoderSpec spec, RopeTable rope, Sequences sequences,
      */
     void attentionBackward(DecoderLayer layer, LayerState state, Tensor dMiddle, boolean inputWanted) {
         AttentionShape shape = spec.attentionShape(layer.index());
-        long rows = sequences.rows();
+        long rows = rows();
         try (Tensor dQkv = ops.allocate(ops.computeType(), rows, shape.qkvColumns())) {
             try (Tensor dAttended = ops.allocate(ops.computeType(), rows, shape.queryColumns())) {
                 ops.linearBackward(dAttended, dMiddle, state.attended, List.of(layer.attention().oProj().weights()), state.outputInner, dropoutKey);

@@ -35,7 +35,7 @@ import jqlora.tensor.TensorView;
 public final class CudaOps implements Ops {
     /** Part of the free memory that is left to the driver and the libraries. */
     private static final int LEFT_FREE = 20;
-    private static final int ROWS_OF_A_GRID = 32_768, TOKEN_THREADS = 1024;
+    private static final int ROWS_OF_A_GRID = 32_768;
 
     private final CudaDevice device;
     private final DeviceMemory memory;
@@ -47,6 +47,7 @@ public final class CudaOps implements Ops {
     private final Operands operands;
     private final CudaLinear linear;
     private final CudaNorm norm;
+    private final CudaGated gated;
     private final CudaAttention attention;
     private final CudaLoss loss;
     private final CudaOptimizer optimizer;
@@ -65,6 +66,7 @@ public final class CudaOps implements Ops {
         operands = new Operands(device, memory, kernels, fourBit, options.residentBytes());
         linear = new CudaLinear(this, matmul, operands, transfers, new CudaFewRows(this, device, fourBit));
         norm = new CudaNorm(this);
+        gated = new CudaGated(this);
         attention = new CudaAttention(this, device, memory, transfers, options.attention());
         loss = new CudaLoss(this, linear, transfers);
         optimizer = new CudaOptimizer(this, memory, transfers, new PagedMoments(device, memory, transfers, hostTensors));
@@ -423,46 +425,25 @@ public final class CudaOps implements Ops {
     @Override
     public Tensor gatedActivation(Tensor gateUp, Activation activation) {
         OpsArguments.gatedActivation("gatedActivation", gateUp);
-        long rows = gateUp.shape().dim(0), n = gateUp.shape().dim(1) / 2;
-        CudaTensor y = matrix(rows, n);
-        switch (activation) {
-            case SILU -> gated("silu", y, null, gateUp, rows, n, false);
-        }
-        return y;
+        return gated.forward(CudaTensor.of(gateUp), activation);
     }
 
     @Override
     public void gatedActivationBackward(Tensor dGateUp, Tensor dY, Tensor gateUp, Activation activation) {
         OpsArguments.gatedActivationBackward(dGateUp, dY, gateUp);
-        switch (activation) {
-            case SILU -> gated("silu_backward", dGateUp, dY, gateUp, gateUp.shape().dim(0), gateUp.shape().dim(1) / 2, false);
-        }
+        gated.backward(CudaTensor.of(dGateUp), CudaTensor.of(dY), CudaTensor.of(gateUp), activation, false);
     }
 
     @Override
     public void gatedLinearBackward(Tensor dGateUp, Tensor dY, Tensor gateUp, Activation activation, List<LinearWeights> group, Tensor inner, long dropoutKey) {
         OpsArguments.gatedLinearBackward(dGateUp, dY, gateUp, group, inner);
-        long rows = gateUp.shape().dim(0), n = gateUp.shape().dim(1) / 2;
-        try (CudaTensor activated = matrix(rows, n)) {
+        CudaTensor in = CudaTensor.of(gateUp);
+        try (CudaTensor activated = matrix(in.rows(), in.columns() / 2)) {
             linear.backward(activated, CudaTensor.of(dY), () -> {
-                switch (activation) {
-                    case SILU -> gated("silu_backward", dGateUp, activated, gateUp, rows, n, true);
-                }
+                gated.backward(CudaTensor.of(dGateUp), activated, in, activation, true);
                 return activated;
             }, group, inner == null ? null : CudaTensor.of(inner), dropoutKey);
         }
-    }
-
-    /** @param again whether the activation takes the place of dY */
-    private void gated(String name, Tensor out, Tensor dY, Tensor gateUp, long rows, long n, boolean again) {
-        boolean wide = n % 8 == 0;
-        Kernel kernel = kernel("gated", wide ? name + "8" : name).matrix(out);
-        if (dY == null) {
-            kernel.matrix(gateUp).number(rows).integer(n);
-        } else {
-            kernel.matrix(dY).matrix(gateUp).number(rows).integer(n).integer(again ? 1 : 0);
-        }
-        kernel.launchFor(rows * (wide ? n / 8 : n));
     }
 
     // ---- decoding
@@ -476,12 +457,7 @@ public final class CudaOps implements Ops {
     @Override
     public void nextTokens(Tensor ids, Tensor positions, Tensor logits, Sampler sampler, Tensor uniform) {
         OpsArguments.nextTokens(ids, positions, logits, sampler, uniform);
-        CudaTensor scores = CudaTensor.of(logits);
-        switch (sampler) {
-            case Sampler.Greedy() -> kernel("next_token", "highest_token").address(ids).address(positions).matrix(scores).integer(scores.columns()).launch(scores.rows(), TOKEN_THREADS);
-            case Sampler.Random(double temperature, int topK, double topP) -> kernel("next_token", "random_token").address(ids).address(positions).matrix(scores).address(uniform)
-                    .integer(scores.columns()).integer(uniform.shape().dim(1)).real(temperature).integer(topK).real(topP).launch(scores.rows(), TOKEN_THREADS);
-        }
+        NextTokens.choose(this, ids, positions, CudaTensor.of(logits), sampler, uniform);
     }
 
     @Override
