@@ -249,14 +249,16 @@ final class CudaAccount implements MemoryAccount {
 
     @Override
     public void normedLinearBackward(long rows, List<LinearWeights> group, boolean dropped, boolean inputWanted) {
-        try (Way way = new Way().matrix(rows, ins(group))) {
+        try (Way way = new Way()) {
+            way.matrix(rows, ins(group));
             linearBackward(rows, group, dropped, inputWanted);
         }
     }
 
     @Override
     public void gatedLinearBackward(long rows, List<LinearWeights> group, boolean dropped) {
-        try (Way way = new Way().matrix(rows, ins(group))) {
+        try (Way way = new Way()) {
+            way.matrix(rows, ins(group));
             linearBackward(rows, group, dropped, true);
         }
     }
