@@ -11,6 +11,7 @@ import jqlora.ops.MemoryUse;
 import jqlora.ops.Parameter;
 import jqlora.ops.Sequences;
 import jqlora.ops.Weight;
+import jqlora.ops.cuda.OperandLayout.Form;
 import jqlora.tensor.DType;
 import jqlora.tensor.Shape;
 import jqlora.tensor.Tensor;
@@ -24,15 +25,18 @@ final class CudaAccount implements MemoryAccount {
     private final long limit;
     private final Attention attention;
     private final Scratch[] scratch;
-    private List<Tensor> last;
+    private final boolean fp8;
+    private Key last;
     private long end, range, inUse, peak, onHost, mostOnHost;
     private int room;
     private boolean staged;
 
+    private record Key(List<Tensor> codes, Form form) { }
+
     /** A buffer for decoded weights. */
     private static final class Scratch {
         private long address, size;
-        private List<Tensor> holds;
+        private Key holds;
 
         Scratch(long address, long size) {
             this.address = address;
@@ -50,7 +54,7 @@ final class CudaAccount implements MemoryAccount {
     }
 
     /** @param end the address after the range that {@code blocks} are in, of which {@code range} bytes are taken */
-    private CudaAccount(FreeBlocks blocks, long end, long range, MemoryUse now, Attention attention, int room, Scratch... scratch) {
+    private CudaAccount(FreeBlocks blocks, long end, long range, MemoryUse now, Attention attention, boolean fp8, int room, Scratch... scratch) {
         this.blocks = blocks;
         this.end = end;
         this.range = range;
@@ -59,26 +63,28 @@ final class CudaAccount implements MemoryAccount {
         this.peak = inUse;
         this.mostOnHost = now.hostBytes();
         this.attention = attention;
+        this.fp8 = fp8;
         this.room = room;
         this.scratch = scratch;
     }
 
-    /** @param room behind the rows of matrices that adapters have needed so far */
-    static CudaAccount of(DeviceMemory memory, long hostBytes, Operands operands, Attention attention, int room) {
-        return new CudaAccount(memory.blocks().copy(), memory.end(), memory.rangeBytes(), memory.use(hostBytes), attention, room,
+    /** @param fp8 whether products are in FP8
+     * @param room behind the rows of matrices that adapters have needed so far */
+    static CudaAccount of(DeviceMemory memory, long hostBytes, Operands operands, Attention attention, boolean fp8, int room) {
+        return new CudaAccount(memory.blocks().copy(), memory.end(), memory.rangeBytes(), memory.use(hostBytes), attention, fp8, room,
                 new Scratch(operands.bufferAddress(0), operands.bufferBytes(0)), new Scratch(operands.bufferAddress(1), operands.bufferBytes(1)));
     }
 
     /** An account of a device of which nothing is taken but what products work in. */
     static CudaAccount ofEmpty(long limit, Attention attention) {
-        CudaAccount account = new CudaAccount(new FreeBlocks(), 0, 0, new MemoryUse(0, 0, 0, limit, 0), attention, 0, new Scratch(0, 0), new Scratch(0, 0));
+        CudaAccount account = new CudaAccount(new FreeBlocks(), 0, 0, new MemoryUse(0, 0, 0, limit, 0), attention, false, 0, new Scratch(0, 0), new Scratch(0, 0));
         account.take(Matmul.WORKSPACE);
         return account;
     }
 
     @Override
     public CudaAccount copy() {
-        CudaAccount copy = new CudaAccount(blocks.copy(), end, range, use(), attention, room, scratch[0].copy(), scratch[1].copy());
+        CudaAccount copy = new CudaAccount(blocks.copy(), end, range, use(), attention, fp8, room, scratch[0].copy(), scratch[1].copy());
         copy.onHost = onHost;
         copy.staged = staged;
         return copy;
@@ -175,29 +181,36 @@ final class CudaAccount implements MemoryAccount {
     }
 
     /** As {@link Operands} chooses a buffer and lets it grow. */
-    private void decode(List<LinearWeights> group) {
-        room = Math.max(room, Operands.padded(group));
-        if (group.size() == 1 && Operands.rank(group) == 0 && group.getFirst().weight() instanceof Weight.Dense(Parameter parameter) && parameter.value().dtype() == DType.BF16) {
+    private void decode(List<LinearWeights> group, boolean backward) {
+        Form form = isInFp8(group) ? backward ? Form.E4M3_TRANSPOSED : Form.E4M3 : Form.BF16;
+        OperandLayout layout = OperandLayout.of(group, form);
+        if (form == Form.BF16) {
+            room = Math.max(room, layout.padded());
+        }
+        if (group.size() == 1 && layout.rank() == 0 && group.getFirst().weight() instanceof Weight.Dense(Parameter parameter) && parameter.value().dtype() == DType.BF16) {
             return;
         }
-        List<Tensor> key = new ArrayList<>();
+        List<Tensor> codes = new ArrayList<>();
         for (LinearWeights linear : group) {
-            key.add(linear.weight() instanceof Weight.FourBit packed ? packed.codes() : null);
+            codes.add(linear.weight() instanceof Weight.FourBit packed ? packed.codes() : null);
         }
-        boolean fixed = !key.contains(null);
-        if (!fixed || !key.equals(scratch[0].holds) && !key.equals(scratch[1].holds)) {
+        Key key = codes.contains(null) ? null : new Key(codes, form);
+        if (key == null || !key.equals(scratch[0].holds) && !key.equals(scratch[1].holds)) {
             Scratch buffer = last != null && last.equals(scratch[0].holds) ? scratch[1] : scratch[0];
-            long bytes = 2 * CudaTensor.strideFor(ins(group) + Operands.padded(group)) * (outs(group) + Operands.padded(group));
-            if (buffer.size < bytes) {
+            if (buffer.size < layout.bytes()) {
                 if (buffer.size > 0) {
                     blocks.giveBack(buffer.address);
                 }
-                buffer.address = take(bytes);
-                buffer.size = bytes;
+                buffer.address = take(layout.bytes());
+                buffer.size = layout.bytes();
             }
-            buffer.holds = fixed ? key : null;
+            buffer.holds = key;
         }
-        last = fixed ? key : last;
+        last = key == null ? last : key;
+    }
+
+    private boolean isInFp8(List<LinearWeights> group) {
+        return fp8 && Fp8Weights.take(group);
     }
 
     /** The numbers are on the device while they are encoded. */
@@ -211,9 +224,12 @@ final class CudaAccount implements MemoryAccount {
 
     @Override
     public Tensor linear(long rows, List<LinearWeights> group, boolean dropped, Supplier<Tensor> result) {
-        decode(group);
+        decode(group, false);
         Tensor y = result.get();
         try (Way way = new Way()) {
+            if (isInFp8(group)) {
+                way.tensor(DType.U8, rows * ins(group));          // x in e4m3, made here or with x
+            }
             if (dropped && !inGroups(group)) {
                 way.matrix(rows, ins(group));
             }
@@ -228,12 +244,15 @@ final class CudaAccount implements MemoryAccount {
 
     @Override
     public void linearBackward(long rows, List<LinearWeights> group, boolean dropped, boolean inputWanted) {
-        long rank = Operands.rank(group);
+        long rank = OperandLayout.rank(group);
         if (!inputWanted && rank == 0) {
             return;
         }
-        decode(group);
+        decode(group, true);
         try (Way way = new Way()) {
+            if (isInFp8(group)) {
+                way.matrix(rows, rank).tensor(DType.U8, rows * outs(group));
+            }
             if (dropped && inputWanted) {
                 way.tensor(DType.U8, CudaDropout.bytesOfDrops(rows * ins(group), group));
             }
@@ -260,6 +279,9 @@ final class CudaAccount implements MemoryAccount {
         try (Way way = new Way()) {
             way.matrix(rows, ins(group));
             linearBackward(rows, group, dropped, true);
+            if (fp8) {
+                way.tensor(DType.U8, 2 * rows * ins(group));      // the gradients of gates and ups in e4m3
+            }
         }
     }
 
@@ -285,7 +307,7 @@ final class CudaAccount implements MemoryAccount {
             if (head.lora() != null) {
                 way.matrix(rows, head.lora().r());
             }
-            decode(group);
+            decode(group, false);
             way.matrix(rows, outs(group));
             if (inputWanted) {
                 way.matrix(rows, ins(group));

@@ -6,7 +6,6 @@ import jqlora.ops.DropoutMask;
 import jqlora.ops.LinearWeights;
 import jqlora.ops.LoraFactors;
 import jqlora.ops.cuda.Matmul.Mat;
-import jqlora.ops.cuda.Operands.Operand;
 
 /**
  * The products of adapters whose input is dropped, each with a mask of its own. Where a row is whole groups of eight elements the mask is made within the
@@ -95,11 +94,12 @@ final class CudaDropout {
         }
     }
 
-    /** Overwrites {@code room} with what the adapters make of x. */
-    void inner(CudaTensor x, Mat room, List<LinearWeights> group, Operand operand, long dropoutKey) {
+    /** Overwrites {@code room} with what the adapters make of x.
+     * @param factors A of the adapters one below the other */
+    void inner(CudaTensor x, Mat room, List<LinearWeights> group, Mat factors, long dropoutKey) {
         transfers.fillZero(room.address(), room.stride(), room.columns(), x.rows());
         for (Run run : Run.of(group, x, dropoutKey)) {
-            Mat out = room.columns(run.column, run.rank()), a = operand.a().rows(run.column, run.rank());
+            Mat out = room.columns(run.column, run.rank()), a = factors.rows(run.column, run.rank());
             if (run.together) {
                 boolean few = run.few();
                 int parts = few ? 1 : run.parts(MANY);
@@ -126,9 +126,9 @@ final class CudaDropout {
     }
 
     /** Adds the adapters' part of the input's gradient to {@code dX}, and writes {@code drops}. */
-    void addToInputGradient(CudaTensor dX, Mat dInner, List<LinearWeights> group, Operand operand, long dropoutKey, CudaTensor drops) {
+    void addToInputGradient(CudaTensor dX, Mat dInner, List<LinearWeights> group, Mat factors, long dropoutKey, CudaTensor drops) {
         for (Run run : Run.of(group, dX, dropoutKey)) {
-            Mat part = dInner.columns(run.column, run.rank()), a = operand.a().rows(run.column, run.rank());
+            Mat part = dInner.columns(run.column, run.rank()), a = factors.rows(run.column, run.rank());
             if (run.together) {
                 Kernel kernel = ops.kernel(SOURCE, "add_dropped_products").matrix(dX).number(part.address()).number(part.stride()).number(a.address()).number(a.stride()).number(dX.rows())
                         .integer(dX.columns()).number(dropoutKey).integer(run.mask.threshold()).real(run.mask.scale()).number(bits(drops, run, dX)).integer(run.adapters.size());
@@ -173,7 +173,7 @@ final class CudaDropout {
     static long floatsOfSums(List<LinearWeights> group, long rows) {
         long highest = group.stream().filter(linear -> linear.lora() != null).mapToLong(linear -> linear.lora().r()).max().orElseThrow(), ins = group.getFirst().weight().inFeatures();
         long adapters = group.stream().filter(linear -> linear.lora() != null).count(), parts = highest <= FEW ? 1 : Math.ceilDiv(highest, (long) RANK_OF_A_BLOCK);
-        return Math.ceilDiv(rows, rowsOfPart(rows, Math.ceilDiv(ins, (long) COLUMNS) * parts * adapters)) * Operands.rank(group) * ins;
+        return Math.ceilDiv(rows, rowsOfPart(rows, Math.ceilDiv(ins, (long) COLUMNS) * parts * adapters)) * OperandLayout.rank(group) * ins;
     }
 
     private void addTogether(Mat dInner, CudaTensor x, Run run, long dropoutKey, CudaTensor drops) {

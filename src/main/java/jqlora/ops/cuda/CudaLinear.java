@@ -20,13 +20,16 @@ final class CudaLinear {
     private final Operands operands;
     private final CudaFewRows fewRows;
     private final CudaDropout dropout;
+    private final Fp8Linear fp8;
 
-    CudaLinear(CudaOps ops, Matmul matmul, Operands operands, Transfers transfers, CudaFewRows fewRows) {
+    /** @param fp8 for groups in 4 bits; null to compute all products in bfloat16 */
+    CudaLinear(CudaOps ops, Matmul matmul, Operands operands, CudaFewRows fewRows, CudaDropout dropout, Fp8Linear fp8) {
         this.ops = ops;
         this.matmul = matmul;
         this.operands = operands;
         this.fewRows = fewRows;
-        this.dropout = new CudaDropout(ops, matmul, transfers);
+        this.dropout = dropout;
+        this.fp8 = fp8;
     }
 
     /** @param added summed with the result; null for none */
@@ -34,27 +37,7 @@ final class CudaLinear {
         if (x.rows() <= CudaFewRows.MOST_ROWS && !CudaDropout.isDropped(group, dropoutKey)) {
             return fewRows.forward(x, group, inner, added);
         }
-        Operand operand = operands.acquire(group);
-        ops.reserveRoom(operand.padded());
-        CudaTensor y = ops.matrix(x.rows(), operand.outs());
-        try (Wide wide = Wide.of(ops, x, operand.padded())) {
-            Mat in = wide.all();
-            if (operand.rank() > 0) {
-                if (CudaDropout.isDropped(group, dropoutKey)) {
-                    dropout.inner(x, in.columns(operand.ins(), operand.padded()), group, operand, dropoutKey);
-                } else {
-                    matmul.multiply(in.columns(0, operand.ins()), false, operand.a(), true, in.columns(operand.ins(), operand.padded()));
-                }
-                ops.kernel("linear", "copy_columns").matrix(inner).number(in.columns(operand.ins(), 1).address()).number(in.stride()).number(x.rows()).integer(operand.rank())
-                        .launchFor(x.rows() * operand.rank());
-            }
-            if (added == null) {
-                matmul.multiply(in, false, operand.weightAndB(), true, Mat.of(y));
-            } else {
-                matmul.multiplyAdd(in, false, operand.weightAndB(), true, Mat.of(added), Mat.of(y));
-            }
-        }
-        operands.release(operand);
+        CudaTensor y = fp8 != null && Fp8Weights.take(group) ? fp8.forward(x, group, inner, dropoutKey, added) : product(x, group, inner, dropoutKey, added);
         long column = 0;
         for (LinearWeights linear : group) {
             long outs = linear.weight().outFeatures();
@@ -68,35 +51,42 @@ final class CudaLinear {
         return y;
     }
 
+    private CudaTensor product(CudaTensor x, List<LinearWeights> group, CudaTensor inner, long dropoutKey, CudaTensor added) {
+        Operand operand = operands.acquire(group);
+        ops.reserveRoom(operand.padded());
+        CudaTensor y = ops.matrix(x.rows(), operand.outs());
+        try (Wide wide = Wide.of(ops, x, operand.padded())) {
+            Mat in = wide.all();
+            if (operand.rank() > 0) {
+                Mat room = in.columns(operand.ins(), operand.padded());
+                if (CudaDropout.isDropped(group, dropoutKey)) {
+                    dropout.inner(x, room, group, operand.a(), dropoutKey);
+                } else {
+                    matmul.multiply(in.columns(0, operand.ins()), false, operand.a(), true, room);
+                }
+                ops.kernel("linear", "copy_columns").matrix(inner).number(room.address()).number(room.stride()).number(x.rows()).integer(operand.rank())
+                        .launchFor(x.rows() * Math.ceilDiv(operand.rank(), 8));
+            }
+            if (added == null) {
+                matmul.multiply(in, false, operand.weightAndB(), true, Mat.of(y));
+            } else {
+                matmul.multiplyAdd(in, false, operand.weightAndB(), true, Mat.of(added), Mat.of(y));
+            }
+        }
+        operands.release(operand.buffer());
+        return y;
+    }
+
     void backward(CudaTensor dX, CudaTensor dY, CudaTensor x, List<LinearWeights> group, CudaTensor inner, long dropoutKey) {
         backward(dX, dY, () -> x, group, inner, dropoutKey);
     }
 
     /** @param input makes x once dX is complete; it may take dX's place */
     void backward(CudaTensor dX, CudaTensor dY, Supplier<CudaTensor> input, List<LinearWeights> group, CudaTensor inner, long dropoutKey) {
-        boolean adapters = Operands.rank(group) > 0, wanted = dX != null || adapters;
-        Operand operand = wanted ? operands.acquire(group) : null;
+        boolean adapters = OperandLayout.rank(group) > 0;
         CudaTensor x = null;
-        if (wanted) {
-            ops.reserveRoom(operand.padded());
-            boolean dropped = CudaDropout.isDropped(group, dropoutKey);
-            try (Wide wide = Wide.of(ops, dY, operand.padded()); CudaTensor drops = dropped && dX != null ? dropout.drops(dX, group) : null) {
-                Mat out = wide.all().columns(0, operand.outs()), dInner = wide.all().columns(operand.outs(), operand.padded());
-                if (adapters) {
-                    matmul.multiply(out, false, operand.b(), false, dInner);
-                }
-                if (dX != null && dropped) {
-                    matmul.multiply(out, false, operand.weight(), false, Mat.of(dX));
-                    dropout.addToInputGradient(dX, dInner, group, operand, dropoutKey, drops);
-                } else if (dX != null) {
-                    matmul.multiply(wide.all(), false, operand.weightOverA(), false, Mat.of(dX));
-                }
-                operands.release(operand);
-                x = input.get();
-                if (adapters) {
-                    adapterGradients(dInner, out, x, group, inner, dropped ? dropoutKey : 0, drops);
-                }
-            }
+        if (dX != null || adapters) {
+            x = fp8 != null && Fp8Weights.take(group) ? backwardInFp8(dX, dY, input, group, inner, dropoutKey) : backwardOfProduct(dX, dY, input, group, inner, dropoutKey);
         }
         x = x == null ? input.get() : x;
         long column = 0;
@@ -115,6 +105,43 @@ final class CudaLinear {
         }
     }
 
+    private CudaTensor backwardOfProduct(CudaTensor dX, CudaTensor dY, Supplier<CudaTensor> input, List<LinearWeights> group, CudaTensor inner, long dropoutKey) {
+        Operand operand = operands.acquire(group);
+        ops.reserveRoom(operand.padded());
+        boolean dropped = CudaDropout.isDropped(group, dropoutKey);
+        try (Wide wide = Wide.of(ops, dY, operand.padded()); CudaTensor drops = dropped && dX != null ? dropout.drops(dX, group) : null) {
+            Mat out = wide.all().columns(0, operand.outs()), dInner = wide.all().columns(operand.outs(), operand.padded());
+            if (operand.rank() > 0) {
+                matmul.multiply(out, false, operand.b(), false, dInner);
+            }
+            if (dX != null && dropped) {
+                matmul.multiply(out, false, operand.weight(), false, Mat.of(dX));
+                dropout.addToInputGradient(dX, dInner, group, operand.a(), dropoutKey, drops);
+            } else if (dX != null) {
+                matmul.multiply(wide.all(), false, operand.weightOverA(), false, Mat.of(dX));
+            }
+            operands.release(operand.buffer());
+            CudaTensor x = input.get();
+            if (operand.rank() > 0) {
+                adapterGradients(dInner, out, x, group, inner, dropped ? dropoutKey : 0, drops);
+            }
+            return x;
+        }
+    }
+
+    private CudaTensor backwardInFp8(CudaTensor dX, CudaTensor dY, Supplier<CudaTensor> input, List<LinearWeights> group, CudaTensor inner, long dropoutKey) {
+        int rank = OperandLayout.rank(group);
+        boolean dropped = CudaDropout.isDropped(group, dropoutKey);
+        try (CudaTensor dInner = rank > 0 ? ops.matrix(dY.rows(), rank) : null; CudaTensor drops = dropped && dX != null ? dropout.drops(dX, group) : null) {
+            fp8.backward(dX, dY, dInner, group, dropoutKey, drops);
+            CudaTensor x = input.get();
+            if (rank > 0) {
+                adapterGradients(Mat.of(dInner), Mat.of(dY), x, group, inner, dropped ? dropoutKey : 0, drops);
+            }
+            return x;
+        }
+    }
+
     private void adapterGradients(Mat dInner, Mat out, CudaTensor x, List<LinearWeights> group, CudaTensor inner, long dropoutKey, CudaTensor drops) {
         boolean trained = false;
         for (LinearWeights linear : group) {
@@ -123,7 +150,7 @@ final class CudaLinear {
         if (!trained) {
             return;
         }
-        long ins = x.columns(), rank = Operands.rank(group);
+        long ins = x.columns(), rank = OperandLayout.rank(group);
         try (CudaTensor da = dropoutKey == 0 ? ops.floats(rank, ins) : null; CudaTensor db = ops.floats(out.columns(), rank)) {
             if (da != null) {
                 matmul.multiply(dInner.columns(0, rank), true, Mat.of(x), false, floats(da));
@@ -147,8 +174,7 @@ final class CudaLinear {
     }
 
     static Mat floats(Tensor tensor) {
-        CudaTensor own = CudaTensor.of(tensor);
-        return Mat.floats(own.address(), own.columns(), own.rows(), own.columns());
+        return Mat.floats(CudaTensor.of(tensor));
     }
 
     /** A matrix with room behind its rows: itself, or a copy where it was made before the room was known. */

@@ -1,13 +1,15 @@
 package jqlora.ops.cuda;
 
+import java.util.List;
 import jqlora.ops.AttentionShape;
+import jqlora.ops.LinearWeights;
 import jqlora.ops.Parameter;
 import jqlora.tensor.Tensor;
 
 /** Root mean square normalisation of rows, and of each query and key head. */
 final class CudaNorm {
     private static final String SOURCE = "rms_norm";
-    private static final int THREADS = 256, WARPS = 8;
+    private static final int THREADS = 256, WARPS = 8, CHUNK = 8, HELD = 4;
 
     private final CudaOps ops;
 
@@ -17,8 +19,28 @@ final class CudaNorm {
 
     CudaTensor forward(CudaTensor x, CudaTensor weight, float eps, Tensor rstd) {
         CudaTensor y = ops.matrix(x.rows(), x.columns());
-        ops.kernel(SOURCE, "rms_norm").matrix(y).address(rstd).matrix(x).address(weight).real(eps).integer(x.columns()).integer(weight.type()).launch(x.rows(), THREADS);
+        boolean held = isHeld(x);
+        Fp8Rows eights = held ? ops.fp8Rows(x.rows(), x.columns()) : null;
+        Kernel kernel = ops.kernel(SOURCE, held ? "rms_norm8" : "rms_norm").matrix(y).address(rstd).matrix(x).address(weight).real(eps).integer(x.columns()).integer(weight.type());
+        launch(kernel, held, eights, y);
         return y;
+    }
+
+    /** Whether a block holds a row in registers. */
+    private static boolean isHeld(CudaTensor x) {
+        return x.columns() % CHUNK == 0 && x.columns() <= CHUNK * HELD * THREADS;
+    }
+
+    /**
+     * @param held whether the kernel takes {@code eights}
+     * @param eights what the kernel writes in e4m3 too, since a product reads it next; null where products are not in FP8
+     */
+    private static void launch(Kernel kernel, boolean held, Fp8Rows eights, CudaTensor made) {
+        if (held) {
+            kernel.address(eights == null ? null : eights.codes()).address(eights == null ? null : eights.scales());
+            made.setFp8(eights);
+        }
+        kernel.launch(made.rows(), THREADS);
     }
 
     CudaTensor again(CudaTensor x, CudaTensor weight, Tensor rstd) {
@@ -28,15 +50,34 @@ final class CudaNorm {
     }
 
     /** @param again whether the result of the forward takes the place of dY */
-    void backward(Tensor dX, Tensor dY, CudaTensor x, Parameter weight, Tensor rstd, boolean again) {
+    void backward(CudaTensor dX, Tensor dY, CudaTensor x, Parameter weight, Tensor rstd, boolean again) {
         CudaTensor value = CudaTensor.of(weight.value());
         // before dX: that may be dY
         if (weight.isTrained()) {
             ops.kernel(SOURCE, "rms_norm_weight_gradient").address(weight.gradient()).matrix(dY).matrix(x).address(rstd).number(x.rows()).integer(x.columns())
                     .launch(Math.ceilDiv(x.columns(), 32L), 1, 32, 8);
         }
-        ops.kernel(SOURCE, "rms_norm_backward").matrix(dX).matrix(dY).matrix(x).address(value).address(rstd).integer(x.columns()).integer(value.type())
-                .integer(again ? 1 : 0).launch(x.rows(), THREADS);
+        boolean held = isHeld(x);
+        Fp8Rows eights = held ? ops.fp8Rows(x.rows(), x.columns()) : null;
+        Kernel kernel = ops.kernel(SOURCE, held ? "rms_norm_backward8" : "rms_norm_backward").matrix(dX).matrix(dY).matrix(x).address(value).address(rstd).integer(x.columns())
+                .integer(value.type()).integer(again ? 1 : 0);
+        launch(kernel, held, eights, dX);
+    }
+
+    /** The backward of {@code layers}, which read the result, and then of the normalisation; see {@link jqlora.ops.Ops#normedLinearBackward}. */
+    void linearBackward(CudaLinear layers, CudaTensor dX, CudaTensor dY, CudaTensor x, Parameter weight, Tensor rstd, List<LinearWeights> group, CudaTensor inner, long dropoutKey) {
+        if (dX == null && !weight.isTrained()) {
+            try (CudaTensor normed = again(x, CudaTensor.of(weight.value()), rstd)) {
+                layers.backward(null, dY, normed, group, inner, dropoutKey);
+            }
+            return;
+        }
+        try (CudaTensor normed = ops.matrix(x.rows(), x.columns()); CudaTensor unwanted = dX == null ? ops.matrix(x.rows(), x.columns()) : null) {
+            layers.backward(normed, dY, () -> {
+                backward(dX == null ? unwanted : dX, normed, x, weight, rstd, true);
+                return normed;
+            }, group, inner, dropoutKey);
+        }
     }
 
     CudaTensor headForward(CudaTensor qkv, AttentionShape shape, CudaTensor qWeight, CudaTensor kWeight, float eps, Tensor rstd) {

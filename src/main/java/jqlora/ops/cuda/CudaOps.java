@@ -35,7 +35,6 @@ import jqlora.tensor.TensorView;
 public final class CudaOps implements Ops {
     /** Part of the free memory that is left to the driver and the libraries. */
     private static final int LEFT_FREE = 20;
-    private static final int ROWS_OF_A_GRID = 32_768;
 
     private final CudaDevice device;
     private final DeviceMemory memory;
@@ -46,15 +45,17 @@ public final class CudaOps implements Ops {
     private final Matmul matmul;
     private final Operands operands;
     private final CudaLinear linear;
+    private final CudaRows rows;
     private final CudaNorm norm;
     private final CudaGated gated;
     private final CudaAttention attention;
     private final CudaLoss loss;
     private final CudaOptimizer optimizer;
+    private final CudaOptions.Products products;
     private final CudaMerge merge;
     private int room;
 
-    private CudaOps(CudaOptions options, CudaDevice device) {
+    private CudaOps(CudaOptions options, CudaDevice device, boolean scalesApart) {
         this.device = device;
         long budget = options.budgetBytes() > 0 ? options.budgetBytes() : device.freeBytes() / LEFT_FREE * (LEFT_FREE - 1);
         memory = new DeviceMemory(device, budget);
@@ -64,11 +65,16 @@ public final class CudaOps implements Ops {
         fourBit = new FourBitDecoder(memory, kernels, transfers);
         matmul = new Matmul(device, memory, options.tuning());
         operands = new Operands(device, memory, kernels, fourBit, options.residentBytes());
-        linear = new CudaLinear(this, matmul, operands, transfers, new CudaFewRows(this, device, fourBit));
+        CudaDropout dropout = new CudaDropout(this, matmul, transfers);
+        CudaFewRows fewRows = new CudaFewRows(this, device, fourBit);
+        products = options.products();
+        Fp8Linear fp8 = products == CudaOptions.Products.FP8 ? new Fp8Linear(this, memory, matmul, operands, dropout, scalesApart || !matmul.scalesRows()) : null;
+        linear = new CudaLinear(this, matmul, operands, fewRows, dropout, fp8);
+        rows = new CudaRows(this);
         norm = new CudaNorm(this);
         gated = new CudaGated(this);
         attention = new CudaAttention(this, device, memory, transfers, options.attention());
-        loss = new CudaLoss(this, linear, transfers);
+        loss = new CudaLoss(this, new CudaLinear(this, matmul, operands, fewRows, dropout, null), rows, transfers);
         optimizer = new CudaOptimizer(this, memory, transfers, new PagedMoments(device, memory, transfers, hostTensors));
         merge = new CudaMerge(this, memory, transfers, fourBit);
     }
@@ -78,12 +84,21 @@ public final class CudaOps implements Ops {
      * against four times the Java heap, and refuse to work beyond.
      *
      * @throws CudaException if the driver or a library is missing, the message says which and how to install it, or the device cannot be used
+     *     or has no FP8 where {@code options} want it
      */
     public static CudaOps open(CudaOptions options) {
+        return open(options, false);
+    }
+
+    /** @param scalesApart whether products in FP8 are scaled as on devices where cuBLASLt takes no scale for each row */
+    static CudaOps open(CudaOptions options, boolean scalesApart) {
         options.libraries().require();
         CudaDevice device = CudaDevice.open(options.device());
         try {
-            return new CudaOps(options, device);
+            if (options.products() == CudaOptions.Products.FP8) {
+                Fp8Weights.require(device.name(), device.major(), device.minor());
+            }
+            return new CudaOps(options, device, scalesApart);
         } catch (RuntimeException failed) {
             device.close();
             throw failed;
@@ -97,7 +112,16 @@ public final class CudaOps implements Ops {
 
     @Override
     public String description() {
-        return device.toString();
+        return device + inFp8();
+    }
+
+    @Override
+    public String arithmetic() {
+        return computeType() + inFp8();
+    }
+
+    private String inFp8() {
+        return products == CudaOptions.Products.FP8 ? ", products with 4-bit weights in FP8 (e4m3)" : "";
     }
 
     @Override
@@ -126,7 +150,7 @@ public final class CudaOps implements Ops {
 
     @Override
     public Rehearsal rehearsal() {
-        return new Rehearsal(CudaAccount.of(memory, hostTensors.reservedBytes(), operands, attention::needs, room));
+        return new Rehearsal(CudaAccount.of(memory, hostTensors.reservedBytes(), operands, attention::needs, products == CudaOptions.Products.FP8, room));
     }
 
     /** Waits until all that was called has been computed, for measuring. */
@@ -163,6 +187,12 @@ public final class CudaOps implements Ops {
     /** A bfloat16 matrix with the room behind its rows that adapters have needed so far. */
     CudaTensor matrix(long rows, long columns) {
         return CudaTensor.allocate(memory, DType.BF16, Shape.of(rows, columns), room);
+    }
+
+    /** For a matrix that a product in FP8 may read next; null where there are none, or none of this size. */
+    Fp8Rows fp8Rows(long rows, long columns) {
+        boolean read = products == CudaOptions.Products.FP8 && rows > CudaFewRows.MOST_ROWS && columns % Fp8Weights.SEGMENT == 0;
+        return read ? Fp8Rows.allocate(memory, rows, columns) : null;
     }
 
     CudaTensor floats(long... dims) {
@@ -251,10 +281,7 @@ public final class CudaOps implements Ops {
         CudaTensor floats = floats(weight.outFeatures(), weight.inFeatures());
         switch (weight) {
             case Weight.FourBit packed -> fourBit.decode(packed, floats);
-            case Weight.Dense(Parameter parameter) -> {
-                CudaTensor value = CudaTensor.of(parameter.value());
-                kernel("rows", "convert_to_float").address(floats).matrix(value).number(value.rows()).number(value.columns()).integer(value.type()).launchFor(floats.shape().size());
-            }
+            case Weight.Dense(Parameter parameter) -> rows.convert(floats, CudaTensor.of(parameter.value()));
         }
         return floats;
     }
@@ -272,36 +299,26 @@ public final class CudaOps implements Ops {
     @Override
     public void copyInto(Tensor target, Tensor source) {
         OpsArguments.copyInto(target, source);
-        transfers.copy(CudaTensor.of(target), CudaTensor.of(source));
+        transfers.copy(CudaTensor.toChange(target), CudaTensor.of(source));
     }
 
     @Override
     public void fillZero(Tensor tensor) {
-        transfers.fillZero(CudaTensor.of(tensor));
+        transfers.fillZero(CudaTensor.toChange(tensor));
     }
 
     @Override
     public Tensor add(Tensor x, Tensor y) {
         OpsArguments.add(x, y, DType.BF16);
         Tensor sum = allocate(x.dtype(), x.shape().toArray());
-        sum(sum, x, y);
+        rows.add(sum, x, y);
         return sum;
     }
 
     @Override
     public void addInPlace(Tensor x, Tensor y) {
         OpsArguments.add(x, y, DType.BF16);
-        sum(x, x, y);
-    }
-
-    private void sum(Tensor z, Tensor x, Tensor y) {
-        CudaTensor out = CudaTensor.of(z);
-        if (x.dtype() == DType.F32) {
-            kernel("rows", "add_floats").address(z).address(x).address(y).number(x.shape().size()).launchFor(x.shape().size());
-        } else {
-            kernel("rows", "add_rows").matrix(z).matrix(x).matrix(y).number(out.rows()).integer(out.columns())
-                    .launch(Math.ceilDiv(out.columns(), 8L * 128), (int) Math.min(out.rows(), ROWS_OF_A_GRID), 128, 1);
-        }
+        rows.add(x, x, y);
     }
 
     // ---- embedding
@@ -310,18 +327,14 @@ public final class CudaOps implements Ops {
     public Tensor embedding(Tensor table, Tensor ids) {
         OpsArguments.embedding(table, ids);
         CudaTensor y = matrix(ids.shape().size(), table.shape().dim(1));
-        gather(y, CudaTensor.of(table), CudaTensor.of(ids));
+        rows.gather(y, CudaTensor.of(table), CudaTensor.of(ids));
         return y;
-    }
-
-    void gather(CudaTensor y, CudaTensor table, CudaTensor ids) {
-        kernel("rows", "gather_rows").matrix(y).matrix(table).address(ids).integer(y.columns()).integer(table.type()).integer(table.rows()).launch(y.rows(), 128);
     }
 
     @Override
     public void embeddingBackward(Tensor dTable, Tensor dY, Tensor ids) {
         OpsArguments.embeddingBackward(dTable, dY, ids);
-        kernel("rows", "add_to_rows").address(dTable).matrix(dY).address(ids).integer(dY.shape().dim(0)).integer(dY.shape().dim(1)).launch(dY.shape().dim(0), 128);
+        rows.addTo(CudaTensor.of(dTable), CudaTensor.of(dY), CudaTensor.of(ids));
     }
 
     // ---- layers
@@ -341,7 +354,7 @@ public final class CudaOps implements Ops {
     @Override
     public void rmsNormBackward(Tensor dX, Tensor dY, Tensor x, Parameter weight, Tensor rstd) {
         OpsArguments.rmsNormBackward(dX, dY, x, weight, rstd);
-        norm.backward(dX, dY, CudaTensor.of(x), weight, rstd, false);
+        norm.backward(CudaTensor.toChange(dX), dY, CudaTensor.of(x), weight, rstd, false);
     }
 
     @Override
@@ -353,7 +366,7 @@ public final class CudaOps implements Ops {
     @Override
     public void headNormBackward(Tensor dQkv, Tensor qkv, AttentionShape shape, Parameter qWeight, Parameter kWeight, Tensor rstd) {
         OpsArguments.headNormBackward(dQkv, qkv, shape, qWeight, kWeight, rstd);
-        norm.headBackward(dQkv, CudaTensor.of(qkv), shape, qWeight, kWeight, rstd);
+        norm.headBackward(CudaTensor.toChange(dQkv), CudaTensor.of(qkv), shape, qWeight, kWeight, rstd);
     }
 
     @Override
@@ -371,37 +384,25 @@ public final class CudaOps implements Ops {
     @Override
     public void linearBackward(Tensor dX, Tensor dY, Tensor x, List<LinearWeights> group, Tensor inner, long dropoutKey) {
         OpsArguments.linearBackward(dX, dY, x, group, inner);
-        linear.backward(dX == null ? null : CudaTensor.of(dX), CudaTensor.of(dY), CudaTensor.of(x), group, inner == null ? null : CudaTensor.of(inner), dropoutKey);
+        linear.backward(dX == null ? null : CudaTensor.toChange(dX), CudaTensor.of(dY), CudaTensor.of(x), group, inner == null ? null : CudaTensor.of(inner), dropoutKey);
     }
 
     @Override
     public void normedLinearBackward(Tensor dX, Tensor dY, Tensor x, Parameter weight, Tensor rstd, List<LinearWeights> group, Tensor inner, long dropoutKey) {
         OpsArguments.normedLinearBackward(dX, dY, x, weight, rstd, group, inner);
-        CudaTensor in = CudaTensor.of(x), innerOfGroup = inner == null ? null : CudaTensor.of(inner);
-        if (dX == null && !weight.isTrained()) {
-            try (CudaTensor normed = norm.again(in, CudaTensor.of(weight.value()), rstd)) {
-                linear.backward(null, CudaTensor.of(dY), normed, group, innerOfGroup, dropoutKey);
-            }
-            return;
-        }
-        try (CudaTensor normed = matrix(in.rows(), in.columns()); CudaTensor unwanted = dX == null ? matrix(in.rows(), in.columns()) : null) {
-            linear.backward(normed, CudaTensor.of(dY), () -> {
-                norm.backward(dX == null ? unwanted : dX, normed, in, weight, rstd, true);
-                return normed;
-            }, group, innerOfGroup, dropoutKey);
-        }
+        norm.linearBackward(linear, dX == null ? null : CudaTensor.toChange(dX), CudaTensor.of(dY), CudaTensor.of(x), weight, rstd, group, inner == null ? null : CudaTensor.of(inner), dropoutKey);
     }
 
     @Override
     public void ropeInPlace(Tensor qkv, AttentionShape shape, RopeTable table, Tensor positions) {
         OpsArguments.rope("rope", qkv, shape, table, positions);
-        attention.rotate(CudaTensor.of(qkv), shape, table, positions, 1f);
+        attention.rotate(CudaTensor.toChange(qkv), shape, table, positions, 1f);
     }
 
     @Override
     public void ropeBackwardInPlace(Tensor dQkv, AttentionShape shape, RopeTable table, Tensor positions) {
         OpsArguments.rope("ropeBackward", dQkv, shape, table, positions);
-        attention.rotate(CudaTensor.of(dQkv), shape, table, positions, -1f);
+        attention.rotate(CudaTensor.toChange(dQkv), shape, table, positions, -1f);
     }
 
     @Override
@@ -413,7 +414,7 @@ public final class CudaOps implements Ops {
     @Override
     public void attentionBackward(Tensor dQkv, Tensor dY, Tensor qkv, Tensor y, Tensor logSumExp, AttentionShape shape, Sequences sequences) {
         OpsArguments.attentionBackward(dQkv, dY, qkv, y, logSumExp, shape, sequences);
-        attention.backward(CudaTensor.of(dQkv), CudaTensor.of(dY), CudaTensor.of(qkv), CudaTensor.of(y), logSumExp, shape, sequences);
+        attention.backward(CudaTensor.toChange(dQkv), CudaTensor.of(dY), CudaTensor.of(qkv), CudaTensor.of(y), logSumExp, shape, sequences);
     }
 
     @Override
@@ -431,7 +432,7 @@ public final class CudaOps implements Ops {
     @Override
     public void gatedActivationBackward(Tensor dGateUp, Tensor dY, Tensor gateUp, Activation activation) {
         OpsArguments.gatedActivationBackward(dGateUp, dY, gateUp);
-        gated.backward(CudaTensor.of(dGateUp), CudaTensor.of(dY), CudaTensor.of(gateUp), activation, false);
+        gated.backward(CudaTensor.toChange(dGateUp), CudaTensor.of(dY), CudaTensor.of(gateUp), activation, false);
     }
 
     @Override
@@ -440,7 +441,7 @@ public final class CudaOps implements Ops {
         CudaTensor in = CudaTensor.of(gateUp);
         try (CudaTensor activated = matrix(in.rows(), in.columns() / 2)) {
             linear.backward(activated, CudaTensor.of(dY), () -> {
-                gated.backward(CudaTensor.of(dGateUp), activated, in, activation, true);
+                gated.backward(CudaTensor.toChange(dGateUp), activated, in, activation, true);
                 return activated;
             }, group, inner == null ? null : CudaTensor.of(inner), dropoutKey);
         }
@@ -470,7 +471,7 @@ public final class CudaOps implements Ops {
     @Override
     public void headLoss(Tensor x, LinearWeights head, int[] targets, double scale, Tensor lossSum, Tensor dX) {
         OpsArguments.headLoss(x, head, targets, lossSum, dX);
-        loss.headLoss(CudaTensor.of(x), head, targets, (float) scale, lossSum, dX == null ? null : CudaTensor.of(dX));
+        loss.headLoss(CudaTensor.of(x), head, targets, (float) scale, lossSum, dX == null ? null : CudaTensor.toChange(dX));
     }
 
     @Override

@@ -81,13 +81,19 @@ final class FourBitDecoder implements AutoCloseable {
         return map;
     }
 
+    /** The binary logarithm of the elements that share an absmax. */
     static int blockShift(FourBitFormat format) {
         return Integer.numberOfTrailingZeros(format.blockSize());
     }
 
-    /** Adds what a kernel reads a 4-bit weight from. */
+    /** What a kernel that decodes reads: {@code codes, absmax, nested, offset, map, table}. */
     Kernel source(Kernel kernel, Weight.FourBit weight) {
-        return kernel.address(weight.codes()).address(weight.absmax()).address(weight.nestedAbsmax()).real(weight.offset()).number(map).number(tables.get(weight.format().type()));
+        return absmax(kernel.address(weight.codes()), weight).number(tables.get(weight.format().type()));
+    }
+
+    /** {@code absmax, nested, offset, map}. */
+    Kernel absmax(Kernel kernel, Weight.FourBit weight) {
+        return kernel.address(weight.absmax()).address(weight.nestedAbsmax()).real(weight.offset()).number(map);
     }
 
     /** Decodes into bfloat16 rows that lie {@code stride} elements apart, on {@code stream}. */
