@@ -3,7 +3,10 @@ package jqlora.train;
 import java.util.Arrays;
 import java.util.List;
 
-/** How AdamW keeps its moments. The names are those of transformers' and qlora.py's {@code optim}; where the moments lie is the backend's affair. */
+/**
+ * How AdamW keeps its moments. The names are those of transformers' and qlora.py's {@code optim}, paged ones included: moments in 32 bits go to the host's memory
+ * by themselves where the training does not fit otherwise.
+ */
 public enum Optim {
     /** In float32, in PyTorch's order: decay, moments, update. */
     ADAMW_32BIT("adamw_torch", "adamw_torch_fused", "paged_adamw", "paged_adamw_32bit"),
