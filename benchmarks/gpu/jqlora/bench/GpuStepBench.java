@@ -33,7 +33,7 @@ import jqlora.tensor.TensorView;
 /**
  * Tokens a second of one QLoRA training step on a GPU: forward, backward, norm, clip, AdamW, and the norm and loss read by the host, for several seconds each.
  * Arguments are {@code key=value}: model=8b|1b|tiny, settings=1x512,4x2048, seconds=6, resident=BYTES, budget=BYTES, attention=DETERMINISTIC|FASTEST,
- * tuning=HEURISTIC|MEASURED, recompute=true, breakdown=true, r=16, dropout=0, libraries=FOLDERS, layers=N.
+ * tuning=HEURISTIC|MEASURED, products=BF16|FP8, recompute=true, breakdown=true, r=16, dropout=0, libraries=FOLDERS, layers=N.
  */
 public final class GpuStepBench {
     private GpuStepBench() { }
@@ -46,7 +46,8 @@ public final class GpuStepBench {
         CudaOptions cuda = CudaOptions.defaults().withResidentBytes((long) Double.parseDouble(options.getOrDefault("resident", "0")))
                 .withBudgetBytes((long) Double.parseDouble(options.getOrDefault("budget", "0")))
                 .withAttention(CudaOptions.Attention.valueOf(options.getOrDefault("attention", "DETERMINISTIC")))
-                .withTuning(CudaOptions.Tuning.valueOf(options.getOrDefault("tuning", "HEURISTIC")));
+                .withTuning(CudaOptions.Tuning.valueOf(options.getOrDefault("tuning", "HEURISTIC")))
+                .withProducts(CudaOptions.Products.valueOf(options.getOrDefault("products", "BF16")));
         if (options.containsKey("libraries")) {
             cuda = cuda.withLibraries(new CudaLibraries(Arrays.stream(options.get("libraries").split(File.pathSeparator)).map(Path::of).toList()));
         }

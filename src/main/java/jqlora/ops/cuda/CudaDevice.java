@@ -37,6 +37,7 @@ final class CudaDevice implements AutoCloseable {
 
     private final int device;
     private final String name;
+    private final int major, minor;
     private final String architecture;
     private final int driverVersion;
     private final CUctx_st context = new CUctx_st();
@@ -57,7 +58,8 @@ final class CudaDevice implements AutoCloseable {
         byte[] text = new byte[NAME_BYTES];
         check("cuDeviceGetName", cuDeviceGetName(text, NAME_BYTES, device));
         name = new String(text, java.nio.charset.StandardCharsets.UTF_8).replaceAll("\0.*", "");
-        int major = attribute(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR), minor = attribute(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR);
+        major = attribute(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR);
+        minor = attribute(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR);
         if (major < 8) {
             throw new CudaException("CUDA: " + name + " has compute capability " + major + "." + minor + ", bfloat16 needs 8.0 or more");
         }
@@ -94,6 +96,15 @@ final class CudaDevice implements AutoCloseable {
     /** Such as {@code sm_90}. */
     String architecture() {
         return architecture;
+    }
+
+    /** Of the compute capability, as {@link #minor}. */
+    int major() {
+        return major;
+    }
+
+    int minor() {
+        return minor;
     }
 
     /** Such as 13000 for 13.0. */

@@ -2,7 +2,6 @@ package jqlora.ops.cuda;
 
 import java.util.List;
 import java.util.function.Supplier;
-import jqlora.ops.DropoutMask;
 import jqlora.ops.LinearWeights;
 import jqlora.ops.LoraFactors;
 import jqlora.ops.Parameter;
@@ -19,38 +18,21 @@ final class CudaLinear {
     private final CudaOps ops;
     private final Matmul matmul;
     private final Operands operands;
-    private final Transfers transfers;
+    private final AdapterDropout dropout;
+    private final Fp8Linear fp8;
 
-    CudaLinear(CudaOps ops, Matmul matmul, Operands operands, Transfers transfers) {
+    /** @param fp8 for groups in 4 bits; null to compute all products in bfloat16 */
+    CudaLinear(CudaOps ops, Matmul matmul, Operands operands, AdapterDropout dropout, Fp8Linear fp8) {
         this.ops = ops;
         this.matmul = matmul;
         this.operands = operands;
-        this.transfers = transfers;
+        this.dropout = dropout;
+        this.fp8 = fp8;
     }
 
     /** @param added summed with the result; null for none */
     CudaTensor forward(CudaTensor x, List<LinearWeights> group, CudaTensor inner, long dropoutKey, CudaTensor added) {
-        Operand operand = operands.acquire(group);
-        ops.reserveRoom(operand.padded());
-        CudaTensor y = ops.matrix(x.rows(), operand.outs());
-        try (Wide wide = Wide.of(ops, x, operand.padded())) {
-            Mat in = wide.all();
-            if (operand.rank() > 0) {
-                if (isDropped(group, dropoutKey)) {
-                    droppedInner(x, wide, group, operand, dropoutKey);
-                } else {
-                    matmul.multiply(in.columns(0, operand.ins()), false, operand.a(), true, in.columns(operand.ins(), operand.padded()));
-                }
-                ops.kernel("linear", "copy_columns").matrix(inner).number(in.columns(operand.ins(), 1).address()).number(in.stride()).number(x.rows()).integer(operand.rank())
-                        .launchFor(x.rows() * operand.rank());
-            }
-            if (added == null) {
-                matmul.multiply(in, false, operand.weightAndB(), true, Mat.of(y));
-            } else {
-                matmul.multiplyAdd(in, false, operand.weightAndB(), true, Mat.of(added), Mat.of(y));
-            }
-        }
-        operands.release(operand);
+        CudaTensor y = fp8 != null && Fp8Weights.take(group) ? fp8.forward(x, group, inner, dropoutKey, added) : product(x, group, inner, dropoutKey, added);
         long column = 0;
         for (LinearWeights linear : group) {
             long outs = linear.weight().outFeatures();
@@ -64,35 +46,42 @@ final class CudaLinear {
         return y;
     }
 
+    private CudaTensor product(CudaTensor x, List<LinearWeights> group, CudaTensor inner, long dropoutKey, CudaTensor added) {
+        Operand operand = operands.acquire(group);
+        ops.reserveRoom(operand.padded());
+        CudaTensor y = ops.matrix(x.rows(), operand.outs());
+        try (Wide wide = Wide.of(ops, x, operand.padded())) {
+            Mat in = wide.all();
+            if (operand.rank() > 0) {
+                Mat room = in.columns(operand.ins(), operand.padded());
+                if (AdapterDropout.applies(group, dropoutKey)) {
+                    dropout.inner(x, room, group, operand.a(), dropoutKey);
+                } else {
+                    matmul.multiply(in.columns(0, operand.ins()), false, operand.a(), true, room);
+                }
+                ops.kernel("linear", "copy_columns").matrix(inner).number(room.address()).number(room.stride()).number(x.rows()).integer(operand.rank())
+                        .launchFor(x.rows() * Math.ceilDiv(operand.rank(), 8));
+            }
+            if (added == null) {
+                matmul.multiply(in, false, operand.weightAndB(), true, Mat.of(y));
+            } else {
+                matmul.multiplyAdd(in, false, operand.weightAndB(), true, Mat.of(added), Mat.of(y));
+            }
+        }
+        operands.release(operand.buffer());
+        return y;
+    }
+
     void backward(CudaTensor dX, CudaTensor dY, CudaTensor x, List<LinearWeights> group, CudaTensor inner, long dropoutKey) {
         backward(dX, dY, () -> x, group, inner, dropoutKey);
     }
 
     /** @param input makes x once dX is complete; it may take dX's place */
     void backward(CudaTensor dX, CudaTensor dY, Supplier<CudaTensor> input, List<LinearWeights> group, CudaTensor inner, long dropoutKey) {
-        boolean adapters = Operands.rank(group) > 0, wanted = dX != null || adapters;
-        Operand operand = wanted ? operands.acquire(group) : null;
+        boolean adapters = OperandLayout.rank(group) > 0;
         CudaTensor x = null;
-        if (wanted) {
-            ops.reserveRoom(operand.padded());
-            try (Wide wide = Wide.of(ops, dY, operand.padded())) {
-                Mat out = wide.all().columns(0, operand.outs()), dInner = wide.all().columns(operand.outs(), operand.padded());
-                if (adapters) {
-                    matmul.multiply(out, false, operand.b(), false, dInner);
-                }
-                boolean dropped = isDropped(group, dropoutKey);
-                if (dX != null && dropped) {
-                    matmul.multiply(out, false, operand.weight(), false, Mat.of(dX));
-                    addDropped(dX, dInner, group, operand, dropoutKey);
-                } else if (dX != null) {
-                    matmul.multiply(wide.all(), false, operand.weightOverA(), false, Mat.of(dX));
-                }
-                operands.release(operand);
-                x = input.get();
-                if (adapters) {
-                    adapterGradients(dInner, out, x, group, inner, dropped ? dropoutKey : 0);
-                }
-            }
+        if (dX != null || adapters) {
+            x = fp8 != null && Fp8Weights.take(group) ? backwardInFp8(dX, dY, input, group, inner, dropoutKey) : backwardOfProduct(dX, dY, input, group, inner, dropoutKey);
         }
         x = x == null ? input.get() : x;
         long column = 0;
@@ -111,6 +100,42 @@ final class CudaLinear {
         }
     }
 
+    private CudaTensor backwardOfProduct(CudaTensor dX, CudaTensor dY, Supplier<CudaTensor> input, List<LinearWeights> group, CudaTensor inner, long dropoutKey) {
+        Operand operand = operands.acquire(group);
+        ops.reserveRoom(operand.padded());
+        try (Wide wide = Wide.of(ops, dY, operand.padded())) {
+            Mat out = wide.all().columns(0, operand.outs()), dInner = wide.all().columns(operand.outs(), operand.padded());
+            if (operand.rank() > 0) {
+                matmul.multiply(out, false, operand.b(), false, dInner);
+            }
+            boolean dropped = AdapterDropout.applies(group, dropoutKey);
+            if (dX != null && dropped) {
+                matmul.multiply(out, false, operand.weight(), false, Mat.of(dX));
+                dropout.addInputGradient(dX, dInner, group, operand.a(), dropoutKey);
+            } else if (dX != null) {
+                matmul.multiply(wide.all(), false, operand.weightOverA(), false, Mat.of(dX));
+            }
+            operands.release(operand.buffer());
+            CudaTensor x = input.get();
+            if (operand.rank() > 0) {
+                adapterGradients(dInner, out, x, group, inner, dropped ? dropoutKey : 0);
+            }
+            return x;
+        }
+    }
+
+    private CudaTensor backwardInFp8(CudaTensor dX, CudaTensor dY, Supplier<CudaTensor> input, List<LinearWeights> group, CudaTensor inner, long dropoutKey) {
+        int rank = OperandLayout.rank(group);
+        try (CudaTensor dInner = rank > 0 ? ops.matrix(dY.rows(), rank) : null) {
+            fp8.backward(dX, dY, dInner, group, dropoutKey);
+            CudaTensor x = input.get();
+            if (rank > 0) {
+                adapterGradients(Mat.of(dInner), Mat.of(dY), x, group, inner, AdapterDropout.applies(group, dropoutKey) ? dropoutKey : 0);
+            }
+            return x;
+        }
+    }
+
     private void adapterGradients(Mat dInner, Mat out, CudaTensor x, List<LinearWeights> group, CudaTensor inner, long dropoutKey) {
         boolean trained = false;
         for (LinearWeights linear : group) {
@@ -119,7 +144,7 @@ final class CudaLinear {
         if (!trained) {
             return;
         }
-        long ins = x.columns(), rank = Operands.rank(group);
+        long ins = x.columns(), rank = OperandLayout.rank(group);
         try (CudaTensor da = dropoutKey == 0 ? ops.floats(rank, ins) : null; CudaTensor db = ops.floats(out.columns(), rank)) {
             if (da != null) {
                 matmul.multiply(dInner.columns(0, rank), true, Mat.of(x), false, floats(da));
@@ -132,7 +157,7 @@ final class CudaLinear {
                     long r = lora.r(), outs = linear.weight().outFeatures();
                     boolean separately = da == null && lora.a().isTrained();
                     if (separately) {
-                        aGradient(dInner.columns(column, r), x, lora, dropoutKey);
+                        dropout.addAGradient(dInner.columns(column, r), x, lora, dropoutKey);
                     }
                     ops.kernel("linear", "adapter_gradient").address(da == null ? null : lora.a().gradient()).address(lora.b().gradient())
                             .number(da == null ? 0 : da.address() + 4 * column * ins).number(db.address() + 4 * (row * rank + column)).number(rank).real(lora.scaling())
@@ -145,100 +170,7 @@ final class CudaLinear {
     }
 
     private static Mat floats(Tensor tensor) {
-        CudaTensor own = CudaTensor.of(tensor);
-        return Mat.floats(own.address(), own.columns(), own.rows(), own.columns());
-    }
-
-    // ---- dropout
-
-    private static boolean isDropped(List<LinearWeights> group, long dropoutKey) {
-        if (dropoutKey != 0) {
-            for (LinearWeights linear : group) {
-                if (linear.lora() != null && linear.lora().dropout() > 0) {
-                    return true;
-                }
-            }
-        }
-        return false;
-    }
-
-    private void droppedInner(CudaTensor x, Wide wide, List<LinearWeights> group, Operand operand, long dropoutKey) {
-        Mat room = wide.all().columns(operand.ins(), operand.padded());
-        transfers.fillZero(room.address(), room.stride(), operand.padded(), x.rows());
-        long column = 0;
-        for (LinearWeights linear : group) {
-            if (linear.lora() != null) {
-                long r = linear.lora().r();
-                try (Masked masked = Masked.of(ops, x, linear.lora(), dropoutKey)) {
-                    matmul.multiply(Mat.of(masked.tensor), false, operand.a().rows(column, r), true, room.columns(column, r));
-                }
-                column += r;
-            }
-        }
-    }
-
-    private void addDropped(CudaTensor dX, Mat dInner, List<LinearWeights> group, Operand operand, long dropoutKey) {
-        long column = 0;
-        for (LinearWeights linear : group) {
-            if (linear.lora() != null) {
-                LoraFactors lora = linear.lora();
-                Mat part = dInner.columns(column, lora.r()), a = operand.a().rows(column, lora.r());
-                if (lora.dropout() == 0) {
-                    matmul.multiplyAdd(part, false, a, false, Mat.of(dX), Mat.of(dX));
-                } else if (dX.columns() % DropoutMask.GROUP == 0) {
-                    DropoutMask mask = new DropoutMask(dropoutKey, lora.module(), lora.dropout());
-                    ops.kernel("linear", "add_dropped_product").matrix(dX).number(part.address()).number(part.stride()).number(a.address()).number(a.stride())
-                            .number(dX.rows()).integer(dX.columns()).integer(lora.r()).number(dropoutKey).number(lora.module()).integer(mask.threshold()).real(mask.scale())
-                            .launch(Math.ceilDiv(dX.columns(), 256L), Math.toIntExact(Math.ceilDiv(dX.rows(), 32L)), 256, 1);
-                } else {
-                    try (CudaTensor through = ops.matrix(dX.rows(), dX.columns())) {
-                        matmul.multiply(part, false, a, false, Mat.of(through));
-                        mask(ops, "add_dropped", dX, through, lora, dropoutKey);
-                    }
-                }
-                column += lora.r();
-            }
-        }
-    }
-
-    private void aGradient(Mat dInner, CudaTensor x, LoraFactors lora, long dropoutKey) {
-        try (Masked masked = Masked.of(ops, x, lora, dropoutKey)) {
-            Mat gradient = floats(lora.a().gradient());
-            matmul.multiplyAdd(dInner, true, Mat.of(masked.tensor), false, gradient, gradient);
-        }
-    }
-
-    private static void mask(CudaOps ops, String kernel, CudaTensor out, CudaTensor x, LoraFactors lora, long dropoutKey) {
-        long elements = x.shape().size();
-        DropoutMask mask = new DropoutMask(dropoutKey, lora.module(), lora.dropout());
-        ops.kernel("linear", kernel).matrix(out).matrix(x).number(elements).number(x.columns()).number(dropoutKey).number(lora.module()).integer(mask.threshold())
-                .real(mask.scale()).launchFor(Math.ceilDiv(elements, (long) DropoutMask.GROUP));
-    }
-
-    /** What an adapter reads: x itself, or x with dropped elements zeroed and the others scaled up. */
-    private record Masked(CudaTensor tensor, boolean isCopy) implements AutoCloseable {
-        static Masked of(CudaOps ops, CudaTensor x, LoraFactors lora, long dropoutKey) {
-            if (lora.dropout() == 0) {
-                return new Masked(x, false);
-            }
-            CudaTensor copy = ops.matrix(x.rows(), x.columns());
-            if (x.columns() % DropoutMask.GROUP == 0) {
-                DropoutMask mask = new DropoutMask(dropoutKey, lora.module(), lora.dropout());
-                long groups = x.shape().size() / DropoutMask.GROUP;
-                ops.kernel("linear", "dropped8").matrix(copy).matrix(x).integer(groups).integer(x.columns() / DropoutMask.GROUP).number(dropoutKey).number(lora.module())
-                        .integer(mask.threshold()).real(mask.scale()).launchFor(groups);
-            } else {
-                mask(ops, "dropped", copy, x, lora, dropoutKey);
-            }
-            return new Masked(copy, true);
-        }
-
-        @Override
-        public void close() {
-            if (isCopy) {
-                tensor.close();
-            }
-        }
+        return Mat.floats(CudaTensor.of(tensor));
     }
 
     /** A matrix with room behind its rows: itself, or a copy where it was made before the room was known. */

@@ -42,9 +42,10 @@ public final class CudaOps implements Ops {
     private final CudaAttention attention;
     private final CudaLoss loss;
     private final CudaOptimizer optimizer;
+    private final CudaOptions.Products products;
     private int room;
 
-    private CudaOps(CudaOptions options, CudaDevice device) {
+    private CudaOps(CudaOptions options, CudaDevice device, boolean scalesApart) {
         this.device = device;
         long budget = options.budgetBytes() > 0 ? options.budgetBytes() : device.freeBytes() / LEFT_FREE * (LEFT_FREE - 1);
         memory = new DeviceMemory(device, budget);
@@ -53,10 +54,13 @@ public final class CudaOps implements Ops {
         fourBit = new FourBitDecoder(memory, kernels, transfers);
         matmul = new Matmul(device, memory, options.tuning());
         operands = new Operands(device, memory, kernels, fourBit, options.residentBytes());
-        linear = new CudaLinear(this, matmul, operands, transfers);
+        AdapterDropout dropout = new AdapterDropout(this, matmul, transfers);
+        products = options.products();
+        Fp8Linear fp8 = products == CudaOptions.Products.FP8 ? new Fp8Linear(this, memory, matmul, operands, dropout, scalesApart || !matmul.scalesRows()) : null;
+        linear = new CudaLinear(this, matmul, operands, dropout, fp8);
         norm = new CudaNorm(this);
         attention = new CudaAttention(this, device, memory, transfers, options.attention());
-        loss = new CudaLoss(this, linear, transfers);
+        loss = new CudaLoss(this, new CudaLinear(this, matmul, operands, dropout, null), transfers);
         optimizer = new CudaOptimizer(this, memory, transfers);
     }
 
@@ -65,12 +69,21 @@ public final class CudaOps implements Ops {
      * against four times the Java heap, and refuse to work beyond.
      *
      * @throws CudaException if the driver or a library is missing, the message says which and how to install it, or the device cannot be used
+     *     or has no FP8 where {@code options} want it
      */
     public static CudaOps open(CudaOptions options) {
+        return open(options, false);
+    }
+
+    /** @param scalesApart whether products in FP8 are scaled as on devices where cuBLASLt takes no scale for each row */
+    static CudaOps open(CudaOptions options, boolean scalesApart) {
         options.libraries().require();
         CudaDevice device = CudaDevice.open(options.device());
         try {
-            return new CudaOps(options, device);
+            if (options.products() == CudaOptions.Products.FP8) {
+                Fp8Weights.require(device.name(), device.major(), device.minor());
+            }
+            return new CudaOps(options, device, scalesApart);
         } catch (RuntimeException failed) {
             device.close();
             throw failed;
@@ -84,7 +97,7 @@ public final class CudaOps implements Ops {
 
     @Override
     public String description() {
-        return device.toString();
+        return products == CudaOptions.Products.FP8 ? device + ", products with 4-bit weights in FP8 (e4m3)" : device.toString();
     }
 
     @Override

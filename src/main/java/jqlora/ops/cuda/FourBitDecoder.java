@@ -52,12 +52,19 @@ final class FourBitDecoder implements AutoCloseable {
         return address;
     }
 
-    private static int blockShift(FourBitFormat format) {
+    /** The binary logarithm of the elements that share an absmax. */
+    static int blockShift(FourBitFormat format) {
         return Integer.numberOfTrailingZeros(format.blockSize());
     }
 
-    private Kernel source(Kernel kernel, Weight.FourBit weight) {
-        return kernel.address(weight.codes()).address(weight.absmax()).address(weight.nestedAbsmax()).real(weight.offset()).number(map).number(tables.get(weight.format().type()));
+    /** What a kernel that decodes reads: {@code codes, absmax, nested, offset, map, table}. */
+    Kernel source(Kernel kernel, Weight.FourBit weight) {
+        return absmax(kernel.address(weight.codes()), weight).number(tables.get(weight.format().type()));
+    }
+
+    /** {@code absmax, nested, offset, map}. */
+    Kernel absmax(Kernel kernel, Weight.FourBit weight) {
+        return kernel.address(weight.absmax()).address(weight.nestedAbsmax()).real(weight.offset()).number(map);
     }
 
     /** Decodes into bfloat16 rows that lie {@code stride} elements apart, on {@code stream}. */

@@ -1,7 +1,13 @@
 package jqlora.ops.cuda;
 
+import static org.bytedeco.cuda.global.cublas.CUBLASLT_MATMUL_DESC_A_SCALE_MODE;
+import static org.bytedeco.cuda.global.cublas.CUBLASLT_MATMUL_DESC_A_SCALE_POINTER;
+import static org.bytedeco.cuda.global.cublas.CUBLASLT_MATMUL_DESC_B_SCALE_MODE;
+import static org.bytedeco.cuda.global.cublas.CUBLASLT_MATMUL_DESC_B_SCALE_POINTER;
+import static org.bytedeco.cuda.global.cublas.CUBLASLT_MATMUL_DESC_FAST_ACCUM;
 import static org.bytedeco.cuda.global.cublas.CUBLASLT_MATMUL_DESC_TRANSA;
 import static org.bytedeco.cuda.global.cublas.CUBLASLT_MATMUL_DESC_TRANSB;
+import static org.bytedeco.cuda.global.cublas.CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F;
 import static org.bytedeco.cuda.global.cublas.CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES;
 import static org.bytedeco.cuda.global.cublas.CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES;
 import static org.bytedeco.cuda.global.cublas.CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES;
@@ -29,6 +35,7 @@ import static org.bytedeco.cuda.global.cublas.cublasLtMatrixLayoutCreate;
 import static org.bytedeco.cuda.global.cublas.cublasLtMatrixLayoutDestroy;
 import static org.bytedeco.cuda.global.cudart.CUDA_R_16BF;
 import static org.bytedeco.cuda.global.cudart.CUDA_R_32F;
+import static org.bytedeco.cuda.global.cudart.CUDA_R_8F_E4M3;
 import static org.bytedeco.cuda.global.cudart.cuEventElapsedTime;
 import static org.bytedeco.cuda.global.cudart.cuEventSynchronize;
 
@@ -41,6 +48,7 @@ import org.bytedeco.cuda.cublas.cublasLtMatmulHeuristicResult_t;
 import org.bytedeco.cuda.cublas.cublasLtMatmulPreferenceOpaque_t;
 import org.bytedeco.cuda.cublas.cublasLtMatrixLayoutOpaque_t;
 import org.bytedeco.cuda.cudart.CUevent_st;
+import org.bytedeco.javacpp.BytePointer;
 import org.bytedeco.javacpp.FloatPointer;
 import org.bytedeco.javacpp.IntPointer;
 import org.bytedeco.javacpp.LongPointer;
@@ -48,7 +56,7 @@ import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.javacpp.PointerPointer;
 
 /**
- * Matrix products through cuBLASLt, bfloat16 factors and float32 sums. The algorithm is chosen once for each shape; schemes that add in the order in
+ * Matrix products through cuBLASLt, bfloat16 or e4m3 factors and float32 sums. The algorithm is chosen once for each shape; schemes that add in the order in
  * which blocks arrive are left out, so a product has the same bits each time.
  */
 final class Matmul implements AutoCloseable {
@@ -56,32 +64,49 @@ final class Matmul implements AutoCloseable {
     private static final int CANDIDATES = 8, TIMED = 5;
     private static final int MOST_ALIGNMENT = 256;
 
+    /** What a matrix holds. */
+    enum Element {
+        BF16(2, CUDA_R_16BF), F32(4, CUDA_R_32F), E4M3(1, CUDA_R_8F_E4M3);
+
+        private final int bytes, code;
+
+        Element(int bytes, int code) {
+            this.bytes = bytes;
+            this.code = code;
+        }
+    }
+
     /** A matrix in the device's memory, row-major. */
-    record Mat(long address, long stride, long rows, long columns, boolean isFloat) {
+    record Mat(long address, long stride, long rows, long columns, Element element) {
         /** bfloat16. */
         static Mat of(long address, long stride, long rows, long columns) {
-            return new Mat(address, stride, rows, columns, false);
+            return new Mat(address, stride, rows, columns, Element.BF16);
         }
 
         static Mat floats(long address, long stride, long rows, long columns) {
-            return new Mat(address, stride, rows, columns, true);
+            return new Mat(address, stride, rows, columns, Element.F32);
+        }
+
+        /** e4m3, row after row. */
+        static Mat eights(long address, long rows, long columns) {
+            return new Mat(address, columns, rows, columns, Element.E4M3);
         }
 
         static Mat of(CudaTensor tensor) {
-            return new Mat(tensor.address(), tensor.stride(), tensor.rows(), tensor.columns(), false);
+            return of(tensor.address(), tensor.stride(), tensor.rows(), tensor.columns());
+        }
+
+        static Mat floats(CudaTensor tensor) {
+            return floats(tensor.address(), tensor.columns(), tensor.rows(), tensor.columns());
         }
 
         /** {@code columns} columns from {@code column} on; they may lie in the room behind the rows. */
         Mat columns(long column, long columns) {
-            return new Mat(address + column * elementBytes(), stride, rows, columns, isFloat);
+            return new Mat(address + column * element.bytes, stride, rows, columns, element);
         }
 
         Mat rows(long row, long rows) {
-            return new Mat(address + row * stride * elementBytes(), stride, rows, columns, isFloat);
-        }
-
-        private int elementBytes() {
-            return isFloat ? 4 : 2;
+            return new Mat(address + row * stride * element.bytes, stride, rows, columns, element);
         }
 
         private int alignment() {
@@ -89,8 +114,8 @@ final class Matmul implements AutoCloseable {
         }
     }
 
-    private record Key(long m, long n, long k, boolean transposeA, boolean transposeB, long strideA, long strideB, long strideC, long strideD, boolean floats, boolean adds,
-            int alignments) { }
+    private record Key(long m, long n, long k, boolean transposeA, boolean transposeB, long strideA, long strideB, long strideC, long strideD, Element factors, Element result,
+            boolean adds, boolean scaled, int alignments) { }
 
     private record Plan(cublasLtMatmulDescOpaque_t product, cublasLtMatrixLayoutOpaque_t a, cublasLtMatrixLayoutOpaque_t b, cublasLtMatrixLayoutOpaque_t c,
             cublasLtMatrixLayoutOpaque_t d, cublasLtMatmulAlgo_t algorithm) { }
@@ -101,6 +126,7 @@ final class Matmul implements AutoCloseable {
     private final cublasLtContext handle = new cublasLtContext();
     private final Map<Key, Plan> plans = new HashMap<>();
     private final FloatPointer alpha = new FloatPointer(1), beta = new FloatPointer(1);
+    private final LongPointer scales = new LongPointer(1);
     private final Address atA = new Address(), atB = new Address(), atC = new Address(), atD = new Address(), atWorkspace = new Address();
     private final long workspace;
 
@@ -116,15 +142,34 @@ final class Matmul implements AutoCloseable {
 
     /** {@code d = a b}, either factor transposed. */
     void multiply(Mat a, boolean transposeA, Mat b, boolean transposeB, Mat d) {
-        run(a, transposeA, b, transposeB, d, d, 0f);
+        run(a, transposeA, b, transposeB, d, d, 0f, 0, 0);
     }
 
     /** {@code d = a b + c}; c may be d. */
     void multiplyAdd(Mat a, boolean transposeA, Mat b, boolean transposeB, Mat c, Mat d) {
-        run(a, transposeA, b, transposeB, c, d, 1f);
+        run(a, transposeA, b, transposeB, c, d, 1f, 0, 0);
     }
 
-    private void run(Mat a, boolean transposeA, Mat b, boolean transposeB, Mat c, Mat d, float factorOfC) {
+    /** {@code d = a b^T} of e4m3 factors. Their sums are shorter than float32, as the tensor cores add fastest. */
+    void multiplyEights(Mat a, Mat b, Mat d) {
+        run(a, false, b, true, d, d, 0f, 0, 0);
+    }
+
+    /**
+     * {@code d = (a b^T) scaleOfRowOfA scaleOfRowOfB (+ c)} of e4m3 factors; only where {@link #scalesRows}.
+     *
+     * @param c may be d; null for none
+     */
+    void multiplyEights(Mat a, long scalesOfA, Mat b, long scalesOfB, Mat c, Mat d) {
+        run(a, false, b, true, c == null ? d : c, d, c == null ? 0f : 1f, scalesOfA, scalesOfB);
+    }
+
+    /** Whether cuBLASLt takes a scale for each row of e4m3 factors on this device: of all so far, on compute capability 9.0. */
+    boolean scalesRows() {
+        return device.architecture().equals("sm_90");
+    }
+
+    private void run(Mat a, boolean transposeA, Mat b, boolean transposeB, Mat c, Mat d, float factorOfC, long scalesOfA, long scalesOfB) {
         long m = d.rows, n = d.columns, k = transposeA ? a.rows : a.columns;
         assert (transposeA ? a.columns : a.rows) == m && (transposeB ? b.rows : b.columns) == n && (transposeB ? b.columns : b.rows) == k : a + " " + b + " " + d;
         if (m == 0 || n == 0) {
@@ -139,11 +184,15 @@ final class Matmul implements AutoCloseable {
         atC.at(c.address);
         atD.at(d.address);
         int alignments = b.alignment() + (a.alignment() << 9) + (Math.min(c.alignment(), d.alignment()) << 18);
-        Key key = new Key(m, n, k, transposeA, transposeB, a.stride, b.stride, c.stride, d.stride, d.isFloat, factorOfC != 0, alignments);
+        Key key = new Key(m, n, k, transposeA, transposeB, a.stride, b.stride, c.stride, d.stride, a.element, d.element, factorOfC != 0, scalesOfA != 0,
+                alignments);
         Plan plan = plans.get(key);
         if (plan == null) {
-            plan = plan(key, a, b, c, d);
+            plan = plan(key, a, b, c, d, scalesOfA, scalesOfB);
             plans.put(key, plan);
+        }
+        if (key.scaled) {
+            setScales(plan.product, scalesOfA, scalesOfB);
         }
         launch(plan);
     }
@@ -161,19 +210,34 @@ final class Matmul implements AutoCloseable {
 
     // ---- plans
 
-    private Plan plan(Key key, Mat a, Mat b, Mat c, Mat d) {
+    private Plan plan(Key key, Mat a, Mat b, Mat c, Mat d, long scalesOfA, long scalesOfB) {
         try (PointerPointer<Pointer> made = new PointerPointer<>(1)) {
             check("cublasLtMatmulDescCreate", cublasLtMatmulDescCreate(made, CUBLAS_COMPUTE_32F, CUDA_R_32F));
             cublasLtMatmulDescOpaque_t product = new cublasLtMatmulDescOpaque_t(made.get(0));
             set(product, CUBLASLT_MATMUL_DESC_TRANSA, key.transposeB ? CUBLAS_OP_T : CUBLAS_OP_N);
             set(product, CUBLASLT_MATMUL_DESC_TRANSB, key.transposeA ? CUBLAS_OP_T : CUBLAS_OP_N);
+            if (key.factors == Element.E4M3) {
+                try (BytePointer fast = new BytePointer(1)) {
+                    check("cublasLtMatmulDescSetAttribute", cublasLtMatmulDescSetAttribute(product, CUBLASLT_MATMUL_DESC_FAST_ACCUM, fast.put((byte) 1), 1));
+                }
+            }
+            if (key.scaled) {
+                set(product, CUBLASLT_MATMUL_DESC_A_SCALE_MODE, CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F);
+                set(product, CUBLASLT_MATMUL_DESC_B_SCALE_MODE, CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F);
+                setScales(product, scalesOfA, scalesOfB);
+            }
             Plan shape = new Plan(product, layout(made, b), layout(made, a), layout(made, c), layout(made, d), null);
             return new Plan(product, shape.a, shape.b, shape.c, shape.d, algorithm(key, shape, made));
         }
     }
 
+    private void setScales(cublasLtMatmulDescOpaque_t product, long scalesOfA, long scalesOfB) {
+        check("cublasLtMatmulDescSetAttribute", cublasLtMatmulDescSetAttribute(product, CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, scales.put(scalesOfB), Long.BYTES));
+        check("cublasLtMatmulDescSetAttribute", cublasLtMatmulDescSetAttribute(product, CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, scales.put(scalesOfA), Long.BYTES));
+    }
+
     private static cublasLtMatrixLayoutOpaque_t layout(PointerPointer<Pointer> made, Mat matrix) {
-        check("cublasLtMatrixLayoutCreate", cublasLtMatrixLayoutCreate(made, matrix.isFloat ? CUDA_R_32F : CUDA_R_16BF, matrix.columns, matrix.rows, matrix.stride));
+        check("cublasLtMatrixLayoutCreate", cublasLtMatrixLayoutCreate(made, matrix.element.code, matrix.columns, matrix.rows, matrix.stride));
         return new cublasLtMatrixLayoutOpaque_t(made.get(0));
     }
 

@@ -11,6 +11,7 @@ import jqlora.ops.LoraFactors;
 import jqlora.ops.Parameter;
 import jqlora.ops.Weight;
 import jqlora.ops.cuda.Matmul.Mat;
+import jqlora.ops.cuda.OperandLayout.Form;
 import jqlora.tensor.DType;
 import org.bytedeco.cuda.cudart.CUevent_st;
 import org.bytedeco.cuda.cudart.CUstream_st;
@@ -26,11 +27,10 @@ import org.bytedeco.cuda.cudart.CUstream_st;
  *
  * The adapters of a group share the padded columns side by side, so sB is block-diagonal. A is written in bfloat16 and sB is scaled once, here.
  * 4-bit weights are decoded into one of two buffers, the next group's on a second stream while this group's product runs; which group is next is
- * what came after these two the last time. Some may stay decoded, up to a number of bytes.
+ * what came after these two the last time. Some may stay decoded, up to a number of bytes. For products in FP8 the weights are decoded by {@link Fp8Weights},
+ * once for the forward and once for the backward, and the adapters lie behind them.
  */
 final class Operands implements AutoCloseable {
-    private static final int TILE = 64, NARROW_TILE = 8, WIDE_FROM = 1024;
-
     /**
      * A group's matrix, valid until {@link #release}.
      *
@@ -64,8 +64,17 @@ final class Operands implements AutoCloseable {
         }
     }
 
+    /**
+     * A group's weights in e4m3 and its adapters in bfloat16, valid until {@link #release}.
+     *
+     * @param weight [outs, ins], or transposed
+     * @param scales address of F32, one for each row of {@code weight}
+     * @param a [rank, ins]; b [outs, rank], scaled
+     */
+    record Eights(Mat weight, long scales, Mat a, Mat b, int rank, Buffer buffer) { }
+
     /** What tells a group from others: its tensors, by identity. */
-    private record Key(List<CudaTensor> codes, int padded) {
+    private record Key(List<CudaTensor> codes, OperandLayout layout) {
         boolean isClosed() {
             for (CudaTensor tensor : codes) {
                 if (tensor.address() == 0) {
@@ -133,6 +142,7 @@ final class Operands implements AutoCloseable {
     private final DeviceMemory memory;
     private final Kernels kernels;
     private final FourBitDecoder fourBit;
+    private final Fp8Weights eights;
     private final Buffer[] buffers;
     private final Map<Key, Buffer> resident = new LinkedHashMap<>();
     private final Map<Pair, Next> successors = new HashMap<>();
@@ -146,6 +156,7 @@ final class Operands implements AutoCloseable {
         this.memory = memory;
         this.kernels = kernels;
         this.fourBit = fourBit;
+        this.eights = new Fp8Weights(device, memory, kernels, fourBit);
         this.residentBytes = residentBytes;
         this.buffers = new Buffer[] {new Buffer(), new Buffer()};
         memory.onShortage(this::giveOneBack);
@@ -168,38 +179,33 @@ final class Operands implements AutoCloseable {
         return false;
     }
 
-    static int rank(List<LinearWeights> group) {
-        int rank = 0;
-        for (LinearWeights linear : group) {
-            rank += linear.lora() == null ? 0 : (int) linear.lora().r();
-        }
-        return rank;
-    }
-
-    /** Columns that the adapters of a group take behind a row: whole tiles of the products. */
-    static int padded(List<LinearWeights> group) {
-        int tile = group.getFirst().weight().inFeatures() >= WIDE_FROM ? TILE : NARROW_TILE;
-        return Math.ceilDiv(rank(group), tile) * tile;
-    }
-
     /** The group's matrix; {@link #release} must follow when the products with it are on the stream. */
     Operand acquire(List<LinearWeights> group) {
-        int rank = rank(group), padded = padded(group);
-        long ins = group.getFirst().weight().inFeatures(), outs = 0;
-        for (LinearWeights linear : group) {
-            outs += linear.weight().outFeatures();
+        OperandLayout layout = OperandLayout.of(group, Form.BF16);
+        if (group.size() == 1 && layout.rank() == 0 && group.getFirst().weight() instanceof Weight.Dense(Parameter parameter) && parameter.value().dtype() == DType.BF16) {
+            return new Operand(Mat.of(CudaTensor.of(parameter.value())), layout.outs(), layout.ins(), 0, 0, null);
         }
-        if (group.size() == 1 && rank == 0 && group.getFirst().weight() instanceof Weight.Dense(Parameter parameter) && parameter.value().dtype() == DType.BF16) {
-            return new Operand(Mat.of(CudaTensor.of(parameter.value())), outs, ins, 0, 0, null);
-        }
-        long stride = CudaTensor.strideFor(ins + padded);
-        Key key = key(group, padded);
-        Buffer buffer = buffer(key, group, outs, stride, padded);
+        Buffer buffer = filled(group, layout);
+        return new Operand(Mat.of(buffer.address, layout.stride(), layout.outs() + layout.padded(), layout.ins() + layout.padded()), layout.outs(), layout.ins(), layout.rank(), layout.padded(), buffer);
+    }
+
+    /** The group's weights in e4m3, for which {@link Fp8Weights#take} must hold; {@link #release} must follow. */
+    Eights acquireEights(List<LinearWeights> group, boolean transposed) {
+        OperandLayout layout = OperandLayout.of(group, transposed ? Form.E4M3_TRANSPOSED : Form.E4M3);
+        Buffer buffer = filled(group, layout);
+        Fp8Weights.Scales scales = eights.scales(key(group, layout).codes, group, layout.outs(), layout.ins());
+        return new Eights(transposed ? Mat.eights(buffer.address, layout.ins(), layout.outs()) : Mat.eights(buffer.address, layout.outs(), layout.ins()),
+                transposed ? scales.ofColumns() : scales.ofRows(), Mat.of(buffer.address + layout.a(), layout.aStride(), layout.rank(), layout.ins()),
+                Mat.of(buffer.address + layout.b(), layout.padded(), layout.outs(), layout.rank()), layout.rank(), buffer);
+    }
+
+    private Buffer filled(List<LinearWeights> group, OperandLayout layout) {
+        Key key = key(group, layout);
+        Buffer buffer = buffer(key, group, layout);
         buffer.arrived();
         current = buffer;
-        long beside = buffer.address + 2 * ins, below = buffer.address + 2 * outs * stride;
-        if (rank > 0) {
-            writeAdapters(group, beside, below, stride, padded, rank);
+        if (layout.rank() > 0) {
+            writeAdapters(group, buffer.address, layout);
         }
         if (key != null) {
             Next known = successors.get(recent);
@@ -208,38 +214,34 @@ final class Operands implements AutoCloseable {
             }
             recent = new Pair(recent.last, key);
         }
-        return new Operand(Mat.of(buffer.address, stride, outs + padded, ins + padded), outs, ins, rank, padded, buffer);
+        return buffer;
     }
 
-    /** The products with {@code operand} are on the stream: its buffer may be filled anew after them, and the next one may be decoded meanwhile. */
-    void release(Operand operand) {
-        if (operand.buffer == null) {
+    /** The products with what lies in {@code buffer} are on the stream: it may be filled anew after them, and the next one may be decoded meanwhile. */
+    void release(Buffer buffer) {
+        if (buffer == null) {
             return;
         }
-        device.record(operand.buffer.used, device.stream());
+        device.record(buffer.used, device.stream());
         current = null;
         Next next = successors.get(recent);
         if (next == null || next.key.isClosed() || resident.containsKey(next.key) || buffers[0].holds != null && buffers[0].holds.equals(next.key)
                 || buffers[1].holds != null && buffers[1].holds.equals(next.key)) {
             return;
         }
-        Buffer other = operand.buffer == buffers[0] ? buffers[1] : buffers[0];
-        long ins = next.group.getFirst().weight().inFeatures(), stride = CudaTensor.strideFor(ins + next.key.padded), outs = 0;
-        for (LinearWeights linear : next.group) {
-            outs += linear.weight().outFeatures();
-        }
-        if (other.size < 2 * stride * (outs + next.key.padded)) {
+        Buffer other = buffer == buffers[0] ? buffers[1] : buffers[0];
+        if (other.size < next.key.layout.bytes()) {
             return;                                               // grown by acquire, which happens once
         }
         device.await(other.used, device.decodeStream());
-        write(next.group, other, stride, device.decodeStream());
+        write(next.group, next.key, next.key.layout, other, device.decodeStream());
         device.record(other.decoded, device.decodeStream());
         other.holds = next.key;
         other.ahead = true;
     }
 
     /** Null unless all of the group is in 4 bits: other weights may change. */
-    private static Key key(List<LinearWeights> group, int padded) {
+    private static Key key(List<LinearWeights> group, OperandLayout layout) {
         List<CudaTensor> codes = new ArrayList<>(group.size());
         for (LinearWeights linear : group) {
             if (!(linear.weight() instanceof Weight.FourBit weight)) {
@@ -247,11 +249,11 @@ final class Operands implements AutoCloseable {
             }
             codes.add(CudaTensor.of(weight.codes()));
         }
-        return new Key(codes, padded);
+        return new Key(codes, layout);
     }
 
-    private Buffer buffer(Key key, List<LinearWeights> group, long outs, long stride, int padded) {
-        long bytes = 2 * stride * (outs + padded);
+    private Buffer buffer(Key key, List<LinearWeights> group, OperandLayout layout) {
+        long bytes = layout.bytes();
         if (key != null) {
             for (Buffer buffer : buffers) {
                 if (key.equals(buffer.holds)) {
@@ -267,7 +269,7 @@ final class Operands implements AutoCloseable {
                 if (made.makeApart(bytes) || forgetClosed() && made.makeApart(bytes)) {
                     taken += bytes;
                     resident.put(key, made);
-                    write(group, made, stride, device.stream());
+                    write(group, key, layout, made, device.stream());
                     return made;
                 }
                 made.close();
@@ -277,7 +279,7 @@ final class Operands implements AutoCloseable {
         Buffer buffer = recent.last != null && recent.last.equals(buffers[0].holds) ? buffers[1] : buffers[0];
         buffer.arrived();
         buffer.make(bytes);
-        write(group, buffer, stride, device.stream());
+        write(group, key, layout, buffer, device.stream());
         buffer.holds = key;
         return buffer;
     }
@@ -293,13 +295,18 @@ final class Operands implements AutoCloseable {
                 entries.remove();
             }
         }
+        eights.forgetClosed();
         successors.values().removeIf(next -> next.key.isClosed());
         successors.keySet().removeIf(pair -> pair.last != null && pair.last.isClosed());
         return taken < before;
     }
 
-    private void write(List<LinearWeights> group, Buffer buffer, long stride, CUstream_st stream) {
-        long at = buffer.address;
+    private void write(List<LinearWeights> group, Key key, OperandLayout layout, Buffer buffer, CUstream_st stream) {
+        if (layout.form() != Form.BF16) {
+            eights.decode(group, eights.scales(key.codes, group, layout.outs(), layout.ins()), layout.form() == Form.E4M3_TRANSPOSED, buffer.address, layout.outs(), stream);
+            return;
+        }
+        long at = buffer.address, stride = layout.stride();
         for (LinearWeights linear : group) {
             switch (linear.weight()) {
                 case Weight.FourBit weight -> fourBit.decode(weight, at, stride, stream);
@@ -313,18 +320,19 @@ final class Operands implements AutoCloseable {
         }
     }
 
-    private void writeAdapters(List<LinearWeights> group, long beside, long below, long stride, int padded, int rank) {
+    private void writeAdapters(List<LinearWeights> group, long address, OperandLayout layout) {
+        long beside = address + layout.b(), below = address + layout.a();
         int column = 0, left = group.size();
         for (LinearWeights linear : group) {
             LoraFactors lora = linear.lora();
             int r = lora == null ? 0 : (int) lora.r();
-            long outs = linear.weight().outFeatures(), ins = linear.weight().inFeatures();
-            int zeroRows = --left == 0 ? padded - rank : 0;
-            kernels.get("linear", "adapter_operand").number(beside).number(below).number(stride).address(lora == null ? null : lora.a().value())
-                    .address(lora == null ? null : lora.b().value()).real(lora == null ? 0f : lora.scaling()).integer(outs).integer(ins).integer(r).integer(column)
-                    .integer(padded).integer(zeroRows).launchFor(outs * padded + (r + zeroRows) * ins);
-            beside += 2 * stride * outs;
-            below += 2 * stride * r;
+            long outs = linear.weight().outFeatures();
+            int zeroRows = --left == 0 && layout.form() == Form.BF16 ? layout.padded() - layout.rank() : 0;
+            kernels.get("linear", "adapter_operand").number(beside).number(layout.bStride()).number(below).number(layout.aStride()).address(lora == null ? null : lora.a().value())
+                    .address(lora == null ? null : lora.b().value()).real(lora == null ? 0f : lora.scaling()).integer(outs).integer(layout.ins()).integer(r).integer(column)
+                    .integer(layout.padded()).integer(zeroRows).launchFor(outs * (layout.padded() / 8) + (r + zeroRows) * Math.ceilDiv(layout.ins(), 8L));
+            beside += 2 * layout.bStride() * outs;
+            below += 2 * layout.aStride() * r;
             column += r;
         }
     }
@@ -335,6 +343,7 @@ final class Operands implements AutoCloseable {
         List<Buffer> all = new ArrayList<>(List.of(buffers));
         all.addAll(resident.values());
         all.forEach(Buffer::close);
+        eights.close();
         resident.clear();
         successors.clear();
     }

@@ -12,27 +12,47 @@ extern "C" __global__ void dense_operand(bf16* out, i64 stride, const void* weig
     }
 }
 
-// One adapter's part of the operand: scaling B beside its rows of W, zero in the columns of the group's other adapters, and A below.
-// rank 0: zeros only. Launch: a thread an element of outs * padded + (rank + zero_rows) * ins
-extern "C" __global__ void adapter_operand(bf16* beside, bf16* below, i64 stride, const float* a, const float* b, float scaling,
+// One adapter's part of the operand: scaling B beside its rows of W, zero in the columns of the group's other adapters, and A below; padded and
+// both strides are multiples of 8. rank 0: zeros only. Launch: a thread 8 columns of a row of outs x padded, then of (rank + zero_rows) x ins
+extern "C" __global__ void adapter_operand(bf16* beside, i64 beside_stride, bf16* below, i64 below_stride, const float* a, const float* b, float scaling,
                                            int outs, int ins, int rank, int inner_column, int padded, int zero_rows) {
-    i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x, tail = (i64)outs * padded;
+    u32 i = blockIdx.x * blockDim.x + threadIdx.x, parts = padded / 8, tail = outs * parts;
+    float v[8];
     if (i < tail) {
-        int row = (int)(i / padded), column = (int)(i % padded), own = column - inner_column;
-        beside[row * stride + column] = own >= 0 && own < rank ? to_bf16(scaling * b[(i64)row * rank + own]) : 0;
+        u32 row = i / parts, column = (i - row * parts) * 8;
+        int own = (int)column - inner_column;
+#pragma unroll
+        for (int k = 0; k < 8; k++) v[k] = own + k >= 0 && own + k < rank ? scaling * b[(i64)row * rank + own + k] : 0.f;
+        bf16* to = beside + row * beside_stride + column;
+        if (ins % 8 == 0) { store8(to, v); return; }
+#pragma unroll
+        for (int k = 0; k < 8; k++) to[k] = to_bf16(v[k]);
         return;
     }
     i -= tail;
-    if (i < (i64)(rank + zero_rows) * ins) {
-        int row = (int)(i / ins), column = (int)(i % ins);
-        below[row * stride + column] = row < rank ? to_bf16(a[(i64)row * ins + column]) : 0;
+    parts = (ins + 7) / 8;
+    u32 row = i / parts, column = (i - row * parts) * 8;
+    if (row >= rank + zero_rows) return;
+    const float* from = a + (i64)row * ins + column;
+    if (row < rank && ins % 8 == 0) {
+        float4 first = *(const float4*)from, second = *(const float4*)(from + 4);
+        v[0] = first.x; v[1] = first.y; v[2] = first.z; v[3] = first.w; v[4] = second.x; v[5] = second.y; v[6] = second.z; v[7] = second.w;
+    } else {
+        for (int k = 0; k < 8; k++) v[k] = row < rank && column + k < ins ? from[k] : 0.f;
     }
+    store_some(below + row * below_stride + column, v, ins - column);
 }
 
-// out = the columns of x, few and many rows. Launch: a thread an element
+// out = the columns of x, few and many rows. Launch: a thread 8 columns of a row; columns beyond the last may be copied into the room behind out
 extern "C" __global__ void copy_columns(bf16* out, i64 out_stride, const bf16* x, i64 x_stride, i64 rows, int columns) {
-    i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x, row = i / columns;
-    if (row < rows) out[row * out_stride + i % columns] = x[row * x_stride + i % columns];
+    i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x;
+    int groups = (columns + 7) / 8;
+    i64 row = i / groups, column = (i - row * groups) * 8;
+    if (row >= rows) return;
+    const bf16* from = x + row * x_stride + column;
+    bf16* to = out + row * out_stride + column;
+    if (((u64)from & 15) == 0) { *(uint4*)to = *(const uint4*)from; return; }
+    for (int k = 0; k < 8 && column + k < columns; k++) to[k] = from[k];
 }
 
 // dA and dB of one adapter, out of the products of the whole group, added. Launch: a thread an element of rank * ins + outs * rank

@@ -1,0 +1,99 @@
+package jqlora.ops.cuda;
+
+import java.util.List;
+import jqlora.ops.LinearWeights;
+import jqlora.ops.cuda.Matmul.Mat;
+import jqlora.ops.cuda.Operands.Eights;
+import jqlora.tensor.DType;
+import jqlora.tensor.Shape;
+
+/**
+ * Linear layers of 4-bit weights whose products are of 8-bit floats, e4m3 with float32 scales: one for each token of x or dy, one for each row of what
+ * the weights are decoded to. The adapters' part is computed in bfloat16 before, and the product adds itself to it.
+ */
+final class Fp8Linear {
+    private static final int CHUNK = 8, CHUNKS_OF_A_THREAD = 7, FEWEST_THREADS = 128, MOST_THREADS = 1024, ROWS_OF_A_GRID = 32_768;
+
+    private final CudaOps ops;
+    private final DeviceMemory memory;
+    private final Matmul matmul;
+    private final Operands operands;
+    private final AdapterDropout dropout;
+    private final boolean scalesApart;
+
+    /** @param scalesApart whether products are scaled by a kernel of their own, as where cuBLASLt does not do it */
+    Fp8Linear(CudaOps ops, DeviceMemory memory, Matmul matmul, Operands operands, AdapterDropout dropout, boolean scalesApart) {
+        this.ops = ops;
+        this.memory = memory;
+        this.matmul = matmul;
+        this.operands = operands;
+        this.dropout = dropout;
+        this.scalesApart = scalesApart;
+    }
+
+    /** As in {@link CudaLinear}, without biases. */
+    CudaTensor forward(CudaTensor x, List<LinearWeights> group, CudaTensor inner, long dropoutKey, CudaTensor added) {
+        Eights weights = operands.acquireEights(group, false);
+        CudaTensor y = ops.matrix(x.rows(), weights.weight().rows());
+        Mat sum = added == null ? null : Mat.of(added);
+        if (weights.rank() > 0) {
+            if (AdapterDropout.applies(group, dropoutKey)) {
+                dropout.inner(x, Mat.of(inner), group, weights.a(), dropoutKey);
+            } else {
+                matmul.multiply(Mat.of(x), false, weights.a(), true, Mat.of(inner));
+            }
+            if (sum == null) {
+                matmul.multiply(Mat.of(inner), false, weights.b(), true, Mat.of(y));
+            } else {
+                matmul.multiplyAdd(Mat.of(inner), false, weights.b(), true, sum, Mat.of(y));
+            }
+            sum = Mat.of(y);
+        }
+        product(x, weights, sum, Mat.of(y));
+        operands.release(weights.buffer());
+        return y;
+    }
+
+    /**
+     * @param dX overwritten; null when nothing below is trained
+     * @param dInner overwritten with {@code dy sB}; null without adapters
+     */
+    void backward(CudaTensor dX, CudaTensor dY, CudaTensor dInner, List<LinearWeights> group, long dropoutKey) {
+        Eights weights = operands.acquireEights(group, true);
+        boolean dropped = AdapterDropout.applies(group, dropoutKey);
+        if (dInner != null) {
+            matmul.multiply(Mat.of(dY), false, weights.b(), false, Mat.of(dInner));
+        }
+        if (dX != null) {
+            Mat sum = dInner == null || dropped ? null : Mat.of(dX);
+            if (sum != null) {
+                matmul.multiply(Mat.of(dInner), false, weights.a(), false, sum);
+            }
+            product(dY, weights, sum, Mat.of(dX));
+            if (dropped) {
+                dropout.addInputGradient(dX, Mat.of(dInner), group, weights.a(), dropoutKey);
+            }
+        }
+        operands.release(weights.buffer());
+    }
+
+    /** {@code out = x weight^T + added}. */
+    private void product(CudaTensor x, Eights weights, Mat added, Mat out) {
+        long rows = x.rows(), columns = x.columns();
+        try (CudaTensor codes = CudaTensor.allocate(memory, DType.U8, Shape.of(rows, columns), 0); CudaTensor scales = ops.floats(rows)) {
+            int threads = Math.clamp(Long.highestOneBit(Math.max(1, Math.ceilDiv(columns, (long) CHUNK * CHUNKS_OF_A_THREAD) - 1)) * 2, FEWEST_THREADS, MOST_THREADS);
+            ops.kernel("fp8", "e4m3_rows").address(codes).address(scales).matrix(x).integer(columns).launch(rows, threads);
+            Mat eights = Mat.eights(codes.address(), rows, columns);
+            if (!scalesApart) {
+                matmul.multiplyEights(eights, scales.address(), weights.weight(), weights.scales(), added, out);
+                return;
+            }
+            try (CudaTensor product = ops.matrix(rows, out.columns())) {
+                matmul.multiplyEights(eights, weights.weight(), Mat.of(product));
+                ops.kernel("fp8", "scaled_product").number(out.address()).number(out.stride()).matrix(product).address(scales).number(weights.scales())
+                        .number(added == null ? 0 : added.address()).number(added == null ? 0 : added.stride()).number(rows).integer(out.columns())
+                        .launch(Math.ceilDiv(out.columns(), CHUNK * 128L), (int) Math.min(rows, ROWS_OF_A_GRID), 128, 1);
+            }
+        }
+    }
+}
