@@ -1,6 +1,7 @@
 package jqlora.bench;
 
 import java.io.File;
+import java.lang.management.ManagementFactory;
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Proxy;
 import java.nio.file.Path;
@@ -33,9 +34,11 @@ import jqlora.tensor.TensorView;
 /**
  * Tokens a second of one QLoRA training step on a GPU: forward, backward, norm, clip, AdamW, and the norm and loss read by the host, for several seconds each.
  * Arguments are {@code key=value}: model=8b|1b|tiny, settings=1x512,4x2048, seconds=6, resident=BYTES, budget=BYTES, attention=DETERMINISTIC|FASTEST,
- * tuning=HEURISTIC|MEASURED, products=BF16|FP8, recompute=true, breakdown=true, r=16, dropout=0, libraries=FOLDERS, layers=N.
+ * tuning=HEURISTIC|MEASURED, products=BF16|FP8, recompute=true, breakdown=true, kernels=N, r=16, dropout=0, libraries=FOLDERS, cache=FOLDER, layers=N.
  */
 public final class GpuStepBench {
+    private static final int WARM = 3, PROFILED = 2;
+
     private GpuStepBench() { }
 
     public static void main(String[] arguments) throws Exception {
@@ -50,6 +53,9 @@ public final class GpuStepBench {
                 .withProducts(CudaOptions.Products.valueOf(options.getOrDefault("products", "BF16")));
         if (options.containsKey("libraries")) {
             cuda = cuda.withLibraries(new CudaLibraries(Arrays.stream(options.get("libraries").split(File.pathSeparator)).map(Path::of).toList()));
+        }
+        if (options.containsKey("cache")) {
+            cuda = cuda.withCache(Path.of(options.get("cache")));
         }
         try (CudaOps ops = CudaOps.open(cuda)) {
             boolean breakdown = Boolean.parseBoolean(options.getOrDefault("breakdown", "false"));
@@ -70,7 +76,8 @@ public final class GpuStepBench {
         }
     }
 
-    private static void measure(CudaOps ops, Ops used, CausalLm model, LoraAdapter adapter, String setting, Map<String, String> options, Map<String, long[]> times, boolean[] timing) {
+    private static void measure(CudaOps ops, Ops used, CausalLm model, LoraAdapter adapter, String setting, Map<String, String> options, Map<String, long[]> times, boolean[] timing)
+            throws ReflectiveOperationException {
         int count = Integer.parseInt(setting.split("x")[0]), length = Integer.parseInt(setting.split("x")[1]);
         int[] lengths = new int[count];
         Arrays.fill(lengths, length);
@@ -89,21 +96,21 @@ public final class GpuStepBench {
         parameters.forEach(parameter -> states.add(new AdamWState(parameter, ops.zeros(DType.F32, parameter.value().shape().toArray()), ops.zeros(DType.F32, parameter.value().shape().toArray()))));
         List<Double> wall = new ArrayList<>(), enqueued = new ArrayList<>();
         double loss = 0, norm = 0;
+        KernelTimes kernels = null;
         ops.resetPeak();
         try (Tensor sum = ops.zeros(DType.F64, 1); Tensor gradNorm = ops.zeros(DType.F64, 1)) {
             long until = Long.MAX_VALUE;
             for (int step = 1; System.nanoTime() < until; step++) {
-                boolean warm = step > 3;
-                if (step == 4) {
+                if (step == 2) {
+                    System.out.printf("first step done %.2f s after the process began%n", ManagementFactory.getRuntimeMXBean().getUptime() / 1e3);
+                }
+                boolean warm = step > WARM;
+                if (step == WARM + 1) {
                     until = System.nanoTime() + (long) (seconds * 1e9);
                     timing[0] = true;
                 }
                 long from = System.nanoTime();
-                used.fillZero(sum);
-                model.forwardBackward(batch, 1.0 / batch.labelledTokens(), sum, step, budget);
-                used.gradientNorm(parameters, gradNorm);
-                used.adamW(states, new AdamWStep(step, 1e-5, 0.9, 0.999, 1e-8, 0, 0.3), gradNorm);
-                used.zeroGradients(parameters);
+                step(used, model, batch, budget, states, parameters, sum, gradNorm, step);
                 long put = System.nanoTime();
                 norm = ops.download(gradNorm).data().get(TensorView.DOUBLE, 0);
                 loss = ops.download(sum).data().get(TensorView.DOUBLE, 0) / batch.labelledTokens();
@@ -113,6 +120,14 @@ public final class GpuStepBench {
                 }
             }
             timing[0] = false;
+            if (options.containsKey("kernels")) {
+                kernels = KernelTimes.begin(Path.of(options.get("libraries").split(File.pathSeparator)[0]));
+                for (int step = 0; step < PROFILED; step++) {
+                    step(used, model, batch, budget, states, parameters, sum, gradNorm, 1000 + step);
+                }
+                ops.synchronize();
+                kernels.end();
+            }
         }
         double mean = wall.stream().mapToDouble(x -> x).average().orElse(0), host = enqueued.stream().mapToDouble(x -> x).average().orElse(0);
         System.out.printf("%-7s %8.2f ms a step (least %.2f, most %.2f, %d steps), host %.2f ms: %.0f tok/s; peak of tensors %.2f GB, taken %.2f GB; loss %.4f norm %.4f%n", setting, mean,
@@ -120,7 +135,18 @@ public final class GpuStepBench {
                 ops.memory().peakBytes() / 1e9, ops.memory().reservedBytes() / 1e9, loss, norm);
         times.forEach((name, time) -> System.out.printf("    %-28s %9.3f ms a step, %5d calls%n", name, time[0] / 1e6 / wall.size(), time[1] / wall.size()));
         times.clear();
+        if (kernels != null) {
+            kernels.print(System.out, PROFILED, Integer.parseInt(options.get("kernels")));
+        }
         states.forEach(AdamWState::close);
+    }
+
+    private static void step(Ops ops, CausalLm model, TokenBatch batch, ActivationBudget budget, List<AdamWState> states, List<Parameter> parameters, Tensor sum, Tensor norm, int step) {
+        ops.fillZero(sum);
+        model.forwardBackward(batch, 1.0 / batch.labelledTokens(), sum, step, budget);
+        ops.gradientNorm(parameters, norm);
+        ops.adamW(states, new AdamWStep(step, 1e-5, 0.9, 0.999, 1e-8, 0, 0.3), norm);
+        ops.zeroGradients(parameters);
     }
 
     /** The operations with the device waited for before and after each; their sum is more than a step takes without. */

@@ -16,7 +16,7 @@ import jqlora.tensor.Shape;
 import jqlora.tensor.TensorView;
 import org.bytedeco.cuda.cudart.CUevent_st;
 
-/** Times of the parts of a step of an 8B shape: products and attention, by the device's clock, in bursts. Arguments: folders of libraries, then rows. */
+/** Times of the parts of a step of an 8B shape: products and attention, by the device's clock, in bursts. Arguments: folders of libraries, fp8 for its products alone, then rows. */
 public final class GpuPartsBench {
     private static final int REPEATS = 20;
     private final CudaDevice device = CudaDevice.open(0);
@@ -26,8 +26,16 @@ public final class GpuPartsBench {
     public static void main(String[] arguments) {
         CudaLibraries libraries = new CudaLibraries(Arrays.stream(arguments[0].split(File.pathSeparator)).map(Path::of).toList());
         libraries.require();
-        for (int i = 1; i < arguments.length; i++) {
-            new GpuPartsBench().products(Integer.parseInt(arguments[i]));
+        boolean all = !arguments[1].equals("fp8");
+        for (int i = all ? 1 : 2; i < arguments.length; i++) {
+            GpuPartsBench bench = new GpuPartsBench();
+            if (all) {
+                bench.products(Integer.parseInt(arguments[i]));
+            }
+            bench.productsInFp8(Integer.parseInt(arguments[i]), libraries);
+        }
+        if (!all) {
+            return;
         }
         for (CudaOptions.Attention order : CudaOptions.Attention.values()) {
             try (CudaOps ops = CudaOps.open(CudaOptions.defaults().withLibraries(libraries).withAttention(order).withBudgetBytes(60L << 30))) {
@@ -94,6 +102,56 @@ public final class GpuPartsBench {
                 }
                 matmul.close();
             }
+        }
+    }
+
+    private void productsInFp8(int m, CudaLibraries libraries) {
+        try (Transfers transfers = new Transfers(device);
+                Kernels kernels = new Kernels(device, new CubinCache(Nvrtc.open(libraries), null, device.name())); Matmul matmul = new Matmul(device, memory, CudaOptions.Tuning.HEURISTIC)) {
+            System.out.println(m + " rows, FP8: ms (TFLOP/s; GB/s of operands)");
+            for (int[] size : new int[][] {{6144, 4096, 48}, {4096, 4096, 16}, {28672, 4096, 32}, {4096, 14336, 16}}) {
+                int n = size[0], k = size[1], r = size[2];
+                Mat x = random(transfers, m, k), w = random(transfers, n, k), y = random(transfers, m, n), a = random(transfers, r, k), b = random(transfers, n, r), inner = random(transfers, m, r);
+                long ofX = memory.take(4L * m), ofW = memory.take(4L * Math.max(n, k)), ofY = memory.take(4L * m);
+                Mat x8 = eights(kernels, x, ofX), w8 = eights(kernels, w, ofW), y8 = eights(kernels, y, ofY), t8 = Mat.eights(w8.address(), k, n);
+                double forward = 2.0 * m * n * k, bytes = (double) m * k + (double) n * k + 2.0 * m * n, bytesBack = (double) m * n + (double) n * k + 2.0 * m * k;
+                report("x to e4m3", n, k, time(() -> eights(kernels, x, x8, ofX)), 0, 3.0 * m * k);
+                report("dy to e4m3", n, k, time(() -> eights(kernels, y, y8, ofY)), 0, 3.0 * m * n);
+                report("y unscaled", n, k, time(() -> matmul.multiplyEights(x8, w8, y)), forward, bytes);
+                attempt("y", n, k, () -> matmul.multiplyEights(x8, ofX, w8, ofW, null, y), forward, bytes);
+                attempt("y +=", n, k, () -> matmul.multiplyEights(x8, ofX, w8, ofW, y, y), forward, bytes);
+                attempt("dx", n, k, () -> matmul.multiplyEights(y8, ofY, t8, ofW, null, x), forward, bytesBack);
+                attempt("dx +=", n, k, () -> matmul.multiplyEights(y8, ofY, t8, ofW, x, x), forward, bytesBack);
+                report("x A", n, k, time(() -> matmul.multiply(x, false, a, true, inner)), 2.0 * m * r * k, 2.0 * m * k);
+                report("y = u B", n, k, time(() -> matmul.multiply(inner, false, b, true, y)), 2.0 * m * r * n, 2.0 * m * n);
+                report("dy B", n, k, time(() -> matmul.multiply(y, false, b, false, inner)), 2.0 * m * r * n, 2.0 * m * n);
+                report("dx = du A", n, k, time(() -> matmul.multiply(inner, false, a, false, x)), 2.0 * m * r * k, 2.0 * m * k);
+                for (Mat made : List.of(x, w, y, a, b, inner, x8, w8, y8)) {
+                    memory.giveBack(made.address());
+                }
+                for (long made : new long[] {ofX, ofW, ofY}) {
+                    memory.giveBack(made);
+                }
+            }
+        }
+    }
+
+    private Mat eights(Kernels kernels, Mat x, long scales) {
+        Mat made = Mat.eights(memory.take(x.rows() * x.columns()), x.rows(), x.columns());
+        eights(kernels, x, made, scales);
+        return made;
+    }
+
+    private static void eights(Kernels kernels, Mat x, Mat to, long scales) {
+        kernels.get("fp8", "e4m3_rows").number(to.address()).number(scales).number(x.address()).number(x.stride()).integer(x.columns()).launch(x.rows(), x.columns() > 14336 ? 512 : x.columns() > 7168 ? 256 : 128);
+    }
+
+    /** A product that a version of cuBLASLt may not have. */
+    private void attempt(String what, int n, int k, Runnable work, double operations, double bytes) {
+        try {
+            report(what, n, k, time(work), operations, bytes);
+        } catch (CudaException refused) {
+            System.out.printf("  %5d x %5d %-20s %s%n", n, k, what, refused.getMessage());
         }
     }
 

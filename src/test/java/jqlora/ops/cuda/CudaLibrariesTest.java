@@ -40,4 +40,13 @@ class CudaLibrariesTest {
         assertFails(IllegalArgumentException.class, () -> CudaOptions.defaults().withBudgetBytes(-5), "budgetBytes -5");
         assertEquals(3, CudaOptions.defaults().withDevice(3).withTuning(CudaOptions.Tuning.MEASURED).device());
     }
+
+    @Test
+    void fp8IsRefusedWhereThereIsNone() {
+        assertFails(CudaException.class, () -> Fp8Weights.require("NVIDIA A100-SXM4-80GB", 8, 0),
+                "CUDA: products in FP8 need compute capability 8.9 or more, NVIDIA A100-SXM4-80GB has 8.0; use BF16");
+        assertFails(CudaException.class, () -> Fp8Weights.require("NVIDIA GeForce RTX 3090", 8, 6), "NVIDIA GeForce RTX 3090 has 8.6");
+        Fp8Weights.require("NVIDIA L4", 8, 9);
+        Fp8Weights.require("NVIDIA H200", 9, 0);
+    }
 }

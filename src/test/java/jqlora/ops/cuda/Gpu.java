@@ -24,4 +24,9 @@ public final class Gpu {
     public static CudaOptions options() {
         return CudaOptions.defaults().withLibraries(libraries()).withBudgetBytes(TEST_BUDGET);
     }
+
+    /** With products in FP8. @param scalesApart as on devices where cuBLASLt takes no scale for each row */
+    public static CudaOps openFp8(boolean scalesApart) {
+        return CudaOps.open(options().withProducts(CudaOptions.Products.FP8), scalesApart);
+    }
 }

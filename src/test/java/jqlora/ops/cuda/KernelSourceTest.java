@@ -46,7 +46,7 @@ class KernelSourceTest {
         for (String name : KernelSource.NAMES) {
             Nvrtc.Compiled compiled = nvrtc.compile(KernelSource.of(name), List.of("--gpu-architecture=" + architecture, "--ptxas-options=-v", "-default-device"));
             assertTrue(compiled.cubin().length > 0, name);
-            assertTrue(compiled.log().contains("registers"), name + ": " + compiled.log());
+            assertEquals(!name.equals("fp8") || !architecture.equals("sm_80"), compiled.log().contains("registers"), name + ": " + compiled.log());
             assertFalse(compiled.log().lines().anyMatch(line -> line.contains("warning")), name + ": " + compiled.log());
             for (String line : compiled.log().lines().filter(line -> line.contains("stack frame")).toList()) {
                 assertTrue(line.contains("0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads"), name + ": " + compiled.log());
