@@ -7,7 +7,7 @@ import jqlora.tensor.Tensor;
 /** Root mean square normalisation of rows, and of each query and key head. */
 final class CudaNorm {
     private static final String SOURCE = "rms_norm";
-    private static final int THREADS = 256, WARPS = 8;
+    private static final int THREADS = 256, WARPS = 8, MOST_HELD = 8 * 4 * THREADS;
 
     private final CudaOps ops;
 
@@ -17,6 +17,13 @@ final class CudaNorm {
 
     CudaTensor forward(CudaTensor x, CudaTensor weight, float eps, Tensor rstd) {
         CudaTensor y = ops.matrix(x.rows(), x.columns());
+        Fp8Rows eights = x.columns() <= MOST_HELD ? ops.fp8Rows(x.rows(), x.columns()) : null;
+        if (eights != null) {
+            ops.kernel(SOURCE, "rms_norm_e4m3").matrix(y).address(eights.codes()).address(eights.scales()).address(rstd).matrix(x).address(weight).real(eps).integer(x.columns())
+                    .integer(weight.type()).launch(x.rows(), THREADS);
+            y.setFp8(eights);
+            return y;
+        }
         ops.kernel(SOURCE, "rms_norm").matrix(y).address(rstd).matrix(x).address(weight).real(eps).integer(x.columns()).integer(weight.type()).launch(x.rows(), THREADS);
         return y;
     }
@@ -28,15 +35,22 @@ final class CudaNorm {
     }
 
     /** @param again whether the result of the forward takes the place of dY */
-    void backward(Tensor dX, Tensor dY, CudaTensor x, Parameter weight, Tensor rstd, boolean again) {
+    void backward(CudaTensor dX, Tensor dY, CudaTensor x, Parameter weight, Tensor rstd, boolean again) {
         CudaTensor value = CudaTensor.of(weight.value());
         // before dX: that may be dY
         if (weight.isTrained()) {
             ops.kernel(SOURCE, "rms_norm_weight_gradient").address(weight.gradient()).matrix(dY).matrix(x).address(rstd).number(x.rows()).integer(x.columns())
                     .launch(Math.ceilDiv(x.columns(), 32L), 1, 32, 8);
         }
-        ops.kernel(SOURCE, "rms_norm_backward").matrix(dX).matrix(dY).matrix(x).address(value).address(rstd).integer(x.columns()).integer(value.type())
-                .integer(again ? 1 : 0).launch(x.rows(), THREADS);
+        boolean held = x.columns() % 8 == 0 && x.columns() <= MOST_HELD;
+        Kernel kernel = ops.kernel(SOURCE, held ? "rms_norm_backward8" : "rms_norm_backward").matrix(dX).matrix(dY).matrix(x).address(value).address(rstd).integer(x.columns())
+                .integer(value.type()).integer(again ? 1 : 0);
+        if (held) {
+            Fp8Rows eights = ops.fp8Rows(x.rows(), x.columns());
+            kernel.address(eights == null ? null : eights.codes()).address(eights == null ? null : eights.scales());
+            dX.setFp8(eights);
+        }
+        kernel.launch(x.rows(), THREADS);
     }
 
     CudaTensor headForward(CudaTensor qkv, AttentionShape shape, CudaTensor qWeight, CudaTensor kWeight, float eps, Tensor rstd) {

@@ -39,6 +39,7 @@ public final class CudaOps implements Ops {
     private final Operands operands;
     private final CudaLinear linear;
     private final CudaNorm norm;
+    private final CudaGated gated;
     private final CudaAttention attention;
     private final CudaLoss loss;
     private final CudaOptimizer optimizer;
@@ -59,6 +60,7 @@ public final class CudaOps implements Ops {
         Fp8Linear fp8 = products == CudaOptions.Products.FP8 ? new Fp8Linear(this, memory, matmul, operands, dropout, scalesApart || !matmul.scalesRows()) : null;
         linear = new CudaLinear(this, matmul, operands, dropout, fp8);
         norm = new CudaNorm(this);
+        gated = new CudaGated(this);
         attention = new CudaAttention(this, device, memory, transfers, options.attention());
         loss = new CudaLoss(this, new CudaLinear(this, matmul, operands, dropout, null), transfers);
         optimizer = new CudaOptimizer(this, memory, transfers);
@@ -150,6 +152,11 @@ public final class CudaOps implements Ops {
         return CudaTensor.allocate(memory, DType.BF16, Shape.of(rows, columns), room);
     }
 
+    /** For a matrix that a product in FP8 may read next; null where there are none, or none of this size. */
+    Fp8Rows fp8Rows(long rows, long columns) {
+        return products == CudaOptions.Products.FP8 && columns % Fp8Weights.SEGMENT == 0 ? Fp8Rows.allocate(memory, rows, columns) : null;
+    }
+
     CudaTensor floats(long... dims) {
         return CudaTensor.allocate(memory, DType.F32, Shape.of(dims), 0);
     }
@@ -230,12 +237,12 @@ public final class CudaOps implements Ops {
     @Override
     public void copyInto(Tensor target, Tensor source) {
         OpsArguments.copyInto(target, source);
-        transfers.copy(CudaTensor.of(target), CudaTensor.of(source));
+        transfers.copy(CudaTensor.toChange(target), CudaTensor.of(source));
     }
 
     @Override
     public void fillZero(Tensor tensor) {
-        transfers.fillZero(CudaTensor.of(tensor));
+        transfers.fillZero(CudaTensor.toChange(tensor));
     }
 
     @Override
@@ -253,7 +260,7 @@ public final class CudaOps implements Ops {
     }
 
     private void sum(Tensor z, Tensor x, Tensor y) {
-        CudaTensor out = CudaTensor.of(z);
+        CudaTensor out = CudaTensor.toChange(z);
         if (x.dtype() == DType.F32) {
             kernel("rows", "add_floats").address(z).address(x).address(y).number(x.shape().size()).launchFor(x.shape().size());
         } else {
@@ -299,7 +306,7 @@ public final class CudaOps implements Ops {
     @Override
     public void rmsNormBackward(Tensor dX, Tensor dY, Tensor x, Parameter weight, Tensor rstd) {
         OpsArguments.rmsNormBackward(dX, dY, x, weight, rstd);
-        norm.backward(dX, dY, CudaTensor.of(x), weight, rstd, false);
+        norm.backward(CudaTensor.toChange(dX), dY, CudaTensor.of(x), weight, rstd, false);
     }
 
     @Override
@@ -311,7 +318,7 @@ public final class CudaOps implements Ops {
     @Override
     public void headNormBackward(Tensor dQkv, Tensor qkv, AttentionShape shape, Parameter qWeight, Parameter kWeight, Tensor rstd) {
         OpsArguments.headNormBackward(dQkv, qkv, shape, qWeight, kWeight, rstd);
-        norm.headBackward(dQkv, CudaTensor.of(qkv), shape, qWeight, kWeight, rstd);
+        norm.headBackward(CudaTensor.toChange(dQkv), CudaTensor.of(qkv), shape, qWeight, kWeight, rstd);
     }
 
     @Override
@@ -329,7 +336,7 @@ public final class CudaOps implements Ops {
     @Override
     public void linearBackward(Tensor dX, Tensor dY, Tensor x, List<LinearWeights> group, Tensor inner, long dropoutKey) {
         OpsArguments.linearBackward(dX, dY, x, group, inner);
-        linear.backward(dX == null ? null : CudaTensor.of(dX), CudaTensor.of(dY), CudaTensor.of(x), group, inner == null ? null : CudaTensor.of(inner), dropoutKey);
+        linear.backward(dX == null ? null : CudaTensor.toChange(dX), CudaTensor.of(dY), CudaTensor.of(x), group, inner == null ? null : CudaTensor.of(inner), dropoutKey);
     }
 
     @Override
@@ -344,7 +351,7 @@ public final class CudaOps implements Ops {
         }
         try (CudaTensor normed = matrix(in.rows(), in.columns()); CudaTensor unwanted = dX == null ? matrix(in.rows(), in.columns()) : null) {
             linear.backward(normed, CudaTensor.of(dY), () -> {
-                norm.backward(dX == null ? unwanted : dX, normed, in, weight, rstd, true);
+                norm.backward(dX == null ? unwanted : CudaTensor.toChange(dX), normed, in, weight, rstd, true);
                 return normed;
             }, group, innerOfGroup, dropoutKey);
         }
@@ -353,13 +360,13 @@ public final class CudaOps implements Ops {
     @Override
     public void ropeInPlace(Tensor qkv, AttentionShape shape, RopeTable table, Tensor positions) {
         OpsArguments.rope("rope", qkv, shape, table, positions);
-        attention.rotate(CudaTensor.of(qkv), shape, table, positions, 1f);
+        attention.rotate(CudaTensor.toChange(qkv), shape, table, positions, 1f);
     }
 
     @Override
     public void ropeBackwardInPlace(Tensor dQkv, AttentionShape shape, RopeTable table, Tensor positions) {
         OpsArguments.rope("ropeBackward", dQkv, shape, table, positions);
-        attention.rotate(CudaTensor.of(dQkv), shape, table, positions, -1f);
+        attention.rotate(CudaTensor.toChange(dQkv), shape, table, positions, -1f);
     }
 
     @Override
@@ -371,7 +378,7 @@ public final class CudaOps implements Ops {
     @Override
     public void attentionBackward(Tensor dQkv, Tensor dY, Tensor qkv, Tensor y, Tensor logSumExp, AttentionShape shape, Sequences sequences) {
         OpsArguments.attentionBackward(dQkv, dY, qkv, y, logSumExp, shape, sequences);
-        attention.backward(CudaTensor.of(dQkv), CudaTensor.of(dY), CudaTensor.of(qkv), CudaTensor.of(y), logSumExp, shape, sequences);
+        attention.backward(CudaTensor.toChange(dQkv), CudaTensor.of(dY), CudaTensor.of(qkv), CudaTensor.of(y), logSumExp, shape, sequences);
     }
 
     @Override
@@ -383,46 +390,25 @@ public final class CudaOps implements Ops {
     @Override
     public Tensor gatedActivation(Tensor gateUp, Activation activation) {
         OpsArguments.gatedActivation("gatedActivation", gateUp);
-        long rows = gateUp.shape().dim(0), n = gateUp.shape().dim(1) / 2;
-        CudaTensor y = matrix(rows, n);
-        switch (activation) {
-            case SILU -> gated("silu", y, null, gateUp, rows, n, false);
-        }
-        return y;
+        return gated.forward(CudaTensor.of(gateUp), activation);
     }
 
     @Override
     public void gatedActivationBackward(Tensor dGateUp, Tensor dY, Tensor gateUp, Activation activation) {
         OpsArguments.gatedActivationBackward(dGateUp, dY, gateUp);
-        switch (activation) {
-            case SILU -> gated("silu_backward", dGateUp, dY, gateUp, gateUp.shape().dim(0), gateUp.shape().dim(1) / 2, false);
-        }
+        gated.backward(CudaTensor.toChange(dGateUp), CudaTensor.of(dY), CudaTensor.of(gateUp), activation, false);
     }
 
     @Override
     public void gatedLinearBackward(Tensor dGateUp, Tensor dY, Tensor gateUp, Activation activation, List<LinearWeights> group, Tensor inner, long dropoutKey) {
         OpsArguments.gatedLinearBackward(dGateUp, dY, gateUp, group, inner);
-        long rows = gateUp.shape().dim(0), n = gateUp.shape().dim(1) / 2;
-        try (CudaTensor activated = matrix(rows, n)) {
+        CudaTensor in = CudaTensor.of(gateUp);
+        try (CudaTensor activated = matrix(in.rows(), in.columns() / 2)) {
             linear.backward(activated, CudaTensor.of(dY), () -> {
-                switch (activation) {
-                    case SILU -> gated("silu_backward", dGateUp, activated, gateUp, rows, n, true);
-                }
+                gated.backward(CudaTensor.toChange(dGateUp), activated, in, activation, true);
                 return activated;
             }, group, inner == null ? null : CudaTensor.of(inner), dropoutKey);
         }
-    }
-
-    /** @param again whether the activation takes the place of dY */
-    private void gated(String name, Tensor out, Tensor dY, Tensor gateUp, long rows, long n, boolean again) {
-        boolean wide = n % 8 == 0;
-        Kernel kernel = kernel("gated", wide ? name + "8" : name).matrix(out);
-        if (dY == null) {
-            kernel.matrix(gateUp).number(rows).integer(n);
-        } else {
-            kernel.matrix(dY).matrix(gateUp).number(rows).integer(n).integer(again ? 1 : 0);
-        }
-        kernel.launchFor(rows * (wide ? n / 8 : n));
     }
 
     // ---- loss and optimizer
@@ -430,7 +416,7 @@ public final class CudaOps implements Ops {
     @Override
     public void headLoss(Tensor x, LinearWeights head, int[] targets, double scale, Tensor lossSum, Tensor dX) {
         OpsArguments.headLoss(x, head, targets, lossSum, dX);
-        loss.headLoss(CudaTensor.of(x), head, targets, (float) scale, lossSum, dX == null ? null : CudaTensor.of(dX));
+        loss.headLoss(CudaTensor.of(x), head, targets, (float) scale, lossSum, dX == null ? null : CudaTensor.toChange(dX));
     }
 
     @Override

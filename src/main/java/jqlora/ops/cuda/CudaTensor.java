@@ -15,6 +15,7 @@ final class CudaTensor implements Tensor {
     private final long stride;
     private final long bytes;
     private long address;
+    private Fp8Rows fp8;
 
     private CudaTensor(DeviceMemory memory, DType dtype, Shape shape, long stride, long bytes) {
         this.memory = memory;
@@ -48,6 +49,13 @@ final class CudaTensor implements Tensor {
         }
         throw new IllegalArgumentException(tensor instanceof CudaTensor ? "tensor " + tensor.dtype() + " " + tensor.shape() + " is closed"
                 : "tensor " + tensor.dtype() + " " + tensor.shape() + " is not of the CUDA backend");
+    }
+
+    /** {@code tensor}, whose numbers the caller is about to change. */
+    static CudaTensor toChange(Tensor tensor) {
+        CudaTensor own = of(tensor);
+        own.setFp8(null);
+        return own;
     }
 
     static long address(Tensor tensor) {
@@ -106,9 +114,23 @@ final class CudaTensor implements Tensor {
         return shape;
     }
 
+    /** The same numbers in e4m3, where the kernel that made them wrote these too; else null. */
+    Fp8Rows fp8() {
+        return fp8;
+    }
+
+    /** From now on the tensor owns {@code rows}, which hold its numbers; null when these change. */
+    void setFp8(Fp8Rows rows) {
+        if (fp8 != null) {
+            fp8.close();
+        }
+        fp8 = rows;
+    }
+
     @Override
     public void close() {
         if (address != 0) {
+            setFp8(null);
             memory.giveBack(address);
             memory.count(-bytes);
             address = 0;

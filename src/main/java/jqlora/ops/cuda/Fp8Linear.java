@@ -4,8 +4,6 @@ import java.util.List;
 import jqlora.ops.LinearWeights;
 import jqlora.ops.cuda.Matmul.Mat;
 import jqlora.ops.cuda.Operands.Eights;
-import jqlora.tensor.DType;
-import jqlora.tensor.Shape;
 
 /**
  * Linear layers of 4-bit weights whose products are of 8-bit floats, e4m3 with float32 scales: one for each token of x or dy, one for each row of what
@@ -80,20 +78,26 @@ final class Fp8Linear {
     /** {@code out = x weight^T + added}. */
     private void product(CudaTensor x, Eights weights, Mat added, Mat out) {
         long rows = x.rows(), columns = x.columns();
-        try (CudaTensor codes = CudaTensor.allocate(memory, DType.U8, Shape.of(rows, columns), 0); CudaTensor scales = ops.floats(rows)) {
-            int threads = Math.clamp(Long.highestOneBit(Math.max(1, Math.ceilDiv(columns, (long) CHUNK * CHUNKS_OF_A_THREAD) - 1)) * 2, FEWEST_THREADS, MOST_THREADS);
-            ops.kernel("fp8", "e4m3_rows").address(codes).address(scales).matrix(x).integer(columns).launch(rows, threads);
-            Mat eights = Mat.eights(codes.address(), rows, columns);
+        Fp8Rows made = x.fp8() == null ? eights(x) : null, eights = made == null ? x.fp8() : made;
+        try (made) {
+            Mat codes = Mat.eights(eights.codes().address(), rows, columns);
             if (!scalesApart) {
-                matmul.multiplyEights(eights, scales.address(), weights.weight(), weights.scales(), added, out);
+                matmul.multiplyEights(codes, eights.scales().address(), weights.weight(), weights.scales(), added, out);
                 return;
             }
             try (CudaTensor product = ops.matrix(rows, out.columns())) {
-                matmul.multiplyEights(eights, weights.weight(), Mat.of(product));
-                ops.kernel("fp8", "scaled_product").number(out.address()).number(out.stride()).matrix(product).address(scales).number(weights.scales())
+                matmul.multiplyEights(codes, weights.weight(), Mat.of(product));
+                ops.kernel("fp8", "scaled_product").number(out.address()).number(out.stride()).matrix(product).address(eights.scales()).number(weights.scales())
                         .number(added == null ? 0 : added.address()).number(added == null ? 0 : added.stride()).number(rows).integer(out.columns())
                         .launch(Math.ceilDiv(out.columns(), CHUNK * 128L), (int) Math.min(rows, ROWS_OF_A_GRID), 128, 1);
             }
         }
+    }
+
+    private Fp8Rows eights(CudaTensor x) {
+        Fp8Rows made = Fp8Rows.allocate(memory, x.rows(), x.columns());
+        int threads = Math.clamp(Long.highestOneBit(Math.max(1, Math.ceilDiv(x.columns(), (long) CHUNK * CHUNKS_OF_A_THREAD) - 1)) * 2, FEWEST_THREADS, MOST_THREADS);
+        ops.kernel("fp8", "e4m3_rows").address(made.codes()).address(made.scales()).matrix(x).integer(x.columns()).launch(x.rows(), threads);
+        return made;
     }
 }

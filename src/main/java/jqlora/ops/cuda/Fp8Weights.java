@@ -13,7 +13,9 @@ import org.bytedeco.cuda.cudart.CUstream_st;
  */
 final class Fp8Weights implements AutoCloseable {
     private static final String SOURCE = "fp8";
-    private static final int SEGMENT = 64, ROWS_OF_A_TILE = 128, TILE = 16;
+    /** Columns of a weight that lie in one quantization block, whatever its size: inputs are multiples of it. */
+    static final int SEGMENT = 64;
+    private static final int ROWS_OF_A_TILE = 128, TILE = 16;
     private static final int MAJOR_OF_FP8 = 8, MINOR_OF_FP8 = 9;
 
     private final CudaDevice device;

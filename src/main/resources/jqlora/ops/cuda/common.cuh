@@ -31,15 +31,15 @@ __device__ __forceinline__ float rounded(float x, int type) {
     return type == F32 ? x : type == BF16 ? to_float(to_bf16(x)) : round_half(x);
 }
 
-// eight bfloat16 as floats; p is a multiple of 16 bytes
-__device__ __forceinline__ void load8(const bf16* p, float* v) {
-    uint4 u = *(const uint4*)p;
+// eight bfloat16 as floats, and back
+__device__ __forceinline__ void unpack8(uint4 u, float* v) {
     v[0] = low_half(u.x); v[1] = high_half(u.x); v[2] = low_half(u.y); v[3] = high_half(u.y);
     v[4] = low_half(u.z); v[5] = high_half(u.z); v[6] = low_half(u.w); v[7] = high_half(u.w);
 }
-__device__ __forceinline__ void store8(bf16* p, const float* v) {
-    *(uint4*)p = make_uint4(pack(v[0], v[1]), pack(v[2], v[3]), pack(v[4], v[5]), pack(v[6], v[7]));
-}
+__device__ __forceinline__ uint4 pack8(const float* v) { return make_uint4(pack(v[0], v[1]), pack(v[2], v[3]), pack(v[4], v[5]), pack(v[6], v[7])); }
+// the same in memory; p is a multiple of 16 bytes
+__device__ __forceinline__ void load8(const bf16* p, float* v) { unpack8(*(const uint4*)p, v); }
+__device__ __forceinline__ void store8(bf16* p, const float* v) { *(uint4*)p = pack8(v); }
 
 // the first count elements of eight; beyond them v is 0, and memory is left alone
 __device__ __forceinline__ void load_some(const bf16* p, float* v, int count) {
@@ -80,6 +80,40 @@ __device__ __forceinline__ float block_sum(float x, float* shared) {
     __syncthreads();
     return x;
 }
+
+// the largest over the block, in every thread; shared holds 33 floats
+__device__ __forceinline__ float block_max(float x, float* shared) {
+    int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, warps = (blockDim.x + 31) >> 5;
+    x = warp_max(x);
+    if (lane == 0) shared[warp] = x;
+    __syncthreads();
+    if (warp == 0) {
+        x = warp_max(lane < warps ? shared[lane] : 0.f);
+        if (lane == 0) shared[32] = x;
+    }
+    __syncthreads();
+    return shared[32];
+}
+
+__device__ __forceinline__ float largest8(uint4 u) {
+    float a = fmaxf(fmaxf(fabsf(low_half(u.x)), fabsf(high_half(u.x))), fmaxf(fabsf(low_half(u.y)), fabsf(high_half(u.y))));
+    float b = fmaxf(fmaxf(fabsf(low_half(u.z)), fabsf(high_half(u.z))), fmaxf(fabsf(low_half(u.w)), fabsf(high_half(u.w))));
+    return fmaxf(a, b);
+}
+
+#if __CUDA_ARCH__ >= 890
+// Numbers in e4m3 with a float scale for each row: the row's largest magnitude becomes 448
+__device__ __forceinline__ u32 e4m3_pair(float low, float high) {
+    unsigned short r;
+    asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(r) : "f"(high), "f"(low));
+    return r;
+}
+__device__ __forceinline__ float scale_of(float largest) { return fmaxf(largest, 1e-30f) / 448.f; }
+__device__ __forceinline__ uint2 e4m3_of8(uint4 u, float inverse) {
+    return make_uint2(e4m3_pair(low_half(u.x) * inverse, high_half(u.x) * inverse) | e4m3_pair(low_half(u.y) * inverse, high_half(u.y) * inverse) << 16,
+                      e4m3_pair(low_half(u.z) * inverse, high_half(u.z) * inverse) | e4m3_pair(low_half(u.w) * inverse, high_half(u.w) * inverse) << 16);
+}
+#endif
 
 // Philox4x32-10: the 128 random bits of a counter. doi 10.1145/2063384.2063405
 __device__ __forceinline__ uint4 philox(u64 key, u64 low, u64 high) {

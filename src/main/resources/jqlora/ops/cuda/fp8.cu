@@ -8,40 +8,9 @@
 #define SEGMENT 64
 #define HELD 7
 
-__device__ __forceinline__ u32 e4m3_pair(float low, float high) {
-    unsigned short r;
-    asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(r) : "f"(high), "f"(low));
-    return r;
-}
-__device__ __forceinline__ float scale_of(float largest) { return fmaxf(largest, 1e-30f) / 448.f; }
-
 __device__ __forceinline__ float block_absmax(const void* absmax, const float* nested, float offset, const float* map, i64 block) {
     if (nested == 0) return ((const float*)absmax)[block];
     return __fadd_rn(__fmul_rn(__ldg(map + ((const u8*)absmax)[block]), __ldg(nested + (block >> 8))), offset);
-}
-
-// the largest over the block, in every thread; shared holds 33 floats
-__device__ __forceinline__ float block_max(float x, float* shared) {
-    int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, warps = (blockDim.x + 31) >> 5;
-    x = warp_max(x);
-    if (lane == 0) shared[warp] = x;
-    __syncthreads();
-    if (warp == 0) {
-        x = warp_max(lane < warps ? shared[lane] : 0.f);
-        if (lane == 0) shared[32] = x;
-    }
-    __syncthreads();
-    return shared[32];
-}
-
-__device__ __forceinline__ float largest8(uint4 u) {
-    float a = fmaxf(fmaxf(fabsf(low_half(u.x)), fabsf(high_half(u.x))), fmaxf(fabsf(low_half(u.y)), fabsf(high_half(u.y))));
-    float b = fmaxf(fmaxf(fabsf(low_half(u.z)), fabsf(high_half(u.z))), fmaxf(fabsf(low_half(u.w)), fabsf(high_half(u.w))));
-    return fmaxf(a, b);
-}
-__device__ __forceinline__ uint2 e4m3_of8(uint4 u, float inverse) {
-    return make_uint2(e4m3_pair(low_half(u.x) * inverse, high_half(u.x) * inverse) | e4m3_pair(low_half(u.y) * inverse, high_half(u.y) * inverse) << 16,
-                      e4m3_pair(low_half(u.z) * inverse, high_half(u.z) * inverse) | e4m3_pair(low_half(u.w) * inverse, high_half(u.w) * inverse) << 16);
 }
 
 // out u8 [rows, columns] = x / scales, scales [rows]; columns is a multiple of 8. Launch: a block a row

@@ -60,3 +60,84 @@ extern "C" __global__ void silu_backward(bf16* d_gate_up, i64 d_stride, bf16* dy
     d_gate_up[row * d_stride + at] = to_bf16(dg);
     d_gate_up[row * d_stride + n + at] = to_bf16(du);
 }
+
+#if __CUDA_ARCH__ >= 890
+#define HELD 7
+#define HELD_PAIRS 4
+
+// As silu8, and y in e4m3: codes u8 [rows, n], scales [rows]. Launch: a block a row, of at least n / 8 / HELD threads
+extern "C" __global__ void __launch_bounds__(1024) silu_rows_e4m3(bf16* y, i64 y_stride, u8* codes, float* scales, const bf16* gate_up, i64 stride, int n) {
+    __shared__ float shared[33];
+    i64 row = blockIdx.x;
+    const uint4* gate = (const uint4*)(gate_up + row * stride);
+    const uint4* up = (const uint4*)(gate_up + row * stride + n);
+    uint4* to = (uint4*)(y + row * y_stride);
+    int chunks = n / 8;
+    uint4 held[HELD];
+    float largest = 0.f;
+#pragma unroll
+    for (int i = 0; i < HELD; i++) {
+        int chunk = i * blockDim.x + threadIdx.x;
+        if (chunk < chunks) {
+            float g[8], u[8];
+            unpack8(gate[chunk], g);
+            unpack8(up[chunk], u);
+#pragma unroll
+            for (int k = 0; k < 8; k++) g[k] = g[k] * sigmoid(g[k]) * u[k];
+            held[i] = pack8(g);
+            largest = fmaxf(largest, largest8(held[i]));
+            to[chunk] = held[i];
+        }
+    }
+    float scale = scale_of(block_max(largest, shared)), inverse = 1.f / scale;
+    if (threadIdx.x == 0) scales[row] = scale;
+#pragma unroll
+    for (int i = 0; i < HELD; i++) {
+        int chunk = i * blockDim.x + threadIdx.x;
+        if (chunk < chunks) ((uint2*)(codes + row * n))[chunk] = e4m3_of8(held[i], inverse);
+    }
+}
+
+// As silu_backward8, and d_gate_up in e4m3: codes u8 [rows, 2 n], scales [rows]. Launch: a block a row, of at least n / 8 / HELD_PAIRS
+// threads, at most 448: two blocks then share a multiprocessor
+extern "C" __global__ void __launch_bounds__(448, 2) silu_backward_rows_e4m3(bf16* d_gate_up, i64 d_stride, u8* codes, float* scales, bf16* dy, i64 dy_stride, const bf16* gate_up, i64 stride, int n, int again) {
+    __shared__ float shared[33];
+    i64 row = blockIdx.x;
+    const uint4* gate = (const uint4*)(gate_up + row * stride);
+    const uint4* up = (const uint4*)(gate_up + row * stride + n);
+    uint4* d_gate = (uint4*)(d_gate_up + row * d_stride);
+    uint4* d_up = (uint4*)(d_gate_up + row * d_stride + n);
+    uint4* d = (uint4*)(dy + row * dy_stride);
+    int chunks = n / 8;
+    uint4 held_gate[HELD_PAIRS], held_up[HELD_PAIRS];
+    float largest = 0.f;
+#pragma unroll
+    for (int i = 0; i < HELD_PAIRS; i++) {
+        int chunk = i * blockDim.x + threadIdx.x;
+        if (chunk < chunks) {
+            float g[8], u[8], v[8];
+            unpack8(gate[chunk], g);
+            unpack8(up[chunk], u);
+            unpack8(d[chunk], v);
+#pragma unroll
+            for (int k = 0; k < 8; k++) gradients(v[k], g[k], u[k], &g[k], &u[k], &v[k]);
+            held_gate[i] = pack8(g);
+            held_up[i] = pack8(u);
+            largest = fmaxf(largest, fmaxf(largest8(held_gate[i]), largest8(held_up[i])));
+            if (again) d[chunk] = pack8(v);
+            d_gate[chunk] = held_gate[i];
+            d_up[chunk] = held_up[i];
+        }
+    }
+    float scale = scale_of(block_max(largest, shared)), inverse = 1.f / scale;
+    if (threadIdx.x == 0) scales[row] = scale;
+#pragma unroll
+    for (int i = 0; i < HELD_PAIRS; i++) {
+        int chunk = i * blockDim.x + threadIdx.x;
+        if (chunk < chunks) {
+            ((uint2*)(codes + row * 2 * n))[chunk] = e4m3_of8(held_gate[i], inverse);
+            ((uint2*)(codes + row * 2 * n + n))[chunk] = e4m3_of8(held_up[i], inverse);
+        }
+    }
+}
+#endif

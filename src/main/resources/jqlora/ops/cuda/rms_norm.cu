@@ -31,6 +31,55 @@ extern "C" __global__ void rms_norm(bf16* y, i64 y_stride, float* rstd, const bf
     scaled_row(y + row * y_stride, x, weight, r, hidden, type, threadIdx.x, blockDim.x);
 }
 
+#define HELD 4
+
+#if __CUDA_ARCH__ >= 890
+// As rms_norm, and y in e4m3: codes u8 [rows, hidden], scales [rows]; hidden is a multiple of 8. Launch: a block a row, of at least hidden / 8 / HELD threads
+extern "C" __global__ void rms_norm_e4m3(bf16* y, i64 y_stride, u8* codes, float* scales, float* rstd, const bf16* x, i64 x_stride, const void* weight, float eps, int hidden, int type) {
+    __shared__ float shared[33];
+    i64 row = blockIdx.x;
+    const uint4* in = (const uint4*)(x + row * x_stride);
+    uint4* to = (uint4*)(y + row * y_stride);
+    int chunks = hidden / 8;
+    uint4 held[HELD];
+    float squares = 0.f, largest = 0.f;
+#pragma unroll
+    for (int i = 0; i < HELD; i++) {
+        int chunk = i * blockDim.x + threadIdx.x;
+        held[i] = chunk < chunks ? in[chunk] : make_uint4(0, 0, 0, 0);
+    }
+#pragma unroll
+    for (int i = 0; i < HELD; i++) {
+        u32 words[4] = {held[i].x, held[i].y, held[i].z, held[i].w};
+#pragma unroll
+        for (int k = 0; k < 4; k++) squares += low_half(words[k]) * low_half(words[k]) + high_half(words[k]) * high_half(words[k]);
+    }
+    float r = rsqrtf(block_sum(squares, shared) / hidden + eps);
+    if (threadIdx.x == 0) rstd[row] = r;
+#pragma unroll
+    for (int i = 0; i < HELD; i++) {
+        int chunk = i * blockDim.x + threadIdx.x;
+        if (chunk < chunks) {
+            u32 words[4] = {held[i].x, held[i].y, held[i].z, held[i].w};
+            float w[8];
+            read_some(weight, chunk * 8, w, 8, type);
+#pragma unroll
+            for (int k = 0; k < 4; k++) words[k] = pack(low_half(words[k]) * r * w[2 * k], high_half(words[k]) * r * w[2 * k + 1]);
+            held[i] = make_uint4(words[0], words[1], words[2], words[3]);
+            to[chunk] = held[i];
+            largest = fmaxf(largest, largest8(held[i]));
+        }
+    }
+    float scale = scale_of(block_max(largest, shared)), inverse = 1.f / scale;
+    if (threadIdx.x == 0) scales[row] = scale;
+#pragma unroll
+    for (int i = 0; i < HELD; i++) {
+        int chunk = i * blockDim.x + threadIdx.x;
+        if (chunk < chunks) ((uint2*)(codes + row * hidden))[chunk] = e4m3_of8(held[i], inverse);
+    }
+}
+#endif
+
 extern "C" __global__ void rms_norm_again(bf16* y, i64 y_stride, const float* rstd, const bf16* x, i64 x_stride, const void* weight, int hidden, int type) {
     i64 row = blockIdx.x;
     scaled_row(y + row * y_stride, x + row * x_stride, weight, rstd[row], hidden, type, threadIdx.x, blockDim.x);
@@ -66,6 +115,69 @@ extern "C" __global__ void rms_norm_backward(bf16* dx, i64 dx_stride, bf16* dy, 
         store_some(dx + i, sum, hidden - i);
         if (again) store_some(dy + i, v, hidden - i);
     }
+}
+
+// As rms_norm_backward with the row in registers; dx in e4m3 too unless codes is null: codes u8 [rows, hidden], scales [rows].
+// hidden is a multiple of 8. Launch: a block a row, of at least hidden / 8 / HELD threads
+extern "C" __global__ void rms_norm_backward8(bf16* dx, i64 dx_stride, bf16* dy, i64 dy_stride, const bf16* x, i64 x_stride, const void* weight,
+                                              const float* rstd, int hidden, int type, int again, u8* codes, float* scales) {
+    __shared__ float shared[33];
+    i64 row = blockIdx.x;
+    uint4* to = (uint4*)(dx + row * dx_stride);
+    uint4* d_in = (uint4*)(dy + row * dy_stride);
+    const uint4* in = (const uint4*)(x + row * x_stride);
+    int chunks = hidden / 8;
+    uint4 held_d[HELD], held_x[HELD];
+    float r = rstd[row], product = 0.f;
+#pragma unroll
+    for (int i = 0; i < HELD; i++) {
+        int chunk = i * blockDim.x + threadIdx.x;
+        held_d[i] = chunk < chunks ? d_in[chunk] : make_uint4(0, 0, 0, 0);
+        held_x[i] = chunk < chunks ? in[chunk] : make_uint4(0, 0, 0, 0);
+    }
+#pragma unroll
+    for (int i = 0; i < HELD; i++) {
+        int chunk = i * blockDim.x + threadIdx.x;
+        if (chunk < chunks) {
+            float d[8], v[8], w[8];
+            unpack8(held_d[i], d);
+            unpack8(held_x[i], v);
+            read_some(weight, chunk * 8, w, 8, type);
+#pragma unroll
+            for (int k = 0; k < 8; k++) product += d[k] * w[k] * v[k];
+        }
+    }
+    float c = block_sum(product, shared) / hidden * r * r, largest = 0.f;
+#pragma unroll
+    for (int i = 0; i < HELD; i++) {
+        int chunk = i * blockDim.x + threadIdx.x;
+        if (chunk < chunks) {
+            float d[8], v[8], w[8], sum[8];
+            unpack8(held_d[i], d);
+            unpack8(held_x[i], v);
+            read_some(weight, chunk * 8, w, 8, type);
+            unpack8(to[chunk], sum);
+#pragma unroll
+            for (int k = 0; k < 8; k++) {
+                sum[k] += r * (d[k] * w[k] - v[k] * c);
+                v[k] = v[k] * r * w[k];
+            }
+            held_x[i] = pack8(sum);
+            to[chunk] = held_x[i];
+            largest = fmaxf(largest, largest8(held_x[i]));
+            if (again) d_in[chunk] = pack8(v);
+        }
+    }
+#if __CUDA_ARCH__ >= 890
+    if (codes == 0) return;
+    float scale = scale_of(block_max(largest, shared)), inverse = 1.f / scale;
+    if (threadIdx.x == 0) scales[row] = scale;
+#pragma unroll
+    for (int i = 0; i < HELD; i++) {
+        int chunk = i * blockDim.x + threadIdx.x;
+        if (chunk < chunks) ((uint2*)(codes + row * hidden))[chunk] = e4m3_of8(held_x[i], inverse);
+    }
+#endif
 }
 
 // dweight += sum over rows of dy x rstd. Launch: block (32, 8), grid.x hidden / 32
