@@ -14,7 +14,6 @@ import jqlora.tensor.Tensor;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.params.AfterParameterizedClassInvocation;
 import org.junit.jupiter.params.BeforeParameterizedClassInvocation;
-import org.junit.jupiter.params.Parameter;
 import org.junit.jupiter.params.ParameterizedClass;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -36,7 +35,7 @@ class Fp8LinearTest {
     private static CudaOps ops;
 
     /** Whether products are scaled by the kernel of our own. */
-    @Parameter
+    @org.junit.jupiter.params.Parameter
     boolean scalesApart;
 
     @BeforeParameterizedClassInvocation
