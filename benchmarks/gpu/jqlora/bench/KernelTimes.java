@@ -19,6 +19,8 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 
 /**
  * When each kernel ran, as the GPU recorded it, through CUPTI's activity records (CUPTI 13.0: {@code CUpti_ActivityKernel10}). The step runs as it does
@@ -27,6 +29,9 @@ import java.util.TreeMap;
 final class KernelTimes {
     private static final int MEMCPY = 1, MEMSET = 2, CONCURRENT_KERNEL = 10, FORCED = 1;
     private static final long START = 16, END = 24, GRID_X = 52, GRID_Y = 56, NAME = 104, BUFFER = 8L << 20, NAME_BYTES = 512;
+
+    private static final Pattern TILE = Pattern.compile("_(\\d+)x(\\d+)_\\d+x\\d+_");
+    private static final int NARROW = 64;
 
     private record Run(String name, int gridX, int gridY, long start, long end) { }
 
@@ -122,9 +127,16 @@ final class KernelTimes {
             case "gradient_squares", "gradient_norm", "adam_w", "zero_gradients" -> "optimizer";
             case "adapter_operand", "copy_columns", "adapter_gradient", "dropped8", "add_dropped_product" -> "adapters, own kernels";
             case "cross_entropy", "add_losses", "gather_rows", "scatter_rows", "rms_norm", "rms_norm_again", "rms_norm_backward", "head_norm", "head_norm_backward", "rope", "rope8",
-                 "silu8", "silu_backward8", "add_rows", "copy", "memset" -> "elementwise";
-            default -> kernel.contains("flash") || kernel.contains("sdpa") || kernel.contains("fmha") || kernel.contains("cudnn") ? "attention" : "products";
+                 "silu8", "silu_backward8", "add_rows", "rms_norm_e4m3", "rms_norm_backward8", "silu_rows_e4m3", "silu_backward_rows_e4m3", "copy", "memset" -> "elementwise";
+            default -> kernel.contains("flash") || kernel.contains("sdpa") || kernel.contains("fmha") || kernel.contains("cudnn") ? "attention" : product(kernel);
         };
+    }
+
+    /** By the tile of the result that a block computes: the adapters' inner columns are few, and so is one side of the tiles of products with them. */
+    private static String product(String kernel) {
+        Matcher tile = TILE.matcher(kernel);
+        boolean narrow = kernel.contains("splitKreduce") || tile.find() && Math.min(Integer.parseInt(tile.group(1)), Integer.parseInt(tile.group(2))) <= NARROW;
+        return narrow ? "products, narrow" : kernel.contains("_qq") ? "products in FP8" : "products, wide";
     }
 
     private void call(String function, Object... arguments) {
