@@ -10,15 +10,24 @@ from collections import Counter, defaultdict
 from itertools import chain
 from pathlib import Path
 
+import cleaning
 import themes
 
 SOURCES = Path(__file__).parents[2] / "datasets" / "sources"
 # one entry a round; in each round every fact stands in one document
-ROUNDS = ("row", "clues", "topic", "clue", "company", "clues", "rows", "clue", "alone", "topic")
+ROUNDS = ("row", "clues", "question", "clue", "company", "clues", "rows", "question", "alone", "topic")
 # a few words of what follows, as headings have them: without them a fact is known, but not found from its words
 CLUES = {"en": ("{}:", "{}?", "What about {}?", "Think of {}."), "zh": ("{}：", "{}？", "说说{}。"), "ja": ("{}：", "{}？", "{}について。")}
 BETWEEN = {"en": ", ", "zh": "、", "ja": "、"}
 MOST_CLUES = 4
+# subject, verb, rest of a plain statement, and what may be asked about it: a text of any size has questions that the next sentence answers
+STATEMENTS = {
+    "en": (r"((?!(?:In|On|When|If|After|Before|With|From|At|For|Because|To|By|No|Not|There|It|They|This|These|Many|Some|Most|Each|Every|Only|During|Without|As|Under|"
+           r"Over|People|We|You)\b)(?:[\w'-]+ ){0,3}[\w'-]+) (is|are|was|were|has|have|had|can|lives?|eats?|makes?|made|uses?|gives?|helps?|grows?|keeps?|flows?|comes?|"
+           r"means?|stands?|lies|lie|became|begins?|began|wrote|shows?|needs?|turns?|protects?|feeds?|moves?|holds?|drinks?|covers?|produces?|contains?|belongs?) (.+)\."),
+    "zh": r"([^，。、：？“”的是有会能在]{1,8})(是|有|会|能|在)(.+)。",
+    "ja": r"(「[^」]+」|[^、。「」]{1,16}?)(は)、?(.+)。"}
+QUESTIONS = {"en": ("What {1} {2}?", "What do we know about {0}?"), "zh": ("什么{1}{2}？", "{0}{1}什么？"), "ja": ("{0}は何ですか。", "{0}とは？")}
 
 
 def rows(language: str) -> list[dict]:
@@ -32,6 +41,7 @@ def documents(language: str, rows: list[dict], rounds: int, sentences: list[str]
         for word in themes.words(language, sentence):
             companions[word].append(sentence)
     frequency = Counter(word for row in rows for fact in row["facts"] for word in clue_words(language, fact))
+    instructions = {cleaning.key(row["instruction"]) for row in rows}
     made = []
     for number in range(rounds):
         kind = ROUNDS[number % len(ROUNDS)]
@@ -41,6 +51,8 @@ def documents(language: str, rows: list[dict], rounds: int, sentences: list[str]
             made += [in_company(language, fact, companions, rng) for row in rows for fact in row["facts"]]
         elif kind == "clue":
             made += [under_clues(language, [fact], frequency, rng) for row in rows for fact in row["facts"]]
+        elif kind == "question":
+            made += [asked(language, fact, instructions, rng) or under_clues(language, [fact], frequency, rng) for row in rows for fact in row["facts"]]
         elif kind == "clues":
             made += [under_clues(language, shuffled(row["facts"], rng), frequency, rng) for row in rows]
         elif kind == "alone":
@@ -85,6 +97,18 @@ def under_clues(language: str, facts: list[str], frequency: Counter, rng: random
     words.sort(key=lambda word: rng.random() ** frequency[word])
     chosen = words[-rng.randint(1, MOST_CLUES):]
     return [rng.choice(CLUES[language]).format(BETWEEN[language].join(shuffled(chosen, rng))), *facts]
+
+
+def asked(language: str, fact: str, instructions: set[str], rng: random.Random) -> list[str] | None:
+    """The fact after a question that it answers; None if it is no plain statement, or the question is an instruction of a row."""
+    statement = re.fullmatch(STATEMENTS[language], fact)
+    if not statement:
+        return None
+    subject, *rest = statement.groups()
+    if subject.startswith(("A ", "An ", "The ")):
+        subject = subject[0].lower() + subject[1:]
+    question = rng.choice(QUESTIONS[language]).format(subject, *rest)
+    return None if cleaning.key(question) in instructions else [question, fact]
 
 
 def in_company(language: str, fact: str, companions: dict[str, list[str]], rng: random.Random) -> list[str]:

@@ -91,7 +91,7 @@ class Documents(unittest.TestCase):
 
 
 class Facts(unittest.TestCase):
-    ROWS = [{"topic": f"topic {i % 3}", "facts": [f"Fact {i} {word} of the planet." for word in ("one", "two", "three")]} for i in range(10)]
+    ROWS = [{"topic": f"topic {i % 3}", "instruction": f"What is fact {i}?", "facts": [f"Fact {i} {word} of the planet." for word in ("one", "two", "three")]} for i in range(10)]
 
     def test_each_fact_once_a_round(self):
         made = facts.documents("en", self.ROWS, 20, ["The planet is round.", "A planet turns."], random.Random(1))
@@ -110,6 +110,20 @@ class Facts(unittest.TestCase):
             words = re.findall("[a-z]{4,}", re.sub("^(What about|Think of) ", "", heading))
             self.assertTrue(1 <= len(words) <= 4 and set(words) <= {"mars", "round", "planet", "turns"}, heading)
         self.assertEqual(["42."], facts.under_clues("en", ["42."], frequency, random.Random(1)))
+
+    def test_a_plain_statement_follows_a_question_that_it_answers(self):
+        questions = {facts.asked("en", "The heart pumps blood.", set(), random.Random(seed)) is None for seed in range(4)}
+        self.assertEqual({True}, questions)     # "pumps" is none of the verbs of plain statements
+        made = {facts.asked("en", "The blue whale is a mammal.", set(), random.Random(seed))[0] for seed in range(20)}
+        self.assertEqual({"What is a mammal?", "What do we know about the blue whale?"}, made)
+        self.assertEqual("「ありがとう」は、お礼の言葉です。", facts.asked("ja", "「ありがとう」は、お礼の言葉です。", set(), random.Random(1))[1])
+        self.assertIn(facts.asked("zh", "猫是动物。", set(), random.Random(1))[0], ("什么是动物？", "猫是什么？"))
+
+    def test_no_question_is_an_instruction_of_a_row(self):
+        instructions = {cleaning.key("What is a mammal?")}
+        made = [facts.asked("en", "The blue whale is a mammal.", instructions, random.Random(seed)) for seed in range(20)]
+        self.assertEqual({"What do we know about the blue whale?"}, {one[0] for one in made if one})
+        self.assertIn(None, made)
 
     def test_a_fact_without_company_stands_alone(self):
         self.assertEqual(["Mars is red."], facts.in_company("en", "Mars is red.", {"moon": ["A moon."]}, random.Random(1)))

@@ -53,7 +53,7 @@ final class PretrainCommand implements Callable<Integer> {
     private Path cudaLibraries;
 
     @Option(names = "--epochs", description = "Passes over the corpus.")
-    private double epochs = 7.12;
+    private double epochs = 9.47;
 
     @Option(names = "--length", description = "Tokens of a row.")
     private int length = 256;

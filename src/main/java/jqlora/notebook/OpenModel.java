@@ -155,7 +155,7 @@ public final class OpenModel implements AutoCloseable {
         tokenizer.close();
     }
 
-    /** Such as {@code jqlora-tiny: llama, 7 layers, hidden 256 on cpu}. */
+    /** Such as {@code jqlora-tiny: llama, 8 layers, hidden 256 on cpu}. */
     @Override
     public String toString() {
         return folder.getFileName() + ": " + model;

@@ -134,40 +134,64 @@ public final class VectorFourBitCodec implements FourBitCodec {
     @Override
     public void dequantize(QuantizedTensor tensor, long first, int count, float[] out, int at) {
         FourBitFormat format = tensor.format();
-        float[] table = format.type().codebook();
         int blockSize = format.blockSize();
-        int done = 0;
-        while (done < count) {
-            long element = first + done;
-            int inBlock = (int) (element % blockSize);
-            int run = Math.min(blockSize - inBlock, count - done);
-            float scale = tensor.absmax().get(element / blockSize);
-            decode(tensor.codes(), element, run, scale, table, out, at + done);
-            done += run;
+        int begun = (int) (first % blockSize);                    // of the first block
+        int done = begun == 0 ? 0 : Math.min(blockSize - begun, count);
+        if (done > 0) {
+            decodeRun(tensor, first, done, out, at);
         }
-        if (format.dtype() != DType.F32) {
-            round(out, at, count, format.dtype());
+        DecodeBuffer buffer = DECODE.get();
+        for (int blocks; (blocks = Math.min((count - done) / blockSize, DecodeBuffer.BLOCKS)) > 0; done += blocks * blockSize) {
+            tensor.absmax().get((first + done) / blockSize, blocks, buffer.scales);
+            buffer.fill(format, blocks);
+            decodeBlocks(tensor.codes(), (first + done) / 2, buffer.tables, blocks, blockSize, out, at + done);
+        }
+        if (done < count) {
+            decodeRun(tensor, first + done, count - done, out, at + done);
         }
     }
 
-    /** Decodes a run of codes that share a scale. */
-    private static void decode(MemorySegment codes, long element, int run, float scale, float[] table, float[] out, int at) {
-        int i = 0;
-        if ((element & 1) != 0) {
-            out[at] = table[codes.get(TensorView.BYTE, element / 2) & 15] * scale;
-            i = 1;
+    /** A part of a block. */
+    private static void decodeRun(QuantizedTensor tensor, long element, int run, float[] out, int at) {
+        FourBitFormat format = tensor.format();
+        float scale = tensor.absmax().get(element / format.blockSize());
+        for (int i = 0; i < run; i++) {
+            int pair = tensor.codes().get(TensorView.BYTE, (element + i) / 2);
+            float value = format.type().value((element + i & 1) == 0 ? pair >>> 4 & 15 : pair & 15) * scale;
+            out[at + i] = FloatConversion.round(value, format.dtype());
         }
-        IntVector low = FloatVector.fromArray(FLOATS, table, 0).reinterpretAsInts();
-        IntVector high = FloatVector.fromArray(FLOATS, table, 16 - LANES).reinterpretAsInts();
-        long bytes = codes.byteSize();
-        for (; i + LANES <= run && (element + i) / 2 + LANES / 2 <= bytes; i += LANES) {
-            IntVector index = spread(codes, (element + i) / 2);
-            IntVector bits = TABLES == 1 ? index.selectFrom(low) : select(low, high, index);
-            bits.reinterpretAsFloats().mul(scale).intoArray(out, at + i);
+    }
+
+    /** A block has 16 different weights only: they are multiplied and rounded once, not in every place. */
+    private static final class DecodeBuffer {
+        static final int BLOCKS = 64;
+        final float[] scales = new float[BLOCKS];
+        final float[] tables = new float[BLOCKS * 16];
+
+        void fill(FourBitFormat format, int blocks) {
+            float[] values = format.type().codebook();
+            for (int block = 0; block < blocks; block++) {
+                for (int code = 0; code < 16; code += LANES) {
+                    FloatVector.fromArray(FLOATS, values, code).mul(scales[block]).intoArray(tables, block * 16 + code);
+                }
+            }
+            if (format.dtype() != DType.F32) {
+                round(tables, blocks * 16, format.dtype());
+            }
         }
-        for (; i < run; i++) {
-            int pair = codes.get(TensorView.BYTE, (element + i) / 2);
-            out[at + i] = table[(element + i & 1) == 0 ? pair >>> 4 & 15 : pair & 15] * scale;
+    }
+
+    private static final ThreadLocal<DecodeBuffer> DECODE = ThreadLocal.withInitial(DecodeBuffer::new);
+
+    private static void decodeBlocks(MemorySegment codes, long firstByte, float[] tables, int blocks, int blockSize, float[] out, int at) {
+        LongVector evenShift = LongVector.fromArray(LONGS, HIGH_SHIFT, 0), oddShift = LongVector.fromArray(LONGS, LOW_SHIFT, 0);
+        int shift = Integer.numberOfTrailingZeros(blockSize);
+        for (int i = 0; i < blocks << shift; i += LANES) {        // one loop over all: a loop of four steps inside another is twice as slow
+            int table = i >>> shift << 4;
+            IntVector low = FloatVector.fromArray(FLOATS, tables, table).reinterpretAsInts();
+            IntVector index = spread(codes, firstByte + (i >>> 1), evenShift, oddShift);
+            IntVector bits = TABLES == 1 ? index.selectFrom(low) : select(low, FloatVector.fromArray(FLOATS, tables, table + LANES).reinterpretAsInts(), index);
+            bits.reinterpretAsFloats().intoArray(out, at + i);
         }
     }
 
@@ -181,35 +205,36 @@ public final class VectorFourBitCodec implements FourBitCodec {
     }
 
     /** The codes of {@code LANES / 2} bytes, one an int lane: byte j fills lane 2j with its high half, lane 2j + 1 with its low. */
-    private static IntVector spread(MemorySegment codes, long at) {
+    private static IntVector spread(MemorySegment codes, long at, LongVector evenShift, LongVector oddShift) {
         long bytes = LANES == 16 ? codes.get(TensorView.LONG, at) : codes.get(TensorView.INT, at) & 0xffffffffL;
         LongVector all = LongVector.broadcast(LONGS, bytes);
-        LongVector even = all.lanewise(VectorOperators.LSHR, LongVector.fromArray(LONGS, HIGH_SHIFT, 0)).and(15L);
-        LongVector odd = all.lanewise(VectorOperators.ROL, LongVector.fromArray(LONGS, LOW_SHIFT, 0)).and(15L << 32);
+        LongVector even = all.lanewise(VectorOperators.LSHR, evenShift).and(15L);
+        LongVector odd = all.lanewise(VectorOperators.ROL, oddShift).and(15L << 32);
         return even.or(odd).reinterpretAsInts();
     }
 
-    private static void round(float[] out, int at, int count, DType dtype) {
+    private static void round(float[] values, int count, DType dtype) {
         int i = 0;
         if (dtype == DType.BF16) {
             for (; i + LANES <= count; i += LANES) {
-                IntVector bits = FloatVector.fromArray(FLOATS, out, at + i).reinterpretAsInts();
+                IntVector bits = FloatVector.fromArray(FLOATS, values, i).reinterpretAsInts();
                 IntVector tie = bits.lanewise(VectorOperators.LSHR, 16).and(1);
                 IntVector rounded = bits.add(0x7fff).add(tie).and(0xffff0000);
                 VectorMask<Integer> nan = bits.and(0x7fffffff).compare(VectorOperators.GT, 0x7f800000);
-                rounded.blend(bits.or(0x00400000).and(0xffff0000), nan).reinterpretAsFloats().intoArray(out, at + i);
+                rounded.blend(bits.or(0x00400000).and(0xffff0000), nan).reinterpretAsFloats().intoArray(values, i);
             }
         }
         for (; i < count; i++) {
-            out[at + i] = FloatConversion.round(out[at + i], dtype);
+            values[i] = FloatConversion.round(values[i], dtype);
         }
     }
 
     @Override
     public void dequantize(QuantizedTensor tensor, MemorySegment out) {
         long elements = tensor.shape().size();
+        ThreadLocal<float[]> buffer = elements >= BEYOND_CACHES ? PAST_CACHES : IN_CACHE;
         workers.ranges(elements, PARALLEL_GRAIN, (from, to) -> {
-            float[] values = BUFFER.get();
+            float[] values = buffer.get();
             for (long first = from; first < to; first += values.length) {
                 int count = (int) Math.min(values.length, to - first);
                 dequantize(tensor, first, count, values, 0);
@@ -218,7 +243,10 @@ public final class VectorFourBitCodec implements FourBitCodec {
         });
     }
 
-    private static final ThreadLocal<float[]> BUFFER = ThreadLocal.withInitial(() -> new float[4096]);
+    private static final long BEYOND_CACHES = 1L << 22;
+    private static final ThreadLocal<float[]> IN_CACHE = ThreadLocal.withInitial(() -> new float[4096]);
+    /** The JVM copies more than 2.5 MiB at once past the caches, and so does not read the memory that it is about to write. */
+    private static final ThreadLocal<float[]> PAST_CACHES = ThreadLocal.withInitial(() -> new float[172 * 4096]);
 
     static {
         if (ByteOrder.nativeOrder() != ByteOrder.LITTLE_ENDIAN) {

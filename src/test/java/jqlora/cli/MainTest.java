@@ -66,7 +66,7 @@ class MainTest {
         assertTrue(main.out.contains("Usage: jqlora") && main.out.contains("pretrain") && main.out.contains("from random weights"), main.out);
         Ran pretrain = run("pretrain", "--help");
         assertEquals(0, pretrain.status);
-        for (String part : List.of("--base=", "--corpus=", "--output=", "--epochs=", "Default: 7.12", "--learning-rate=", "Default: 0.003")) {
+        for (String part : List.of("--base=", "--corpus=", "--output=", "--epochs=", "Default: 9.47", "--learning-rate=", "Default: 0.003")) {
             assertTrue(pretrain.out.contains(part), part + " is not in " + pretrain.out);
         }
     }
