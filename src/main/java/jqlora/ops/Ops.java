@@ -31,6 +31,11 @@ public interface Ops extends AutoCloseable {
     /** The type of activations and their gradients. */
     DType computeType();
 
+    /** The numbers that products read, for saved runs, which go on in the same ones: the compute type, and what is computed in others. */
+    default String arithmetic() {
+        return computeType().name();
+    }
+
     MemoryUse memory();
 
     /** Makes the bytes now in use the peak. */

@@ -242,6 +242,7 @@ public final class SftTrainer {
         run.put("seed", Long.toString(config.seed()));
         run.put("model", model.spec() + storage());
         run.put("trained", weights.description());
+        run.put("arithmetic", ops.arithmetic());
         run.put("rows", dataHash());
         return run;
     }

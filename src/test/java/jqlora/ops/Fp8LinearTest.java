@@ -29,8 +29,8 @@ class Fp8LinearTest {
     private static final double OF_A_PRODUCT = 2 * 32 + 8, OF_BFLOAT16 = 8;
     /** Of a product's length: with fast accumulation the tensor cores add in some 14 bits, a part of the largest summand. */
     private static final double OF_ROUNDED_FACTORS = 0.02;
-    /** Of a product's length: e4m3 rounds a factor by 2.6 percent of it, root mean square. */
-    private static final double OF_EXACT_FACTORS = 0.045;
+    /** Of a product's length: e4m3 rounds a factor by 2.6 percent of it, root mean square, so a product by 3.7; a row of 64 varies by a tenth of that. */
+    private static final double OF_EXACT_FACTORS = 0.06;
     private static final double LARGEST = 448;
     private static CudaOps ops;
 
@@ -168,7 +168,6 @@ class Fp8LinearTest {
     void otherSizesStayInBfloat16(int in) throws Exception {
         TestOps test = TestOps.of("CUDA, FP8", ops);
         Random random = new Random(in);
-        WeightKind.Made made = WeightKind.NF4.make(test, random, 48, in);
         Matrix x = test.random(random, 33, in);
         LinearGroup group = new LinearGroup(test, random, in, List.of(new LinearGroup.Layer(48, WeightKind.NF4_DOUBLE, 0, false, 0, null)));
         group.assertForward(test.keep(ops.linear(test.activation(x), group.weights(), null, 0)), x, 0, OF_BFLOAT16);
@@ -187,7 +186,8 @@ class Fp8LinearTest {
             expected += Math.log(total) - logits.get(row, targets[row]);
         }
         assertEquals(expected, test.number(sum), 4e-3 * expected, "loss");
-        assertTrue(made.value().columns() == in && ops.description().endsWith(", products with 4-bit weights in FP8 (e4m3)"), ops.description());
+        assertTrue(ops.description().endsWith(", products with 4-bit weights in FP8 (e4m3)"), ops.description());
+        assertEquals("BF16, products with 4-bit weights in FP8 (e4m3)", ops.arithmetic());
         test.finish();
     }
 

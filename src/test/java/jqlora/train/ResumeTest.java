@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
+import java.lang.reflect.Proxy;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -24,6 +25,7 @@ import jqlora.lora.TargetLimits;
 import jqlora.model.ActivationBudget;
 import jqlora.model.CausalLm;
 import jqlora.model.LoadOptions;
+import jqlora.ops.Ops;
 import jqlora.ops.cpu.CpuOps;
 import jqlora.quant.FourBitFormat;
 import jqlora.quant.FourBitType;
@@ -231,6 +233,15 @@ class ResumeTest {
         for (List<TokenizedRow> rows : List.of(TinyModel.rows(19, 24, 13), SmallRun.rows().subList(1, 19), SmallRun.rows().reversed())) {
             assertFails(JsonFileException.class, () -> goOn(rows, LoadOptions.defaults(), SmallRun.lora()), "rows was 19 rows, sha256 ", ", now it is " + rows.size() + " rows");
         }
+    }
+
+    @Test
+    void otherArithmeticIsRefused() throws IOException {
+        stopAfter(ADAPTER, 1);
+        String fp8 = "BF16, products with 4-bit weights in FP8 (e4m3)";
+        Ops other = (Ops) Proxy.newProxyInstance(Ops.class.getClassLoader(), new Class<?>[] {Ops.class},
+                (proxy, method, arguments) -> method.getName().equals("arithmetic") ? fp8 : method.invoke(ops, arguments));
+        assertFails(JsonFileException.class, () -> ADAPTER.go(other, output, TrainListener.SILENT, config -> config), "arithmetic was F32, now it is " + fp8);
     }
 
     @Test

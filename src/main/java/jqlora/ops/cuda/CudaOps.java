@@ -99,7 +99,16 @@ public final class CudaOps implements Ops {
 
     @Override
     public String description() {
-        return products == CudaOptions.Products.FP8 ? device + ", products with 4-bit weights in FP8 (e4m3)" : device.toString();
+        return device + inFp8();
+    }
+
+    @Override
+    public String arithmetic() {
+        return computeType() + inFp8();
+    }
+
+    private String inFp8() {
+        return products == CudaOptions.Products.FP8 ? ", products with 4-bit weights in FP8 (e4m3)" : "";
     }
 
     @Override
