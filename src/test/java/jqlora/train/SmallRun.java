@@ -20,7 +20,7 @@ import jqlora.model.CausalLm;
 import jqlora.model.LoadListener;
 import jqlora.model.LoadOptions;
 import jqlora.model.ModelLoader;
-import jqlora.ops.cpu.CpuOps;
+import jqlora.ops.Ops;
 
 /**
  * A run of 8 steps on a tiny model, in 4 bits under an adapter or trained as a whole: two micro-batches a step, five steps an epoch, dropout, a falling learning rate, a checkpoint after each step,
@@ -49,7 +49,7 @@ record SmallRun(boolean full) {
         return LoraConfig.defaults().withR(4).withLoraAlpha(8).withLoraDropout(0.1f).withTargetModules("q_proj", "v_proj", "down_proj");
     }
 
-    static CausalLm model(CpuOps ops, LoadOptions options) throws IOException {
+    static CausalLm model(Ops ops, LoadOptions options) throws IOException {
         return ModelLoader.load(Oracle.path("families/llama"), options, ops, LoadListener.SILENT);
     }
 
@@ -60,7 +60,7 @@ record SmallRun(boolean full) {
     }
 
     /** Runs {@code body} on fresh weights, and gives their memory back. */
-    <T> T onFreshWeights(CpuOps ops, Body<T> body) throws IOException {
+    <T> T onFreshWeights(Ops ops, Body<T> body) throws IOException {
         if (full) {
             try (CausalLm model = model(ops, LoadOptions.fullFineTuning())) {
                 return body.run(new TrainedWeights.OfModel(model));
@@ -72,12 +72,12 @@ record SmallRun(boolean full) {
     }
 
     /** Starts the run in {@code output} or goes on with it. */
-    TrainResult go(CpuOps ops, Path output, TrainListener listener) throws IOException {
+    TrainResult go(Ops ops, Path output, TrainListener listener) throws IOException {
         return go(ops, output, listener, config -> config);
     }
 
-    /** As {@link #go(CpuOps, Path, TrainListener)}, with another configuration. */
-    TrainResult go(CpuOps ops, Path output, TrainListener listener, UnaryOperator<SftConfig> change) throws IOException {
+    /** As {@link #go(Ops, Path, TrainListener)}, with another configuration. */
+    TrainResult go(Ops ops, Path output, TrainListener listener, UnaryOperator<SftConfig> change) throws IOException {
         return onFreshWeights(ops, weights -> new SftTrainer(weights, rows(), heldOut(), change.apply(config()), output).train(listener));
     }
 
