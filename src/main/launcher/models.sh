@@ -9,7 +9,7 @@ pretrain_usage() {
 usage: ./jqlora pretrain [--corpus FOLDER] [--output FOLDER] [OPTION ...]
 
 Makes the embedded base model from nothing: builds its corpus (models/README.md), trains, and writes the folder of the model.
-A stopped run goes on where it was saved last; the same command starts it again.
+A stopped run goes on where it was saved last; the same command starts it again. An NVIDIA GPU is used where there is one.
 
   --corpus FOLDER   built there if it is not (default .jqlora/corpus)
   --output FOLDER   for the model and the checkpoints (default .jqlora/jqlora-tiny)
@@ -35,8 +35,9 @@ command_pretrain() {
     quietly "building the corpus in $corpus" "$STATE/log/corpus.log" "$JQLORA_HOME/models/corpus/build.sh" "$corpus"
   fi
   cp "$JQLORA_HOME/models/corpus/config.json" "$corpus/tokenizer/"
+  export_cuda
   step "training; checkpoints lie in $output/.training"
-  java_program jqlora.cli.Main pretrain --base "$corpus/tokenizer" --corpus "$corpus" --output "$output" ${options[@]+"${options[@]}"}
+  java_program jqlora.cli.Main pretrain --kernel-cache "$STATE/cubins" --base "$corpus/tokenizer" --corpus "$corpus" --output "$output" ${options[@]+"${options[@]}"}
   step "the model is in $output"
 }
 

@@ -3,12 +3,13 @@
 
 run_usage() {
   cat <<'EOF'
-usage: ./jqlora run [NOTEBOOK] [--model FOLDER] [--timeout SECONDS] [--out FOLDER]
+usage: ./jqlora run [NOTEBOOK] [--model FOLDER] [--device DEVICE] [--timeout SECONDS] [--out FOLDER]
 
 Runs a notebook (default notebooks/01-qlora-walkthrough.ipynb) cell by cell without a browser. The executed notebook, a
 web page of it and a report with its charts go to .jqlora/runs/TIME-NAME. Status 1 if a cell fails.
 
   --model FOLDER      reaches the notebook as the environment variable JQLORA_MODEL
+  --device DEVICE     auto (an NVIDIA GPU where one can be used, else the processor; the default), cpu, cuda or cuda:N
   --timeout SECONDS   for one cell (default 3600)
   --out FOLDER        instead of .jqlora/runs/TIME-NAME
 EOF
@@ -19,6 +20,7 @@ command_run() {
   while [ $# -gt 0 ]; do
     case $1 in
       --model) needs_value "$1" $#; set_model "$2"; shift ;;
+      --device) needs_value "$1" $#; set_device "$2"; shift ;;
       --timeout) needs_value "$1" $#; options+=(--timeout "$2"); shift ;;
       --out) needs_value "$1" $#; out=$2; shift ;;
       -h|--help) run_usage; return 0 ;;
@@ -37,9 +39,9 @@ command_run() {
 
 lab_usage() {
   cat <<'EOF'
-usage: ./jqlora lab [--model FOLDER] [ARGUMENT ...]
+usage: ./jqlora lab [--model FOLDER] [--device DEVICE] [ARGUMENT ...]
 
-Opens JupyterLab on the notebooks. Other arguments go to jupyter lab, such as --no-browser --port 8890.
+Opens JupyterLab on the notebooks. DEVICE is auto, cpu, cuda or cuda:N. Other arguments go to jupyter lab, such as --no-browser --port 8890.
 EOF
 }
 
@@ -48,6 +50,7 @@ command_lab() {
   while [ $# -gt 0 ]; do
     case $1 in
       --model) needs_value "$1" $#; set_model "$2"; shift ;;
+      --device) needs_value "$1" $#; set_device "$2"; shift ;;
       -h|--help) lab_usage; return 0 ;;
       *) arguments+=("$1") ;;
     esac
@@ -63,10 +66,10 @@ command_lab() {
 
 notebooks_usage() {
   cat <<'EOF'
-usage: ./jqlora notebooks [--model FOLDER] [NOTEBOOK ...]
+usage: ./jqlora notebooks [--model FOLDER] [--device DEVICE] [NOTEBOOK ...]
 
 Runs the tutorials in notebooks/ (or those named) and writes them back with their outputs: no timings in the metadata, no paths
-of this machine, at most 1 MB each. A notebook with a cell that fails stays as it was.
+of this machine, at most 1 MB each. They compute on the processor unless --device says otherwise. A notebook with a cell that fails stays as it was.
 EOF
 }
 
@@ -75,6 +78,7 @@ command_notebooks() {
   while [ $# -gt 0 ]; do
     case $1 in
       --model) needs_value "$1" $#; set_model "$2"; shift ;;
+      --device) needs_value "$1" $#; set_device "$2"; shift ;;
       -h|--help) notebooks_usage; return 0 ;;
       -*) notebooks_usage >&2; die "notebooks: unknown option \"$1\"" ;;
       *) notebooks+=("$1") ;;
@@ -82,6 +86,7 @@ command_notebooks() {
     shift
   done
   [ ${#notebooks[@]} -gt 0 ] || list_tutorials
+  export JQLORA_DEVICE=${JQLORA_DEVICE:-cpu}                      # what is kept is the same whatever the machine has
   [ ${#notebooks[@]} -gt 0 ] || die "notebooks: $JQLORA_HOME/notebooks has no notebook"
   need_kernel
   export_for_kernel
@@ -100,6 +105,11 @@ set_model() {
   [ -d "$1" ] || die "--model is \"$1\", which is no folder"
   JQLORA_MODEL=$(cd "$1" && pwd -P)
   export JQLORA_MODEL
+}
+
+set_device() {
+  [[ $1 =~ ^(auto|cpu|cuda|cuda:[0-9]{1,3})$ ]] || die "--device is \"$1\", it must be auto, cpu, cuda or cuda:N"
+  export JQLORA_DEVICE=$1
 }
 
 # export_for_kernel: what the kernel's process finds in its environment

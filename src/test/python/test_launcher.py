@@ -158,6 +158,7 @@ class InstallTest(InFolder):
     def test_wrong_words_are_answered(self):
         for arguments, said in ((["fly"], 'unknown command "fly"'), (["run", "no.ipynb"], "no.ipynb: no such notebook"),
                                 (["run", "--model", "/no/such"], '--model is "/no/such", which is no folder'), (["run", "--model"], "--model needs a value"),
+                                (["run", "--device", "gpu"], '--device is "gpu", it must be auto, cpu, cuda or cuda:N'), (["setup", "--tpu"], 'setup: unknown option "--tpu"'),
                                 (["test", "--quick"], 'test: unknown option "--quick"'), (["kernel", "eat"], 'kernel: unknown action "eat"'),
                                 (["kernel", "install", "--profile", "huge"], '--profile is "huge", it must be standard or binder')):
             answer = self.jqlora(*arguments)
@@ -168,7 +169,7 @@ class InstallTest(InFolder):
         self.assertIn('JQLORA_JAVA_HOME is "/no/jdk", it must be the folder of a JDK 25', answer.stderr)
 
     def test_every_command_explains_itself(self):
-        for command in ("run", "lab", "test", "notebooks", "kernel", "doctor"):
+        for command in ("run", "lab", "test", "notebooks", "kernel", "setup", "doctor", "pretrain", "bench"):
             answer = self.jqlora(command, "--help")
             self.assertEqual(answer.returncode, 0, command)
             self.assertIn(f"usage: ./jqlora {command}", answer.stdout)

@@ -15,11 +15,8 @@ import jqlora.model.ActivationBudget;
 import jqlora.model.CausalLm;
 import jqlora.model.ModelLoader;
 import jqlora.model.ModelWriter;
+import jqlora.notebook.ComputeDevice;
 import jqlora.ops.Ops;
-import jqlora.ops.cpu.CpuOps;
-import jqlora.ops.cuda.CudaLibraries;
-import jqlora.ops.cuda.CudaOps;
-import jqlora.ops.cuda.CudaOptions;
 import jqlora.tensor.DType;
 import jqlora.train.BatchConfig;
 import jqlora.train.CheckpointConfig;
@@ -32,6 +29,7 @@ import jqlora.train.TrainListener;
 import jqlora.train.TrainResult;
 import jqlora.train.TrainedWeights;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /** Trains a model from random weights: full fine-tuning with nothing to start from. The embedded model is made with the defaults. */
@@ -46,11 +44,11 @@ final class PretrainCommand implements Callable<Integer> {
     @Option(names = "--output", required = true, description = "Folder for the model; checkpoints lie in its folder .training, and a stopped run goes on from there.")
     private Path output;
 
-    @Option(names = "--device", description = "cpu, or cuda for the first NVIDIA GPU.")
-    private String device = "cpu";
+    @Option(names = "--device", description = "auto, cpu, cuda or cuda:N.")
+    private String device = "auto";
 
-    @Option(names = "--cuda-libraries", description = "Folder of NVIDIA's libraries, or site-packages with their wheels; without it the system's places.")
-    private Path cudaLibraries;
+    @Mixin
+    private CudaFolders cuda = new CudaFolders();
 
     @Option(names = "--epochs", description = "Passes over the corpus.")
     private double epochs = 9.47;
@@ -86,13 +84,14 @@ final class PretrainCommand implements Callable<Integer> {
     public Integer call() throws IOException {
         HfConfig config = HfConfig.read(base);
         int vocabSize = config.values().positive("vocab_size");
+        ComputeDevice computes = ComputeDevice.parse("--device", device);
         List<TokenizedRow> rows = TokenFile.rows(corpus.resolve("train.bin"), length, vocabSize);
         List<TokenizedRow> valid = TokenFile.rows(corpus.resolve("valid.bin"), length, vocabSize);
         valid = valid.subList(0, Math.min(validRows, valid.size()));
         SftConfig settings = new SftConfig(epochs, 0, new BatchConfig(microBatch, accumulate, BatchPlan.Order.SHUFFLED, BatchConfig.Normalization.TOKENS),
                 new LearningRate(LearningRate.Type.COSINE, learningRate, warmup), new OptimizerConfig(0.9, 0.95, 1e-8, weightDecay, 1.0),
                 new CheckpointConfig(saveSteps, 2, saveSteps), ActivationBudget.keepAll(), seed);
-        try (Ops ops = open(); CausalLm model = ModelLoader.initialize(config, seed, ops)) {
+        try (Ops ops = computes.open(cuda.libraries(), cuda.kernelCache(), System.out::println); CausalLm model = ModelLoader.initialize(config, seed, ops)) {
             System.out.printf(Locale.ROOT, "%s: %d rows of %d tokens, %d steps, %s%n", model, rows.size(), length, settings.totalSteps(rows.size()), ops.description());
             Files.createDirectories(output);
             TrainResult result = new SftTrainer(new TrainedWeights.OfModel(model), rows, valid, settings, output.resolve(".training")).train(new Report());
@@ -103,14 +102,6 @@ final class PretrainCommand implements Callable<Integer> {
             System.out.println("wrote " + output + "; " + output.resolve(".training") + " may be deleted");
             return 0;
         }
-    }
-
-    private Ops open() {
-        return switch (device) {
-            case "cpu" -> CpuOps.create();
-            case "cuda" -> CudaOps.open(CudaOptions.defaults().withLibraries(new CudaLibraries(cudaLibraries == null ? List.of() : List.of(cudaLibraries))));
-            default -> throw new IllegalArgumentException("--device is \"" + device + "\", it must be cpu or cuda");
-        };
     }
 
     /** A line every 50 steps. */

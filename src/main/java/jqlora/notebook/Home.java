@@ -1,15 +1,19 @@
 package jqlora.notebook;
 
+import java.io.File;
 import java.io.IOException;
+import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 import java.util.stream.Stream;
+import jqlora.ops.cuda.CudaLibraries;
 
 /** Where a notebook finds what ships with jqlora, and where it may write. */
 final class Home {
-    private static final String HOME = "QLORA_HOME", MODEL = "JQLORA_MODEL", EMBEDDED = "models/jqlora-tiny";
+    private static final String HOME = "QLORA_HOME", MODEL = "JQLORA_MODEL", DEVICE = "JQLORA_DEVICE", CUDA = "JQLORA_CUDA", EMBEDDED = "models/jqlora-tiny";
 
     private Home() { }
 
@@ -31,6 +35,32 @@ final class Home {
     static Path model() {
         String given = System.getenv(MODEL);
         return given == null || given.isBlank() ? folder().resolve(EMBEDDED) : Path.of(given);
+    }
+
+    /** Where to compute: the environment variable JQLORA_DEVICE, which {@code ./jqlora run --device} sets, or whatever this machine has. */
+    static ComputeDevice device() {
+        String given = System.getenv(DEVICE);
+        return given == null || given.isBlank() ? new ComputeDevice.Auto() : ComputeDevice.parse(DEVICE, given);
+    }
+
+    /** NVIDIA's libraries: the folders in the environment variable JQLORA_CUDA, those that {@code ./jqlora setup --gpu} installed, the system's. */
+    static CudaLibraries cudaLibraries() {
+        List<Path> folders = new ArrayList<>();
+        String given = System.getenv(CUDA);
+        if (given != null && !given.isBlank()) {
+            Stream.of(given.split(File.pathSeparator)).map(Path::of).forEach(folders::add);
+        }
+        try (DirectoryStream<Path> installed = Files.newDirectoryStream(folder().resolve(".jqlora/gpu/lib"), "python*")) {
+            installed.forEach(python -> folders.add(python.resolve("site-packages")));
+        } catch (IOException notInstalled) {
+            return new CudaLibraries(folders);
+        }
+        return new CudaLibraries(folders);
+    }
+
+    /** Where compiled kernels stay between two starts. */
+    static Path kernelCache() {
+        return folder().resolve(".jqlora/cubins");
     }
 
     static boolean isEmbedded(Path model) {

@@ -11,7 +11,6 @@ import jqlora.lora.LoraAdapter;
 import jqlora.model.LoadListener;
 import jqlora.model.LoadOptions;
 import jqlora.ops.Ops;
-import jqlora.ops.cpu.CpuOps;
 import jqlora.train.SftConfig;
 import jqlora.train.SftTrainer;
 import jqlora.train.TrainListener;
@@ -64,13 +63,26 @@ public final class Qlora {
 
     // ---- models and data
 
-    /** The backend of this notebook, made at the first use: all models share its memory. */
+    /**
+     * The backend of this notebook, made at the first use: all models share its memory. It is the first NVIDIA GPU that can be used, else the processor;
+     * {@code ./jqlora lab --device} and {@code run --device}, or the environment variable JQLORA_DEVICE, name another.
+     */
     public static Ops ops() {
-        return Backend.OPS;
+        return BACKEND.get();
     }
 
+    private static final Backend BACKEND = new Backend();
+
+    /** Tried again at the next use if it cannot be opened. */
     private static final class Backend {
-        private static final Ops OPS = CpuOps.create();
+        private Ops ops;
+
+        synchronized Ops get() {
+            if (ops == null) {
+                ops = Home.device().open(Home.cudaLibraries(), Home.kernelCache(), Qlora::show);
+            }
+            return ops;
+        }
     }
 
     /** The folder of the model that {@code ./jqlora run --model} names, or of the small one that ships with jqlora. */

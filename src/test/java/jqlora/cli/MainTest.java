@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
@@ -13,7 +14,6 @@ import java.io.StringWriter;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
@@ -24,6 +24,7 @@ import jqlora.model.LoadListener;
 import jqlora.model.LoadOptions;
 import jqlora.model.ModelLoader;
 import jqlora.ops.cpu.CpuOps;
+import jqlora.ops.cuda.CudaLibraries;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import picocli.CommandLine;
@@ -80,6 +81,12 @@ class MainTest {
         refused("Unmatched argument at index 0: 'pretain'", "Did you mean: jqlora pretrain?", "pretain");
     }
 
+    @Test
+    void aMissingGpuIsSaid() {
+        assumeTrue(CudaLibraries.ofSystem().devices() == 0, "this machine has a GPU");
+        assertEquals(new Ran(1, "no NVIDIA GPU with a working driver\n", ""), run("gpu"));
+    }
+
     private static void refused(String message, String hint, String... args) {
         Ran ran = run(args);
         assertEquals(CommandLine.ExitCode.USAGE, ran.status, ran.err);
@@ -104,7 +111,7 @@ class MainTest {
     /** 14 rows of 16 tokens, 2 micro-batches of 2 rows a step, two epochs: 8 steps, a checkpoint every 3. */
     private String[] pretrain(Path output) throws IOException {
         return List.of("pretrain", "--base", Oracle.path("families/llama").toString(), "--corpus", corpus(14 * 16 + 5, 198).toString(), "--output", output.toString(),
-                "--length", "16", "--micro-batch", "2", "--accumulate", "2", "--epochs", "2", "--warmup", "2", "--save-steps", "3").toArray(String[]::new);
+                "--length", "16", "--micro-batch", "2", "--accumulate", "2", "--epochs", "2", "--warmup", "2", "--save-steps", "3", "--device", "cpu").toArray(String[]::new);
     }
 
     /** As {@link #pretrain(Path)}, with another value of one option. */
@@ -151,9 +158,7 @@ class MainTest {
     void filesAndNumbersThatDoNotFitEndWithTheirMessageAlone() throws IOException {
         Path output = temp.resolve("out");
         ended("batches: perDeviceTrainBatchSize 0 and gradientAccumulationSteps 2 must be at least 1", pretrain(output, "--micro-batch", "0"));
-        List<String> device = new ArrayList<>(List.of(pretrain(output)));
-        device.addAll(List.of("--device", "tpu"));
-        ended("--device is \"tpu\", it must be cpu or cuda", device.toArray(String[]::new));
+        ended("--device is \"tpu\", it must be auto, cpu, cuda or cuda:N", pretrain(output, "--device", "tpu"));
         ended("learning rate: peak is 0.003 and warmupSteps is -2", pretrain(output, "--warmup", "-2"));
         ended("length is -4, it must be at least 1", pretrain(output, "--length", "-4"));
         ended("train.bin: has 229 tokens, it must have at least 300 for one row", pretrain(output, "--length", "300"));

@@ -1,7 +1,13 @@
 package jqlora.ops.cuda;
 
+import static java.lang.foreign.ValueLayout.ADDRESS;
+import static java.lang.foreign.ValueLayout.JAVA_INT;
+
 import java.io.IOException;
 import java.lang.foreign.Arena;
+import java.lang.foreign.FunctionDescriptor;
+import java.lang.foreign.Linker;
+import java.lang.foreign.MemorySegment;
 import java.lang.foreign.SymbolLookup;
 import java.nio.file.FileSystems;
 import java.nio.file.Files;
@@ -55,6 +61,29 @@ public record CudaLibraries(List<Path> folders) {
     /** The system's own places. */
     public static CudaLibraries ofSystem() {
         return new CudaLibraries(List.of());
+    }
+
+    /** How many GPUs the driver has; 0 where there is no driver, or none that starts. Needs none of the other libraries. */
+    public int devices() {
+        return lookup(Library.DRIVER).map(CudaLibraries::count).orElse(0);
+    }
+
+    @SuppressWarnings("restricted")
+    private static int count(SymbolLookup driver) {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment number = arena.allocate(JAVA_INT);
+            Linker linker = Linker.nativeLinker();
+            int begun = (int) linker.downcallHandle(driver.findOrThrow("cuInit"), FunctionDescriptor.of(JAVA_INT, JAVA_INT)).invokeExact(0);
+            if (begun != 0) {
+                return 0;
+            }
+            int code = (int) linker.downcallHandle(driver.findOrThrow("cuDeviceGetCount"), FunctionDescriptor.of(JAVA_INT, ADDRESS)).invokeExact(number);
+            return code == 0 ? number.get(JAVA_INT, 0) : 0;
+        } catch (RuntimeException | Error failed) {
+            throw failed;
+        } catch (Throwable failed) {
+            throw new AssertionError(failed);                     // a downcall throws nothing that is checked
+        }
     }
 
     /** What stands between this machine and its GPU, a line each, with how to install it; empty if nothing is missing. */

@@ -1,0 +1,24 @@
+package jqlora.cli;
+
+import java.nio.file.Path;
+import java.util.List;
+import jqlora.ops.cuda.CudaLibraries;
+import picocli.CommandLine.Option;
+
+/** Options of every command that may compute on an NVIDIA GPU. */
+final class CudaFolders {
+    @Option(names = "--cuda-libraries", split = ":", paramLabel = "FOLDER", defaultValue = "${env:JQLORA_CUDA}",
+            description = "Folders of NVIDIA's libraries, or site-packages with their wheels, before the system's places; default: the environment variable JQLORA_CUDA.")
+    private List<Path> libraries;
+
+    @Option(names = "--kernel-cache", paramLabel = "FOLDER", description = "Where compiled kernels stay for the next start; without it they are compiled each time.")
+    private Path kernelCache;
+
+    CudaLibraries libraries() {
+        return new CudaLibraries(libraries == null ? List.of() : libraries);
+    }
+
+    Path kernelCache() {
+        return kernelCache;
+    }
+}

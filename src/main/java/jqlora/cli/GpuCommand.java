@@ -1,0 +1,38 @@
+package jqlora.cli;
+
+import java.util.List;
+import java.util.Locale;
+import java.util.concurrent.Callable;
+import jqlora.ops.cuda.CudaLibraries;
+import jqlora.ops.cuda.CudaOps;
+import jqlora.ops.cuda.CudaOptions;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+
+/** Whether this machine's NVIDIA GPUs can be used. */
+@Command(name = "gpu", description = "Say which NVIDIA GPUs can be used and what is missing; status 1 if none can.", mixinStandardHelpOptions = true)
+final class GpuCommand implements Callable<Integer> {
+    @Mixin
+    private CudaFolders cuda = new CudaFolders();
+
+    @Override
+    public Integer call() {
+        CudaLibraries libraries = cuda.libraries();
+        int devices = libraries.devices();
+        if (devices == 0) {
+            System.out.println("no NVIDIA GPU with a working driver");
+            return 1;
+        }
+        List<String> missing = libraries.missing();
+        if (!missing.isEmpty()) {
+            missing.forEach(System.out::println);
+            return 1;
+        }
+        for (int device = 0; device < devices; device++) {
+            try (CudaOps ops = CudaOps.open(CudaOptions.defaults().withDevice(device).withLibraries(libraries).withCache(cuda.kernelCache()))) {
+                System.out.printf(Locale.ROOT, "cuda:%d is %s%n", device, ops.description());
+            }
+        }
+        return 0;
+    }
+}
