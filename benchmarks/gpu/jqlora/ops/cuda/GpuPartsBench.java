@@ -143,7 +143,8 @@ public final class GpuPartsBench {
     }
 
     private static void eights(Kernels kernels, Mat x, Mat to, long scales) {
-        kernels.get("fp8", "e4m3_rows").number(to.address()).number(scales).number(x.address()).number(x.stride()).integer(x.columns()).launch(x.rows(), x.columns() > 14336 ? 512 : x.columns() > 7168 ? 256 : 128);
+        int threads = x.columns() > 14336 ? 512 : x.columns() > 7168 ? 256 : 128;
+        kernels.get("fp8", "e4m3_rows").number(to.address()).number(scales).number(x.address()).number(x.stride()).integer(x.columns()).launch(x.rows(), threads);
     }
 
     /** A product that a version of cuBLASLt may not have. */

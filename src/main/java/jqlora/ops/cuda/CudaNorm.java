@@ -7,7 +7,7 @@ import jqlora.tensor.Tensor;
 /** Root mean square normalisation of rows, and of each query and key head. */
 final class CudaNorm {
     private static final String SOURCE = "rms_norm";
-    private static final int THREADS = 256, WARPS = 8, MOST_HELD = 8 * 4 * THREADS;
+    private static final int THREADS = 256, WARPS = 8, CHUNK = 8, HELD = 4;
 
     private final CudaOps ops;
 
@@ -17,15 +17,28 @@ final class CudaNorm {
 
     CudaTensor forward(CudaTensor x, CudaTensor weight, float eps, Tensor rstd) {
         CudaTensor y = ops.matrix(x.rows(), x.columns());
-        Fp8Rows eights = x.columns() <= MOST_HELD ? ops.fp8Rows(x.rows(), x.columns()) : null;
-        if (eights != null) {
-            ops.kernel(SOURCE, "rms_norm_e4m3").matrix(y).address(eights.codes()).address(eights.scales()).address(rstd).matrix(x).address(weight).real(eps).integer(x.columns())
-                    .integer(weight.type()).launch(x.rows(), THREADS);
-            y.setFp8(eights);
-            return y;
-        }
-        ops.kernel(SOURCE, "rms_norm").matrix(y).address(rstd).matrix(x).address(weight).real(eps).integer(x.columns()).integer(weight.type()).launch(x.rows(), THREADS);
+        boolean held = isHeld(x);
+        Fp8Rows eights = held ? ops.fp8Rows(x.rows(), x.columns()) : null;
+        Kernel kernel = ops.kernel(SOURCE, held ? "rms_norm8" : "rms_norm").matrix(y).address(rstd).matrix(x).address(weight).real(eps).integer(x.columns()).integer(weight.type());
+        launch(kernel, held, eights, y);
         return y;
+    }
+
+    /** Whether a block holds a row in registers. */
+    private static boolean isHeld(CudaTensor x) {
+        return x.columns() % CHUNK == 0 && x.columns() <= CHUNK * HELD * THREADS;
+    }
+
+    /**
+     * @param held whether the kernel takes {@code eights}
+     * @param eights what the kernel writes in e4m3 too, since a product reads it next; null where products are not in FP8
+     */
+    private static void launch(Kernel kernel, boolean held, Fp8Rows eights, CudaTensor made) {
+        if (held) {
+            kernel.address(eights == null ? null : eights.codes()).address(eights == null ? null : eights.scales());
+            made.setFp8(eights);
+        }
+        kernel.launch(made.rows(), THREADS);
     }
 
     CudaTensor again(CudaTensor x, CudaTensor weight, Tensor rstd) {
@@ -42,15 +55,11 @@ final class CudaNorm {
             ops.kernel(SOURCE, "rms_norm_weight_gradient").address(weight.gradient()).matrix(dY).matrix(x).address(rstd).number(x.rows()).integer(x.columns())
                     .launch(Math.ceilDiv(x.columns(), 32L), 1, 32, 8);
         }
-        boolean held = x.columns() % 8 == 0 && x.columns() <= MOST_HELD;
+        boolean held = isHeld(x);
+        Fp8Rows eights = held ? ops.fp8Rows(x.rows(), x.columns()) : null;
         Kernel kernel = ops.kernel(SOURCE, held ? "rms_norm_backward8" : "rms_norm_backward").matrix(dX).matrix(dY).matrix(x).address(value).address(rstd).integer(x.columns())
                 .integer(value.type()).integer(again ? 1 : 0);
-        if (held) {
-            Fp8Rows eights = ops.fp8Rows(x.rows(), x.columns());
-            kernel.address(eights == null ? null : eights.codes()).address(eights == null ? null : eights.scales());
-            dX.setFp8(eights);
-        }
-        kernel.launch(x.rows(), THREADS);
+        launch(kernel, held, eights, dX);
     }
 
     CudaTensor headForward(CudaTensor qkv, AttentionShape shape, CudaTensor qWeight, CudaTensor kWeight, float eps, Tensor rstd) {

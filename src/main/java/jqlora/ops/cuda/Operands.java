@@ -186,7 +186,8 @@ final class Operands implements AutoCloseable {
             return new Operand(Mat.of(CudaTensor.of(parameter.value())), layout.outs(), layout.ins(), 0, 0, null);
         }
         Buffer buffer = filled(group, layout);
-        return new Operand(Mat.of(buffer.address, layout.stride(), layout.outs() + layout.padded(), layout.ins() + layout.padded()), layout.outs(), layout.ins(), layout.rank(), layout.padded(), buffer);
+        Mat all = Mat.of(buffer.address, layout.stride(), layout.outs() + layout.padded(), layout.ins() + layout.padded());
+        return new Operand(all, layout.outs(), layout.ins(), layout.rank(), layout.padded(), buffer);
     }
 
     /** The group's weights in e4m3, for which {@link Fp8Weights#take} must hold; {@link #release} must follow. */

@@ -100,7 +100,8 @@ extern "C" __global__ void __launch_bounds__(1024) silu_rows_e4m3(bf16* y, i64 y
 
 // As silu_backward8, and d_gate_up in e4m3: codes u8 [rows, 2 n], scales [rows]. Launch: a block a row, of at least n / 8 / HELD_PAIRS
 // threads, at most 448: two blocks then share a multiprocessor
-extern "C" __global__ void __launch_bounds__(448, 2) silu_backward_rows_e4m3(bf16* d_gate_up, i64 d_stride, u8* codes, float* scales, bf16* dy, i64 dy_stride, const bf16* gate_up, i64 stride, int n, int again) {
+extern "C" __global__ void __launch_bounds__(448, 2) silu_backward_rows_e4m3(bf16* d_gate_up, i64 d_stride, u8* codes, float* scales, bf16* dy, i64 dy_stride,
+                                                                                  const bf16* gate_up, i64 stride, int n, int again) {
     __shared__ float shared[33];
     i64 row = blockIdx.x;
     const uint4* gate = (const uint4*)(gate_up + row * stride);

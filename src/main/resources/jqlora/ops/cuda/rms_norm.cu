@@ -33,9 +33,10 @@ extern "C" __global__ void rms_norm(bf16* y, i64 y_stride, float* rstd, const bf
 
 #define HELD 4
 
-#if __CUDA_ARCH__ >= 890
-// As rms_norm, and y in e4m3: codes u8 [rows, hidden], scales [rows]; hidden is a multiple of 8. Launch: a block a row, of at least hidden / 8 / HELD threads
-extern "C" __global__ void rms_norm_e4m3(bf16* y, i64 y_stride, u8* codes, float* scales, float* rstd, const bf16* x, i64 x_stride, const void* weight, float eps, int hidden, int type) {
+// As rms_norm with the row in registers; y in e4m3 too unless codes is null: codes u8 [rows, hidden], scales [rows].
+// hidden is a multiple of 8. Launch: a block a row, of at least hidden / 8 / HELD threads
+extern "C" __global__ void rms_norm8(bf16* y, i64 y_stride, float* rstd, const bf16* x, i64 x_stride, const void* weight, float eps, int hidden, int type,
+                                     u8* codes, float* scales) {
     __shared__ float shared[33];
     i64 row = blockIdx.x;
     const uint4* in = (const uint4*)(x + row * x_stride);
@@ -70,6 +71,8 @@ extern "C" __global__ void rms_norm_e4m3(bf16* y, i64 y_stride, u8* codes, float
             largest = fmaxf(largest, largest8(held[i]));
         }
     }
+#if __CUDA_ARCH__ >= 890
+    if (codes == 0) return;
     float scale = scale_of(block_max(largest, shared)), inverse = 1.f / scale;
     if (threadIdx.x == 0) scales[row] = scale;
 #pragma unroll
@@ -77,8 +80,8 @@ extern "C" __global__ void rms_norm_e4m3(bf16* y, i64 y_stride, u8* codes, float
         int chunk = i * blockDim.x + threadIdx.x;
         if (chunk < chunks) ((uint2*)(codes + row * hidden))[chunk] = e4m3_of8(held[i], inverse);
     }
-}
 #endif
+}
 
 extern "C" __global__ void rms_norm_again(bf16* y, i64 y_stride, const float* rstd, const bf16* x, i64 x_stride, const void* weight, int hidden, int type) {
     i64 row = blockIdx.x;
