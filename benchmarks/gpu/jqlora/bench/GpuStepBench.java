@@ -121,6 +121,9 @@ public final class GpuStepBench {
             }
             timing[0] = false;
             if (options.containsKey("kernels")) {
+                if (!options.containsKey("libraries")) {
+                    throw new IllegalArgumentException("kernels=" + options.get("kernels") + " needs libraries=FOLDER, the site-packages with nvidia-cuda-cupti");
+                }
                 kernels = KernelTimes.begin(Path.of(options.get("libraries").split(File.pathSeparator)[0]));
                 for (int step = 0; step < PROFILED; step++) {
                     step(used, model, batch, budget, states, parameters, sum, gradNorm, 1000 + step);

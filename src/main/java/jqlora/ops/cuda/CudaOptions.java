@@ -7,8 +7,8 @@ import java.nio.file.Path;
  *
  * @param device its number, from 0
  * @param budgetBytes the most memory that is taken from it; 0 for all that is free when it is opened, less a twentieth
- * @param residentBytes how much of that may keep weights decoded to bfloat16 between uses: a 4-bit weight then costs 2.5 bytes a number instead of
- *     half a byte, and no time for decoding. They give way when anything else needs the memory
+ * @param residentBytes how much of that may keep weights decoded between uses: a 4-bit weight then costs 2.5 bytes a number instead of half a byte,
+ *     and no time for decoding. They give way when anything else needs the memory
  * @param attention what the backward of attention may do
  * @param tuning how the algorithm of a matrix product is chosen
  * @param products what the products with frozen 4-bit weights are computed in

@@ -1,6 +1,6 @@
 /**
  * {@link jqlora.ops.Ops} on an NVIDIA GPU: bfloat16 activations, float32 adapters and gradients, through the driver API, NVRTC, cuBLASLt and
- * cuDNN's graph API of the JavaCPP presets. Nothing here is touched where there is no GPU.
+ * cuDNN's graph API of the JavaCPP presets. Products with frozen 4-bit weights may be in FP8 ({@code Fp8Linear}). Nothing here is touched where there is no GPU.
  *
  * <p>May import: tensor, quant, ops. The only place for JavaCPP. The kernels are in {@code src/main/resources/jqlora/ops/cuda}.
  * <p>Read in this order: {@link jqlora.ops.cuda.CudaOps}, {@code CudaLinear}, {@code Operands}, {@code CudaAttention}, {@code CudaDevice}.

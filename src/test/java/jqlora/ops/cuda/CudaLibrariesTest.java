@@ -43,6 +43,8 @@ class CudaLibrariesTest {
 
     @Test
     void fp8IsRefusedWhereThereIsNone() {
+        assertEquals(CudaOptions.Products.BF16, CudaOptions.defaults().products());
+        assertEquals(CudaOptions.Products.FP8, CudaOptions.defaults().withProducts(CudaOptions.Products.FP8).withDevice(1).products());
         assertFails(CudaException.class, () -> Fp8Weights.require("NVIDIA A100-SXM4-80GB", 8, 0),
                 "CUDA: products in FP8 need compute capability 8.9 or more, NVIDIA A100-SXM4-80GB has 8.0; use BF16");
         assertFails(CudaException.class, () -> Fp8Weights.require("NVIDIA GeForce RTX 3090", 8, 6), "NVIDIA GeForce RTX 3090 has 8.6");
