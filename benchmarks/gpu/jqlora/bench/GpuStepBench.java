@@ -183,7 +183,7 @@ public final class GpuStepBench {
         return "";
     }
 
-    private static HfConfig config(String name, String layers) throws Exception {
+    static HfConfig config(String name, String layers) throws Exception {
         int[] shape = switch (name) {
             case "8b" -> new int[] {4096, 14336, 32, 32, 8, 128, 128256};
             case "1b" -> new int[] {2048, 8192, 16, 32, 8, 64, 128256};

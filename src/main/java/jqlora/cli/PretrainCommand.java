@@ -21,6 +21,7 @@ import jqlora.tensor.DType;
 import jqlora.train.BatchConfig;
 import jqlora.train.CheckpointConfig;
 import jqlora.train.LearningRate;
+import jqlora.train.Optim;
 import jqlora.train.OptimizerConfig;
 import jqlora.train.SftConfig;
 import jqlora.train.SftTrainer;
@@ -71,6 +72,9 @@ final class PretrainCommand implements Callable<Integer> {
     @Option(names = "--weight-decay", description = "Of matrices.")
     private double weightDecay = 0.1;
 
+    @Option(names = "--optim", description = "adamw_torch, or adamw_bnb_8bit for moments in 8 bits.")
+    private String optim = "adamw_torch";
+
     @Option(names = "--save-steps", description = "Steps between checkpoints.")
     private int saveSteps = 2500;
 
@@ -89,7 +93,7 @@ final class PretrainCommand implements Callable<Integer> {
         List<TokenizedRow> valid = TokenFile.rows(corpus.resolve("valid.bin"), length, vocabSize);
         valid = valid.subList(0, Math.min(validRows, valid.size()));
         SftConfig settings = new SftConfig(epochs, 0, new BatchConfig(microBatch, accumulate, BatchPlan.Order.SHUFFLED, BatchConfig.Normalization.TOKENS),
-                new LearningRate(LearningRate.Type.COSINE, learningRate, warmup), new OptimizerConfig(0.9, 0.95, 1e-8, weightDecay, 1.0),
+                new LearningRate(LearningRate.Type.COSINE, learningRate, warmup), new OptimizerConfig(Optim.ofName(optim), 0.9, 0.95, 1e-8, weightDecay, 1.0),
                 new CheckpointConfig(saveSteps, 2, saveSteps), ActivationBudget.keepAll(), seed);
         try (Ops ops = computes.open(cuda.libraries(), cuda.kernelCache(), System.out::println); CausalLm model = ModelLoader.initialize(config, seed, ops)) {
             System.out.printf(Locale.ROOT, "%s: %d rows of %d tokens, %d steps, %s%n", model, rows.size(), length, settings.totalSteps(rows.size()), ops.description());

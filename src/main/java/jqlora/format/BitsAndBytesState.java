@@ -127,38 +127,39 @@ public final class BitsAndBytesState {
         return view.data();
     }
 
-    /** The tensors that a checkpoint holds for {@code tensor} under the name {@code weight}, in bitsandbytes' order. */
-    public static List<TensorSource> sources(String weight, QuantizedTensor tensor) {
-        FourBitFormat format = tensor.format();
+    /**
+     * The bytes of a weight's tensors, asked for when their turn comes.
+     *
+     * @param codes U8 [elements / 2, rounded up]
+     * @param absmax F32 [blocks], or U8 [blocks] under double quantization
+     * @param nestedAbsmax F32 [blocks / 256, rounded up]; null without double quantization
+     * @param offset what double quantization took off the absmax values
+     * @param map the 256 values of its 8-bit code
+     */
+    public record Parts(TensorSource.Content codes, TensorSource.Content absmax, TensorSource.Content nestedAbsmax, float offset, DynamicMap map) { }
+
+    /** The tensors that a checkpoint holds for a weight under the name {@code weight}, in bitsandbytes' order. */
+    public static List<TensorSource> sources(String weight, FourBitFormat format, Shape shape, Parts parts) {
+        long blocks = format.blocks(shape.size());
         List<TensorSource> sources = new ArrayList<>();
-        sources.add(source(weight, DType.U8, tensor.codes(), tensor.codes().byteSize(), 1));
+        sources.add(new TensorSource(weight, DType.U8, Shape.of(Math.ceilDiv(shape.size(), 2L), 1), parts.codes));
+        sources.add(new TensorSource(weight + ABSMAX, format.doubleQuantization() ? DType.U8 : DType.F32, Shape.of(blocks), parts.absmax));
+        sources.add(floats(weight + MAP, format.type().storedMap()));
         Map<String, Object> state = new LinkedHashMap<>();
         state.put("quant_type", format.type().id());
         state.put("blocksize", format.blockSize());
         state.put("dtype", format.dtype().torchName());
-        state.put("shape", Arrays.stream(tensor.shape().toArray()).boxed().toList());
-        switch (tensor.absmax()) {
-            case Absmax.Plain(MemorySegment values) -> {
-                sources.add(source(weight + ABSMAX, DType.F32, values, values.byteSize() / 4));
-                sources.add(floats(weight + MAP, format.type().storedMap()));
-            }
-            case Absmax.Nested(MemorySegment codes, MemorySegment scales, float offset, DynamicMap map) -> {
-                sources.add(source(weight + ABSMAX, DType.U8, codes, codes.byteSize()));
-                sources.add(floats(weight + MAP, format.type().storedMap()));
-                sources.add(source(weight + NESTED_ABSMAX, DType.F32, scales, scales.byteSize() / 4));
-                sources.add(floats(weight + NESTED_MAP, map.values()));
-                state.put("nested_blocksize", FourBitFormat.NESTED_BLOCK_SIZE);
-                state.put("nested_dtype", "float32");
-                state.put("nested_offset", offset);
-            }
+        state.put("shape", Arrays.stream(shape.toArray()).boxed().toList());
+        if (format.doubleQuantization()) {
+            sources.add(new TensorSource(weight + NESTED_ABSMAX, DType.F32, Shape.of(format.nestedBlocks(shape.size())), parts.nestedAbsmax));
+            sources.add(floats(weight + NESTED_MAP, parts.map.values()));
+            state.put("nested_blocksize", FourBitFormat.NESTED_BLOCK_SIZE);
+            state.put("nested_dtype", "float32");
+            state.put("nested_offset", parts.offset);
         }
         byte[] json = PythonJson.defaults().dumps(state).getBytes(StandardCharsets.UTF_8);
-        sources.add(source(weight + STATE + format.type().id(), DType.U8, MemorySegment.ofArray(json), json.length));
+        sources.add(TensorSource.of(weight + STATE + format.type().id(), new TensorView(DType.U8, Shape.of(json.length), MemorySegment.ofArray(json))));
         return sources;
-    }
-
-    private static TensorSource source(String name, DType dtype, MemorySegment data, long... dims) {
-        return TensorSource.of(name, new TensorView(dtype, Shape.of(dims), data));
     }
 
     private static TensorSource floats(String name, float[] values) {

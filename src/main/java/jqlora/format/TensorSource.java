@@ -1,7 +1,7 @@
 package jqlora.format;
 
 import java.io.IOException;
-import java.lang.foreign.MemorySegment;
+import jqlora.tensor.ByteSink;
 import jqlora.tensor.DType;
 import jqlora.tensor.Shape;
 import jqlora.tensor.TensorView;
@@ -16,13 +16,7 @@ public record TensorSource(String name, DType dtype, Shape shape, Content conten
     /** Produces the bytes of a tensor. */
     @FunctionalInterface
     public interface Content {
-        void writeTo(Sink sink) throws IOException;
-    }
-
-    /** Takes the next bytes of a tensor; they may be reused after the call. */
-    @FunctionalInterface
-    public interface Sink {
-        void write(MemorySegment bytes) throws IOException;
+        void writeTo(ByteSink sink) throws IOException;
     }
 
     /** A tensor that is in memory or mapped; read when its turn comes. */

@@ -2,7 +2,7 @@ package jqlora.inspect;
 
 import java.util.Arrays;
 import java.util.List;
-import jqlora.lora.LoraDelta;
+import jqlora.ops.LoraDelta;
 import org.apache.commons.math3.linear.Array2DRowRealMatrix;
 import org.apache.commons.math3.linear.QRDecomposition;
 import org.apache.commons.math3.linear.RealMatrix;

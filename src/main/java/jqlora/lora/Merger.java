@@ -1,11 +1,10 @@
 package jqlora.lora;
 
 import java.io.IOException;
-import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import jqlora.format.BitsAndBytesState;
@@ -14,18 +13,13 @@ import jqlora.format.SafetensorsException;
 import jqlora.model.CausalLm;
 import jqlora.model.Linear;
 import jqlora.ops.LoraFactors;
+import jqlora.ops.MergedStorage;
 import jqlora.ops.Ops;
 import jqlora.ops.Parameter;
 import jqlora.ops.Weight;
-import jqlora.quant.FourBitCodec;
-import jqlora.quant.FourBitFormat;
-import jqlora.quant.StochasticRounding;
 import jqlora.tensor.DType;
-import jqlora.tensor.FloatConversion;
 import jqlora.tensor.Shape;
-import jqlora.tensor.Tensor;
 import jqlora.tensor.TensorView;
-import jqlora.tensor.Workers;
 
 /**
  * Merges adapters into weights, module by module: {@code W + scaling B A} in float32, then stored as the route says.
@@ -76,11 +70,10 @@ public record Merger(Checkpoint original, long seed) {
             throw new IllegalArgumentException("merge: " + route + " needs the original checkpoint; give it, or take " + MergeRoute.STOCHASTIC_4BIT + " or " + MergeRoute.ONTO_BASE);
         }
         CausalLm model = adapter.model();
-        Map<String, Weight> merged = new java.util.LinkedHashMap<>();
-        try (Workers workers = Workers.onAllProcessors()) {
-            FourBitCodec codec = FourBitCodec.fastest(workers);
+        Map<String, Weight> merged = new LinkedHashMap<>();
+        try {
             for (Map.Entry<String, LoraFactors> entry : adapter.factors().entrySet()) {
-                merged.put(entry.getKey(), merged(model.ops(), model.linear(entry.getKey()), entry.getValue(), route, codec));
+                merged.put(entry.getKey(), merged(model.ops(), model.linear(entry.getKey()), entry.getValue(), route));
             }
         } catch (IOException | RuntimeException failed) {
             merged.values().forEach(Weight::close);
@@ -124,76 +117,44 @@ public record Merger(Checkpoint original, long seed) {
         }
     }
 
-    private Weight merged(Ops ops, Linear linear, LoraFactors factors, MergeRoute route, FourBitCodec codec) throws IOException {
-        Shape shape = linear.weight().shape();
-        if (route.isToFourBit() && !(linear.weight() instanceof Weight.FourBit)) {
+    private Weight merged(Ops ops, Linear linear, LoraFactors factors, MergeRoute route) throws IOException {
+        Weight base = linear.weight();
+        if (route.isToFourBit() && !(base instanceof Weight.FourBit)) {
             throw new IllegalArgumentException("merge: " + linear.name() + " is not in 4 bits; " + route + " fits a 4-bit base only, take " + MergeRoute.ONTO_BASE);
         }
-        try (Arena arena = Arena.ofShared()) {
-            MemorySegment sum = arena.allocate(4 * shape.size(), 64);
-            DType dtype = route.needsOriginal() ? readOriginal(linear.name() + ".weight", shape, sum) : readBase(ops, linear.weight(), sum);
-            LoraDelta.of(ops, factors).addTo(sum);
-            requireFinite(linear.name(), sum);
-            if (!(linear.weight() instanceof Weight.FourBit base) || !route.isToFourBit()) {
-                return dense(ops, linear.name() + ".weight", shape, sum, dtype, arena);
-            }
-            return switch (route) {
-                case STOCHASTIC_4BIT -> ops.upload(new StochasticRounding(seed, factors.module()).quantize(sum, shape, base.format(), arena));
-                // the sum is float32 in PEFT, and that becomes the type that decoded values have
-                case PEFT_4BIT -> ops.upload(codec.quantize(new TensorView(DType.F32, shape, sum), base.format().withDtype(DType.F32), arena));
-                default -> ops.upload(codec.quantize(rounded(sum, shape, base.format().dtype(), arena), base.format(), arena));
-            };
+        if (!route.needsOriginal()) {
+            return ops.merge(linear.name(), base, factors, storage(base, route, dtype(base)));
+        }
+        TensorView numbers = original(linear.name() + ".weight", base.shape());
+        try (Weight uploaded = new Weight.Dense(Parameter.frozen(linear.name() + ".weight", ops.upload(numbers)))) {
+            return ops.merge(linear.name(), uploaded, factors, storage(base, route, numbers.dtype()));
         }
     }
 
-    private DType readOriginal(String name, Shape shape, MemorySegment out) throws IOException {
+    private MergedStorage storage(Weight base, MergeRoute route, DType dtype) {
+        if (!route.isToFourBit() || !(base instanceof Weight.FourBit fourBit)) {
+            return new MergedStorage.Numbers(dtype);
+        }
+        return switch (route) {
+            case STOCHASTIC_4BIT -> new MergedStorage.Stochastic(fourBit.format(), seed);
+            // the sum is float32 in PEFT, and that becomes the type that decoded values have
+            case PEFT_4BIT -> new MergedStorage.Nearest(fourBit.format().withDtype(DType.F32));
+            default -> new MergedStorage.Nearest(fourBit.format());
+        };
+    }
+
+    private TensorView original(String name, Shape shape) throws IOException {
         TensorView tensor = original.get(name);
         if (!tensor.shape().equals(shape) || !tensor.dtype().isWeightType()) {
             throw new SafetensorsException(original.path(), name, "is " + tensor + ", for a merge it must be F32, BF16 or F16 " + shape);
         }
-        float[] floats = new float[1 << 16];
-        for (long at = 0; at < shape.size(); at += floats.length) {
-            int count = (int) Math.min(floats.length, shape.size() - at);
-            FloatConversion.toFloats(tensor.dtype(), tensor.data(), at, floats, 0, count);
-            MemorySegment.copy(floats, 0, out, TensorView.FLOAT, at * 4, count);
-        }
-        return tensor.dtype();
+        return tensor;
     }
 
-    private static DType readBase(Ops ops, Weight weight, MemorySegment out) {
-        try (Tensor floats = ops.toFloat(weight)) {
-            out.copyFrom(ops.download(floats).data());
-        }
+    private static DType dtype(Weight weight) {
         return switch (weight) {
             case Weight.FourBit fourBit -> fourBit.format().dtype();
             case Weight.Dense(Parameter parameter) -> parameter.value().dtype();
         };
-    }
-
-    private static void requireFinite(String module, MemorySegment values) {
-        for (long at = 0; at < values.byteSize(); at += 4) {
-            if (!Float.isFinite(values.get(TensorView.FLOAT, at))) {
-                throw new IllegalArgumentException("merge: element " + at / 4 + " of " + module + " would be " + values.get(TensorView.FLOAT, at)
-                        + ", it must be finite; the adapter is damaged or its training diverged");
-            }
-        }
-    }
-
-    private static Weight dense(Ops ops, String name, Shape shape, MemorySegment sum, DType dtype, Arena arena) {
-        return new Weight.Dense(Parameter.frozen(name, ops.upload(rounded(sum, shape, dtype, arena))));
-    }
-
-    private static TensorView rounded(MemorySegment sum, Shape shape, DType dtype, Arena arena) {
-        if (dtype == DType.F32) {
-            return new TensorView(dtype, shape, sum);
-        }
-        TensorView rounded = new TensorView(dtype, shape, arena.allocate(dtype.byteSize(shape.size()), 64));
-        float[] floats = new float[1 << 16];
-        for (long at = 0; at < shape.size(); at += floats.length) {
-            int count = (int) Math.min(floats.length, shape.size() - at);
-            MemorySegment.copy(sum, TensorView.FLOAT, at * 4, floats, 0, count);
-            FloatConversion.fromFloats(floats, 0, count, dtype, rounded.data(), at);
-        }
-        return rounded;
     }
 }

@@ -17,14 +17,15 @@ import jqlora.format.TensorSource;
 import jqlora.ops.Ops;
 import jqlora.ops.Parameter;
 import jqlora.ops.Weight;
+import jqlora.quant.DynamicMap;
 import jqlora.quant.FourBitFormat;
+import jqlora.tensor.ByteSink;
 import jqlora.tensor.DType;
 import jqlora.tensor.FloatConversion;
 import jqlora.tensor.Tensor;
-import jqlora.tensor.TensorView;
 
 /**
- * Writes a model as a Hugging Face folder, tensor by tensor: weights that are numbers in one dtype, weights in 4 bits as bitsandbytes stores them,
+ * Writes a model as a Hugging Face folder, tensor by tensor, so that pieces of one at most are in host memory: weights that are numbers in one dtype, weights in 4 bits as bitsandbytes stores them,
  * config.json, and the tokenizer's files copied from the folder that the model came from. Adapters are not written; merge them first.
  *
  * @param source the folder that the model was loaded from
@@ -33,7 +34,7 @@ import jqlora.tensor.TensorView;
 public record ModelWriter(Path source, DType dtype) {
     private static final List<String> COPIED = List.of("generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
             "chat_template.jinja", "vocab.json", "merges.txt", "tokenizer.model", "added_tokens.json");
-    private static final int CHUNK = 1 << 20;
+    private static final int CHUNK = 1 << 16;
 
     public ModelWriter {
         if (!dtype.isWeightType()) {
@@ -61,7 +62,7 @@ public record ModelWriter(Path source, DType dtype) {
         }
         for (Linear linear : model.linears().values()) {
             if (linear.weight() instanceof Weight.FourBit fourBit) {
-                tensors.addAll(BitsAndBytesState.sources(linear.name() + ".weight", model.ops().download(fourBit)));
+                tensors.addAll(BitsAndBytesState.sources(linear.name() + ".weight", fourBit.format(), fourBit.shape(), parts(model.ops(), fourBit)));
             }
         }
         long parameters = model.linears().values().stream().mapToLong(linear -> linear.weight().shape().size()).sum();
@@ -76,22 +77,26 @@ public record ModelWriter(Path source, DType dtype) {
     }
 
     private TensorSource numbers(Ops ops, Parameter parameter) {
-        return new TensorSource(parameter.name(), dtype, parameter.value().shape(), sink -> {
-            Tensor value = parameter.value();
-            TensorView view = ops.download(value);
-            if (value.dtype() == dtype) {
-                sink.write(view.data());
-                return;
-            }
-            float[] floats = new float[CHUNK];
-            MemorySegment bytes = MemorySegment.ofArray(new byte[CHUNK * dtype.bytes()]);
-            for (long at = 0; at < view.shape().size(); at += CHUNK) {
-                int count = (int) Math.min(CHUNK, view.shape().size() - at);
-                FloatConversion.toFloats(view.dtype(), view.data(), at, floats, 0, count);
-                FloatConversion.fromFloats(floats, 0, count, dtype, bytes, 0);
-                sink.write(bytes.asSlice(0, (long) count * dtype.bytes()));
-            }
-        });
+        Tensor value = parameter.value();
+        return new TensorSource(parameter.name(), dtype, value.shape(), value.dtype() == dtype ? sink -> ops.download(value, sink)
+                : sink -> ops.download(value, piece -> convert(value.dtype(), piece, sink)));
+    }
+
+    private void convert(DType from, MemorySegment piece, ByteSink sink) throws IOException {
+        float[] floats = new float[CHUNK];
+        MemorySegment bytes = MemorySegment.ofArray(new byte[CHUNK * dtype.bytes()]);
+        long elements = piece.byteSize() / from.bytes();
+        for (long at = 0; at < elements; at += CHUNK) {
+            int count = (int) Math.min(CHUNK, elements - at);
+            FloatConversion.toFloats(from, piece, at, floats, 0, count);
+            FloatConversion.fromFloats(floats, 0, count, dtype, bytes, 0);
+            sink.write(bytes.asSlice(0, (long) count * dtype.bytes()));
+        }
+    }
+
+    private static BitsAndBytesState.Parts parts(Ops ops, Weight.FourBit weight) {
+        return new BitsAndBytesState.Parts(sink -> ops.download(weight.codes(), sink), sink -> ops.download(weight.absmax(), sink),
+                sink -> ops.download(weight.nestedAbsmax(), sink), weight.offset(), DynamicMap.signed());
     }
 
     private HfConfig config(CausalLm model) throws IOException {

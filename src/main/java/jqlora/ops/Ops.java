@@ -1,11 +1,13 @@
 package jqlora.ops;
 
+import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.util.List;
 import jqlora.quant.Absmax;
 import jqlora.quant.DynamicMap;
 import jqlora.quant.FourBitFormat;
 import jqlora.quant.QuantizedTensor;
+import jqlora.tensor.ByteSink;
 import jqlora.tensor.DType;
 import jqlora.tensor.Shape;
 import jqlora.tensor.Tensor;
@@ -95,8 +97,22 @@ public interface Ops extends AutoCloseable {
         return new QuantizedTensor(weight.format(), weight.shape(), codes, stored);
     }
 
+    /** Hands the elements of {@code tensor} to {@code sink} in order, in pieces of whole elements that are valid during the call only: no copy of the whole is made. */
+    void download(Tensor tensor, ByteSink sink) throws IOException;
+
     /** The elements as F32 [shape of the weight]: decoded, or converted. */
     Tensor toFloat(Weight weight);
+
+    /**
+     * The weight with an adapter's update in it: {@code W + scaling B A} in float32, the products summed over the rank in order by fused multiply-adds,
+     * then scaled, then added to W as {@link #toFloat} gives it. Every backend gives the same bytes.
+     *
+     * @param layer its name, without {@code .weight}
+     * @param base [outFeatures, inFeatures], read
+     * @return new, the caller's; {@code base} stays as it is
+     * @throws IllegalArgumentException if an element of the sum is not finite
+     */
+    Weight merge(String layer, Weight base, LoraFactors factors, MergedStorage storage);
 
     /** Overwrites {@code target} with {@code source}: same shape and dtype. */
     void copyInto(Tensor target, Tensor source);
@@ -296,6 +312,16 @@ public interface Ops extends AutoCloseable {
      * @see <a href="https://arxiv.org/abs/1711.05101">Decoupled weight decay regularization</a>
      */
     void adamW(List<AdamWState> states, AdamWStep step, Tensor norm);
+
+    /**
+     * One step of bitsandbytes' 8-bit AdamW in its order: moments from their codes, update from the moments before they are rounded, decay, moments to
+     * their codes. An element whose gradient is not finite keeps its value and loses its moments. Every backend gives the same bits.
+     *
+     * @param norm F64 [1], as {@link #gradientNorm} wrote it
+     * @see <a href="https://arxiv.org/abs/2110.02861">8-bit optimizers via block-wise quantization</a>
+     * @see <a href="https://github.com/bitsandbytes-foundation/bitsandbytes/blob/95f9af30/csrc/kernels.cu">bitsandbytes kernels.cu:914-1147</a>
+     */
+    void adamW8bit(List<AdamW8bitState> states, AdamWStep step, Tensor norm);
 
     /** Overwrites the gradients of {@code parameters} with zeros. */
     void zeroGradients(List<Parameter> parameters);

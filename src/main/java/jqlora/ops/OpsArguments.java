@@ -245,6 +245,18 @@ public final class OpsArguments {
         }
     }
 
+    public static void merge(Weight base, LoraFactors factors) {
+        Shape shape = base.shape();
+        ShapeException.require("merge: " + factors.a().name(), factors.a().value().shape(), Shape.of(factors.r(), shape.dim(1)));
+        ShapeException.require("merge: " + factors.b().name(), factors.b().value().shape(), Shape.of(shape.dim(0), factors.r()));
+    }
+
+    /** What {@link Ops#merge} throws when element {@code index} of the sum is {@code value}. */
+    public static IllegalArgumentException notFinite(String layer, long index, float value) {
+        return new IllegalArgumentException("merge: element " + index + " of " + layer + " would be " + value
+                + ", it must be finite; the adapter is damaged or its training diverged");
+    }
+
     public static void gradientNorm(List<Parameter> parameters, Tensor norm) {
         parameters.forEach(parameter -> requireTrained("gradientNorm", parameter));
         require("gradientNorm: norm", norm, DType.F64, Shape.of(1));
@@ -258,12 +270,19 @@ public final class OpsArguments {
         require("adamW: norm", norm, DType.F64, Shape.of(1));
         for (AdamWState state : states) {
             Parameter parameter = state.parameter();
-            requireTrained("adamW", parameter);
-            if (parameter.value().dtype() != DType.F32) {
-                throw new IllegalArgumentException("adamW: " + parameter.name() + " is " + parameter.value().dtype() + ", a trained parameter must be F32");
-            }
+            requireUpdatable("adamW", parameter);
             require("adamW: first moment of " + parameter.name(), state.firstMoment(), DType.F32, parameter.value().shape());
             require("adamW: second moment of " + parameter.name(), state.secondMoment(), DType.F32, parameter.value().shape());
+        }
+    }
+
+    public static void adamW8bit(List<AdamW8bitState> states, Tensor norm) {
+        require("adamW8bit: norm", norm, DType.F64, Shape.of(1));
+        for (AdamW8bitState state : states) {
+            Parameter parameter = state.parameter();
+            requireUpdatable("adamW8bit", parameter);
+            require("adamW8bit: first moment of " + parameter.name(), state.firstMoment(), parameter.value().shape());
+            require("adamW8bit: second moment of " + parameter.name(), state.secondMoment(), parameter.value().shape());
         }
     }
 
@@ -274,6 +293,11 @@ public final class OpsArguments {
         if (tensor.dtype() != dtype) {
             throw new IllegalArgumentException(what + " is " + tensor.dtype() + ", it must be " + dtype);
         }
+    }
+
+    private static void require(String what, EightBitMoment moment, Shape shape) {
+        require(what, moment.codes(), DType.U8, shape);
+        require(what + ": absmax", moment.absmax(), DType.F32, Shape.of(EightBitMoment.blocks(shape.size())));
     }
 
     private static void requireMatrix(String what, Tensor tensor, String expected) {
@@ -290,6 +314,13 @@ public final class OpsArguments {
 
     private static void requireQkv(String what, Tensor qkv, AttentionShape shape, Sequences sequences) {
         ShapeException.require(what + ": qkv", qkv.shape(), Shape.of(sequences.rows(), shape.qkvColumns()));
+    }
+
+    private static void requireUpdatable(String what, Parameter parameter) {
+        requireTrained(what, parameter);
+        if (parameter.value().dtype() != DType.F32) {
+            throw new IllegalArgumentException(what + ": " + parameter.name() + " is " + parameter.value().dtype() + ", a trained parameter must be F32");
+        }
     }
 
     private static void requireTrained(String what, Parameter parameter) {

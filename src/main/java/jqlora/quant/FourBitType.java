@@ -49,6 +49,11 @@ public enum FourBitType {
         return values.clone();
     }
 
+    /** The 16 codes in the order of their values; minus zero comes before zero. */
+    public int[] codesInOrder() {
+        return java.util.stream.IntStream.range(0, 16).boxed().sorted((a, b) -> Float.compare(values[a], values[b])).mapToInt(code -> code).toArray();
+    }
+
     /**
      * The table that bitsandbytes stores as {@code quant_map}; as {@link #codebook}, but with plus zero at FP4's code 8, which its
      * kernels nevertheless decode to minus zero.

@@ -65,16 +65,10 @@ public record StochasticRounding(long seed, long stream) {
     /** The codes in the order of their values. */
     private record Ladder(float[] values, int[] codes) {
         static Ladder of(FourBitType type) {
-            Integer[] order = new Integer[16];
-            for (int code = 0; code < 16; code++) {
-                order[code] = code;
-            }
-            java.util.Arrays.sort(order, (a, b) -> Float.compare(type.value(a), type.value(b)));
+            int[] codes = type.codesInOrder();
             float[] values = new float[16];
-            int[] codes = new int[16];
             for (int i = 0; i < 16; i++) {
-                codes[i] = order[i];
-                values[i] = type.value(order[i]);
+                values[i] = type.value(codes[i]);
             }
             return new Ladder(values, codes);
         }

@@ -3,10 +3,13 @@ package jqlora.train;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import jqlora.format.SafetensorsFile;
 import jqlora.format.SafetensorsWriter;
 import jqlora.format.TensorSource;
+import jqlora.ops.AdamW8bitState;
 import jqlora.ops.AdamWState;
 import jqlora.ops.AdamWStep;
 import jqlora.ops.Ops;
@@ -16,19 +19,32 @@ import jqlora.tensor.Tensor;
 
 /** The optimizer of a run: moments of every trained parameter, in two groups, with and without weight decay. */
 final class AdamW implements AutoCloseable {
-    private static final String FIRST = "exp_avg.", SECOND = "exp_avg_sq.";
+    private static final String FIRST = "exp_avg.", SECOND = "exp_avg_sq.", FIRST_ABSMAX = "exp_avg_absmax.", SECOND_ABSMAX = "exp_avg_sq_absmax.";
+
+    /** The states of parameters with the same decay. */
+    private record Group(double weightDecay, List<AdamWState> states, List<AdamW8bitState> states8bit) {
+        Group(double weightDecay) {
+            this(weightDecay, new ArrayList<>(), new ArrayList<>());
+        }
+    }
 
     private final Ops ops;
     private final OptimizerConfig config;
-    private final List<AdamWState> decayed = new ArrayList<>();
-    private final List<AdamWState> others = new ArrayList<>();
+    private final List<Group> groups;
 
     AdamW(Ops ops, List<Parameter> parameters, OptimizerConfig config) {
         this.ops = ops;
         this.config = config;
+        Group decayed = new Group(config.weightDecay()), others = new Group(0);
+        this.groups = List.of(decayed, others);
         for (Parameter parameter : parameters) {
+            Group group = isDecayed(parameter.name()) ? decayed : others;
             long[] dims = parameter.value().shape().toArray();
-            (isDecayed(parameter.name()) ? decayed : others).add(new AdamWState(parameter, ops.zeros(DType.F32, dims), ops.zeros(DType.F32, dims)));
+            if (config.optim().isIn8Bits(parameter.name(), parameter.value().shape().size())) {
+                group.states8bit.add(AdamW8bitState.create(ops, parameter));
+            } else {
+                group.states.add(new AdamWState(parameter, ops.zeros(DType.F32, dims), ops.zeros(DType.F32, dims)));
+            }
         }
     }
 
@@ -40,43 +56,58 @@ final class AdamW implements AutoCloseable {
     /** One step from the gradients there are; they are zero afterwards.
      * @param norm F64 [1], the gradients' norm */
     void step(int step, double learningRate, Tensor norm) {
-        update(decayed, step, learningRate, config.weightDecay(), norm);
-        update(others, step, learningRate, 0, norm);
-        ops.zeroGradients(all().stream().map(AdamWState::parameter).toList());
-    }
-
-    private void update(List<AdamWState> states, int step, double learningRate, double decay, Tensor norm) {
-        if (!states.isEmpty()) {
-            ops.adamW(states, new AdamWStep(step, learningRate, config.beta1(), config.beta2(), config.eps(), decay, config.maxGradNorm()), norm);
+        List<Parameter> parameters = new ArrayList<>();
+        for (Group group : groups) {
+            AdamWStep numbers = new AdamWStep(step, learningRate, config.beta1(), config.beta2(), config.eps(), group.weightDecay, config.maxGradNorm());
+            if (!group.states.isEmpty()) {
+                ops.adamW(group.states, numbers, norm);
+            }
+            if (!group.states8bit.isEmpty()) {
+                ops.adamW8bit(group.states8bit, numbers, norm);
+            }
+            group.states.forEach(state -> parameters.add(state.parameter()));
+            group.states8bit.forEach(state -> parameters.add(state.parameter()));
         }
+        ops.zeroGradients(parameters);
     }
 
-    private List<AdamWState> all() {
-        List<AdamWState> all = new ArrayList<>(decayed);
-        all.addAll(others);
-        return all;
+    /** All moments and what they consist of, by the names that they have in a file. */
+    private Map<String, Tensor> tensors() {
+        Map<String, Tensor> tensors = new LinkedHashMap<>();
+        for (Group group : groups) {
+            for (AdamWState state : group.states) {
+                tensors.put(FIRST + state.parameter().name(), state.firstMoment());
+                tensors.put(SECOND + state.parameter().name(), state.secondMoment());
+            }
+            for (AdamW8bitState state : group.states8bit) {
+                tensors.put(FIRST + state.parameter().name(), state.firstMoment().codes());
+                tensors.put(FIRST_ABSMAX + state.parameter().name(), state.firstMoment().absmax());
+                tensors.put(SECOND + state.parameter().name(), state.secondMoment().codes());
+                tensors.put(SECOND_ABSMAX + state.parameter().name(), state.secondMoment().absmax());
+            }
+        }
+        return tensors;
     }
 
     void save(Path file) throws IOException {
-        List<TensorSource> tensors = new ArrayList<>();
-        for (AdamWState state : all()) {
-            tensors.add(TensorSource.of(FIRST + state.parameter().name(), ops.download(state.firstMoment())));
-            tensors.add(TensorSource.of(SECOND + state.parameter().name(), ops.download(state.secondMoment())));
-        }
-        SafetensorsWriter.write(file, tensors, SafetensorsWriter.PT);
+        List<TensorSource> sources = new ArrayList<>();
+        tensors().forEach((name, tensor) -> sources.add(TrainedWeights.source(ops, name, tensor)));
+        SafetensorsWriter.write(file, sources, SafetensorsWriter.PT);
     }
 
     void restore(Path path) throws IOException {
         try (SafetensorsFile file = SafetensorsFile.open(path)) {
-            for (AdamWState state : all()) {
-                TrainedWeights.copy(ops, file, FIRST + state.parameter().name(), state.firstMoment());
-                TrainedWeights.copy(ops, file, SECOND + state.parameter().name(), state.secondMoment());
+            for (Map.Entry<String, Tensor> entry : tensors().entrySet()) {
+                TrainedWeights.copy(ops, file, entry.getKey(), entry.getValue());
             }
         }
     }
 
     @Override
     public void close() {
-        all().forEach(AdamWState::close);
+        for (Group group : groups) {
+            group.states.forEach(AdamWState::close);
+            group.states8bit.forEach(AdamW8bitState::close);
+        }
     }
 }

@@ -80,7 +80,7 @@ public sealed interface TrainedWeights {
         @Override
         public void save(Path folder) throws IOException {
             Ops ops = model.ops();
-            SafetensorsWriter.write(folder.resolve(fileName()), parameters().stream().map(parameter -> TensorSource.of(parameter.name(), ops.download(parameter.value()))).toList(),
+            SafetensorsWriter.write(folder.resolve(fileName()), parameters().stream().map(parameter -> source(ops, parameter.name(), parameter.value())).toList(),
                     SafetensorsWriter.PT);
         }
 
@@ -97,6 +97,11 @@ public sealed interface TrainedWeights {
                 copy(model().ops(), file, parameter.name(), parameter.value());
             }
         }
+    }
+
+    /** {@code tensor} to be written: copied from the device when its turn comes. */
+    static TensorSource source(Ops ops, String name, Tensor tensor) {
+        return new TensorSource(name, tensor.dtype(), tensor.shape(), sink -> ops.download(tensor, sink));
     }
 
     /** Overwrites {@code target} with the tensor {@code name} of {@code file}. */

@@ -19,6 +19,7 @@ import java.util.Map;
 import jqlora.Oracle;
 import jqlora.Peers;
 import jqlora.quant.Absmax;
+import jqlora.quant.DynamicMap;
 import jqlora.quant.PlainFourBitCodec;
 import jqlora.quant.QuantizedTensor;
 import jqlora.tensor.DType;
@@ -45,9 +46,9 @@ class BitsAndBytesStateTest {
                 assertEquals(name.contains("nested"), tensor.absmax() instanceof Absmax.Nested);
                 assertEquals(Shape.of(80, 96), tensor.shape());
                 assertEquals(DType.BF16, tensor.format().dtype());
-                assertSame(file, BitsAndBytesState.sources(WEIGHT, tensor));
+                assertSame(file, sources(WEIGHT, tensor));
                 QuantizedTensor again = new PlainFourBitCodec().quantize(file.get("original_weight"), tensor.format(), Arena.ofAuto());
-                assertSame(file, BitsAndBytesState.sources(WEIGHT, again));
+                assertSame(file, sources(WEIGHT, again));
             }
         }
     }
@@ -87,7 +88,7 @@ class BitsAndBytesStateTest {
             assertEquals(12, parameters.size());
             for (String name : parameters) {
                 if (BitsAndBytesState.isFourBit(checkpoint, name)) {
-                    sources.addAll(BitsAndBytesState.sources(name, BitsAndBytesState.read(checkpoint, name)));
+                    sources.addAll(sources(name, BitsAndBytesState.read(checkpoint, name)));
                 } else {
                     sources.add(TensorSource.of(name, checkpoint.get(name)));
                 }
@@ -162,5 +163,14 @@ class BitsAndBytesStateTest {
             SafetensorsWriter.write(path, tensors.entrySet().stream().map(e -> TensorSource.of(e.getKey(), e.getValue())).toList(), Map.of());
         }
         return SafetensorsFile.open(path);
+    }
+
+    private static List<TensorSource> sources(String weight, QuantizedTensor tensor) {
+        BitsAndBytesState.Parts parts = switch (tensor.absmax()) {
+            case Absmax.Plain(var values) -> new BitsAndBytesState.Parts(sink -> sink.write(tensor.codes()), sink -> sink.write(values), null, 0f, null);
+            case Absmax.Nested(var codes, var scales, float offset, DynamicMap map) -> new BitsAndBytesState.Parts(sink -> sink.write(tensor.codes()), sink -> sink.write(codes),
+                    sink -> sink.write(scales), offset, map);
+        };
+        return BitsAndBytesState.sources(weight, tensor.format(), tensor.shape(), parts);
     }
 }

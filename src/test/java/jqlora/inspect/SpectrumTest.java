@@ -8,7 +8,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 import java.util.stream.IntStream;
-import jqlora.lora.LoraDelta;
+import jqlora.ops.LoraDelta;
 import jqlora.ops.LoraFactors;
 import jqlora.ops.Parameter;
 import jqlora.ops.cpu.CpuOps;

@@ -21,6 +21,7 @@ import jqlora.model.CausalLm;
 import jqlora.model.LoadListener;
 import jqlora.model.LoadOptions;
 import jqlora.model.ModelLoader;
+import jqlora.ops.LoraDelta;
 import jqlora.ops.Parameter;
 import jqlora.ops.Sequences;
 import jqlora.ops.Weight;

@@ -228,5 +228,22 @@ class OpsArgumentsTest {
         shape(() -> ops.adamW(List.of(new AdamWState(trained, floats(4), floats(3))), step, norm), "adamW: first moment of lora_A has shape [4], it must be [3]");
         shape(() -> ops.adamW(List.of(new AdamWState(trained, floats(3), floats(2))), step, norm), "adamW: second moment of lora_A has shape [2], it must be [3]");
         shape(() -> ops.adamW(List.of(), step, tensor(DType.F64, 2)), "adamW: norm has shape [2], it must be [1]");
+        EightBitMoment moment = new EightBitMoment(tensor(DType.U8, 3), floats(1)), longer = new EightBitMoment(tensor(DType.U8, 4), floats(1)), blocks = new EightBitMoment(tensor(DType.U8, 3), floats(2));
+        argument(() -> ops.adamW8bit(List.of(new AdamW8bitState(frozen, moment, moment)), step, norm), "adamW8bit: model.norm.weight is frozen, it must have a gradient");
+        argument(() -> ops.adamW8bit(List.of(new AdamW8bitState(half, moment, moment)), step, norm), "adamW8bit: half is BF16, a trained parameter must be F32");
+        shape(() -> ops.adamW8bit(List.of(new AdamW8bitState(trained, longer, moment)), step, norm), "adamW8bit: first moment of lora_A has shape [4], it must be [3]");
+        shape(() -> ops.adamW8bit(List.of(new AdamW8bitState(trained, moment, blocks)), step, norm), "adamW8bit: second moment of lora_A: absmax has shape [2], it must be [1]");
+        argument(() -> ops.adamW8bit(List.of(new AdamW8bitState(trained, moment, new EightBitMoment(floats(3), floats(1)))), step, norm), "adamW8bit: second moment of lora_A is F32, it must be U8");
+        shape(() -> ops.adamW8bit(List.of(), step, tensor(DType.F64, 2)), "adamW8bit: norm has shape [2], it must be [1]");
+    }
+
+    @Test
+    void merge() {
+        Weight base = new Weight.Dense(frozen("w", 5, 4));
+        LoraFactors wide = new LoraFactors(frozen("lora_A", 2, 3), frozen("lora_B", 5, 2), 1, 0, 0), tall = new LoraFactors(frozen("lora_A", 2, 4), frozen("lora_B", 6, 2), 1, 0, 0);
+        MergedStorage numbers = new MergedStorage.Numbers(DType.F32);
+        shape(() -> ops.merge("layer", base, wide, numbers), "merge: lora_A has shape [2, 3], it must be [2, 4]");
+        shape(() -> ops.merge("layer", base, tall, numbers), "merge: lora_B has shape [6, 2], it must be [5, 2]");
+        argument(() -> new MergedStorage.Numbers(DType.I32), "merge: dtype is I32, it must be F32, BF16 or F16");
     }
 }

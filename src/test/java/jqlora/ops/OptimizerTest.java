@@ -1,13 +1,21 @@
 package jqlora.ops;
 
 import static jqlora.Assert.assertClose;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
+import jqlora.ops.cpu.CpuOps;
+import jqlora.quant.DynamicMap;
 import jqlora.tensor.DType;
 import jqlora.tensor.Tensor;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedClass;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -63,6 +71,119 @@ class OptimizerTest {
                 test.assertNearFloats("second moment, step " + step, states.get(i).secondMoment(), expected.get(i).secondMoment(), UNITS);
                 test.assertNearFloats("value, step " + step, parameters.get(i).value(), expected.get(i).value(), UNITS);
                 test.assertNearFloats("gradient is read only", parameters.get(i).gradient(), gradients.get(i), 0);
+            }
+        }
+    }
+
+    /** Against the definition in float64 from the codes before each step, and bit for bit against one thread of the processor. */
+    @ParameterizedTest
+    @CsvSource({"0.9, 0.999, 1e-8, 0.01, 1", "0.9, 0.999, 1e-8, 0, 0", "0.8, 0.95, 1e-5, 0.1, 0.3"})
+    void adamW8bit(double beta1, double beta2, double eps, double weightDecay, double maxGradNorm) throws Exception {
+        Random random = new Random(13);
+        List<AdamW8bitState> states = new ArrayList<>(), single = new ArrayList<>();
+        List<Matrix> gradients = new ArrayList<>();
+        TestOps processor = TestOps.of("one thread", CpuOps.create(1));
+        for (int size : SIZES) {
+            Matrix value = Matrix.random(random, 1, size).rounded(DType.F32), zero = Matrix.zeros(1, size);
+            states.add(test.keep(AdamW8bitState.create(test.ops(), test.trained("p" + size, value, zero, size))));
+            single.add(processor.keep(AdamW8bitState.create(processor.ops(), processor.trained("p" + size, value, zero, size))));
+        }
+        Tensor norm = test.poisoned(DType.F64, 1), sameNorm = processor.poisoned(DType.F64, 1);
+        for (int step = 1; step <= 4; step++) {
+            AdamWStep numbers = new AdamWStep(step, 0.01 / step, beta1, beta2, eps, weightDecay, maxGradNorm);
+            double squares = 0;
+            gradients.clear();
+            for (int i = 0; i < SIZES.length; i++) {
+                // blocks of very different sizes, and one without a gradient
+                Matrix gradient = Matrix.random(random, 1, SIZES[i]);
+                for (int k = 0; k < SIZES[i]; k++) {
+                    gradient.set(0, k, gradient.get(0, k) * (k / 256 % 3 == 2 ? 0 : Math.pow(10, -k / 256 % 7)));
+                }
+                gradient = gradient.rounded(DType.F32);
+                gradients.add(gradient);
+                squares += gradient.dot(gradient);
+                test.ops().copyInto(states.get(i).parameter().gradient(), test.upload(DType.F32, gradient, SIZES[i]));
+                processor.ops().copyInto(single.get(i).parameter().gradient(), processor.upload(DType.F32, gradient, SIZES[i]));
+            }
+            setTo(test, norm, Math.sqrt(squares));
+            setTo(processor, sameNorm, Math.sqrt(squares));
+            List<ReferenceOps.AdamWResult> expected = new ArrayList<>();
+            for (int i = 0; i < SIZES.length; i++) {
+                expected.add(ReferenceOps.adamW8bit(decoded(states.get(i)), gradients.get(i), numbers, Math.sqrt(squares)));
+            }
+            test.ops().adamW8bit(states, numbers, norm);
+            processor.ops().adamW8bit(single, numbers, sameNorm);
+            for (int i = 0; i < SIZES.length; i++) {
+                ReferenceOps.AdamWResult exact = expected.get(i), actual = decoded(states.get(i));
+                test.assertNearFloats("value, step " + step, states.get(i).parameter().value(), exact.value(), 64);       // 1 - 0.999 is right to 5 digits
+                assertRounded("first moment, step " + step, actual.firstMoment(), exact.firstMoment());
+                assertRounded("second moment, step " + step, actual.secondMoment(), exact.secondMoment());
+                assertSameBytes("value, step " + step, test, states.get(i).parameter().value(), processor, single.get(i).parameter().value());
+                for (int moment = 0; moment < 2; moment++) {
+                    EightBitMoment ours = moment == 0 ? states.get(i).firstMoment() : states.get(i).secondMoment(), theirs = moment == 0 ? single.get(i).firstMoment() : single.get(i).secondMoment();
+                    assertSameBytes("codes, step " + step, test, ours.codes(), processor, theirs.codes());
+                    assertSameBytes("absmax, step " + step, test, ours.absmax(), processor, theirs.absmax());
+                }
+            }
+        }
+        processor.finish();
+        processor.close();
+    }
+
+    /** Gradients that are not finite move nothing and clear the moments, as in bitsandbytes. */
+    @Test
+    void gradientsThatAreNotFiniteIn8Bits() {
+        int size = 300;
+        Random random = new Random(14);
+        Matrix value = Matrix.random(random, 1, size).rounded(DType.F32), gradient = Matrix.random(random, 1, size).rounded(DType.F32);
+        AdamW8bitState state = test.keep(AdamW8bitState.create(test.ops(), test.trained("p", value, gradient, size)));
+        AdamWStep step = new AdamWStep(1, 0.01, 0.9, 0.999, 1e-8, 0.1, 0);
+        test.ops().adamW8bit(List.of(state), step, test.poisoned(DType.F64, 1));
+        float before = test.values(state.parameter().value())[290];
+        gradient.set(0, 290, Double.NaN);
+        gradient.set(0, 3, Double.POSITIVE_INFINITY);
+        test.ops().copyInto(state.parameter().gradient(), test.upload(DType.F32, gradient, size));
+        test.ops().adamW8bit(List.of(state), step, test.poisoned(DType.F64, 1));
+        ReferenceOps.AdamWResult after = decoded(state);
+        assertEquals(before, test.values(state.parameter().value())[290]);
+        assertEquals(0, after.firstMoment().get(0, 290));
+        assertEquals(0, after.secondMoment().get(0, 3));
+        assertNotEquals(0, after.firstMoment().get(0, 291));
+    }
+
+    private static void setTo(TestOps test, Tensor scalar, double value) {
+        test.ops().copyInto(scalar, test.upload(DType.F64, Matrix.filled(1, 1, value), 1));
+    }
+
+    private static void assertSameBytes(String what, TestOps one, Tensor tensor, TestOps other, Tensor expected) {
+        assertArrayEquals(other.ops().download(expected).data().toArray(ValueLayout.JAVA_BYTE), one.ops().download(tensor).data().toArray(ValueLayout.JAVA_BYTE), what);
+    }
+
+    /** The state as numbers. */
+    private ReferenceOps.AdamWResult decoded(AdamW8bitState state) {
+        float[] value = test.values(state.parameter().value());
+        return new ReferenceOps.AdamWResult(Matrix.of(1, value.length, value), decoded(state.firstMoment(), DynamicMap.signed()), decoded(state.secondMoment(), DynamicMap.unsigned()));
+    }
+
+    private Matrix decoded(EightBitMoment moment, DynamicMap map) {
+        int[] codes = test.ops().download(moment.codes()).toInts();
+        float[] absmax = test.values(moment.absmax());
+        Matrix values = Matrix.zeros(1, codes.length);
+        for (int i = 0; i < codes.length; i++) {
+            values.set(0, i, map.value(codes[i]) * absmax[i / EightBitMoment.BLOCK_SIZE]);
+        }
+        return values;
+    }
+
+    /** Each number within half a step of the code from the exact one, which is 0.007 of the block's largest above its tenth and a fifth of that below, and of its sign. */
+    private static void assertRounded(String what, Matrix actual, Matrix exact) {
+        for (int from = 0; from < exact.columns(); from += EightBitMoment.BLOCK_SIZE) {
+            int count = Math.min(EightBitMoment.BLOCK_SIZE, exact.columns() - from);
+            double largest = exact.columns(from, count).largestMagnitude();
+            for (int i = from; i < from + count; i++) {
+                double difference = Math.abs(actual.get(0, i) - exact.get(0, i)), allowed = largest * (Math.abs(exact.get(0, i)) >= 0.08 * largest ? 0.0071 : 0.0015);
+                assertTrue(difference <= allowed, what + ": element " + i + " is " + actual.get(0, i) + " for " + exact.get(0, i) + " in a block of " + largest);
+                assertTrue(actual.get(0, i) * exact.get(0, i) >= 0, what + ": element " + i + " has the other sign");
             }
         }
     }

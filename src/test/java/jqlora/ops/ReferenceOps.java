@@ -114,4 +114,13 @@ public final class ReferenceOps {
                 .plus(m.masked(inverse).scaled(-step.learningRate() / firstCorrection));
         return new AdamWResult(value, m, v);
     }
+
+    /** The order of bitsandbytes' 8-bit AdamW, the moments not rounded: decay after the update, eps scaled by the second moment's correction. */
+    public static AdamWResult adamW8bit(AdamWResult state, Matrix gradient, AdamWStep step, double norm) {
+        AdamWResult moments = adamW(state, gradient, step, norm);
+        double first = 1 - Math.pow(step.beta1(), step.step()), second = Math.sqrt(1 - Math.pow(step.beta2(), step.step()));
+        Matrix inverse = moments.secondMoment.map(x -> 1 / (Math.sqrt(x) + second * step.eps()));
+        Matrix value = state.value.plus(moments.firstMoment.masked(inverse).scaled(-step.learningRate() * second / first)).scaled(1 - step.learningRate() * step.weightDecay());
+        return new AdamWResult(value, moments.firstMoment, moments.secondMoment);
+    }
 }

@@ -1,9 +1,11 @@
 package jqlora.ops;
 
+import static jqlora.Assert.assertFails;
 import static jqlora.Assert.assertSameBits;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
+import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -76,6 +78,73 @@ class TransferTest {
         assertArrayEquals(ids, test.ops().download(tensor).toInts());
         test.poisonNext(70_001);
         assertSameBits("zeros", test.values(test.keep(test.ops().zeros(DType.F32, 70_001))), new float[70_001]);
+    }
+
+    /** Several pieces, rows with room behind them, more than what a copy thread takes at once, and uploads between downloads. */
+    @ParameterizedTest
+    @CsvSource({"U8, 1, 40000001", "BF16, 3001, 3001", "BF16, 7001, 2500", "F32, 5000, 1001", "F32, 0, 3", "BF16, 0, 3", "U8, 1, 1"})
+    void pieceByPiece(DType dtype, int rows, int columns) throws IOException {
+        byte[] data = new byte[Math.toIntExact(dtype.byteSize((long) rows * columns))];
+        new Random(rows).nextBytes(data);
+        for (int round = 0; round < 2; round++) {
+            Tensor tensor = test.keep(test.ops().upload(new TensorView(dtype, Shape.of(rows, columns), MemorySegment.ofArray(data))));
+            byte[] back = new byte[data.length];
+            int[] at = {0};
+            test.ops().download(tensor, piece -> {
+                assertEquals(0, piece.byteSize() % dtype.bytes(), "whole elements");
+                MemorySegment.copy(piece, 0, MemorySegment.ofArray(back), at[0], piece.byteSize());
+                at[0] += (int) piece.byteSize();
+            });
+            assertEquals(data.length, at[0]);
+            assertArrayEquals(data, back);
+            assertArrayEquals(data, bytes(test.ops().download(tensor).data()));
+            try (Arena confined = Arena.ofConfined()) {
+                MemorySegment own = confined.allocate(Math.max(1, data.length)).asSlice(0, data.length).copyFrom(MemorySegment.ofArray(data));
+                Tensor again = test.keep(test.ops().upload(new TensorView(dtype, Shape.of(rows, columns), own)));
+                assertArrayEquals(data, bytes(test.ops().download(again).data()), "memory of one thread");
+            }
+        }
+        Tensor tensor = test.keep(test.ops().upload(new TensorView(dtype, Shape.of(rows, columns), MemorySegment.ofArray(data))));
+        if (data.length > 0) {
+            assertFails(IOException.class, () -> test.ops().download(tensor, piece -> {
+                throw new IOException("full");
+            }), "full");
+        }
+        assertArrayEquals(data, bytes(test.ops().download(tensor).data()), "after a sink that failed");
+    }
+
+    /** Numbers on thresholds and next to them, infinities, NaN and numbers below the normal range, in blocks of every size. */
+    @ParameterizedTest
+    @ValueSource(ints = {32, 64, 128, 256, 512, 4096})
+    void quantizeAtTheThresholds(int blockSize) {
+        int out = 7, in = 1501;
+        for (FourBitType type : FourBitType.values()) {
+            for (DType dtype : new DType[] {DType.F32, DType.BF16, DType.F16}) {
+                Random random = new Random(blockSize);
+                float[] values = new float[out * in], thresholds = type.thresholds();
+                for (int i = 0; i < values.length; i++) {
+                    float threshold = thresholds[random.nextInt(thresholds.length)] * (random.nextBoolean() ? 1 : -1);
+                    values[i] = switch (random.nextInt(4)) {
+                        case 0 -> threshold;
+                        case 1 -> Math.nextUp(threshold);
+                        case 2 -> Math.nextDown(threshold);
+                        default -> random.nextFloat() * 2 - 1;
+                    };
+                    int block = i / blockSize;
+                    values[i] = i % blockSize == 0 ? 1 : block % 5 == 1 ? 0 : block % 5 == 2 ? values[i] * 1e-42f : values[i];
+                }
+                values[100] = Float.NaN;
+                values[5000] = Float.NEGATIVE_INFINITY;
+                FourBitFormat format = new FourBitFormat(type, blockSize, false, DType.F32);
+                MemorySegment data = MemorySegment.ofArray(new byte[Math.toIntExact(dtype.byteSize(values.length))]);
+                FloatConversion.fromFloats(values, 0, values.length, dtype, data, 0);
+                TensorView host = new TensorView(dtype, Shape.of(out, in), data);
+                QuantizedTensor expected = new PlainFourBitCodec().quantize(host, format, Arena.ofAuto());
+                QuantizedTensor actual = test.ops().download(test.keep(test.ops().quantize(host, format)));
+                assertArrayEquals(bytes(((Absmax.Plain) expected.absmax()).values()), bytes(((Absmax.Plain) actual.absmax()).values()), type + " " + dtype);
+                assertArrayEquals(bytes(expected.codes()), bytes(actual.codes()), type + " " + dtype);
+            }
+        }
     }
 
     /** Sizes up to where the work is split between threads. */

@@ -3,12 +3,15 @@ package jqlora.train;
 import static jqlora.Assert.assertClose;
 import static jqlora.Assert.assertFails;
 import static jqlora.Assert.assertSameBits;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Random;
 import jqlora.Oracle;
 import jqlora.format.SafetensorsException;
 import jqlora.format.SafetensorsFile;
@@ -23,6 +26,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /** The optimizer of a run against PyTorch's and bitsandbytes': ten steps from the same gradients. */
 class AdamWTest {
@@ -101,6 +105,50 @@ class AdamWTest {
         }
     }
 
+    /**
+     * bitsandbytes' 8-bit AdamW, decay included: every code of both moments. Its kernel divides and raises approximately, which the parameters show in their
+     * last bits.
+     */
+    @Test
+    void tenStepsIn8Bits() throws IOException {
+        OptimizerConfig config = config(0.1).withOptim(Optim.ADAMW_8BIT);
+        try (SafetensorsFile given = SafetensorsFile.open(Oracle.path("optimizers/torch_AdamW.safetensors"));
+                SafetensorsFile expected = SafetensorsFile.open(Oracle.path("optimizers/AdamW8bit.safetensors"));
+                Parameter parameter = parameter("p.weight", given.get("param_0")); AdamW optimizer = new AdamW(ops, List.of(parameter), config)) {
+            for (int step = 1; step <= STEPS; step++) {
+                setGradient(parameter, given.get("grad_" + step));
+                step(optimizer, step);
+                if (step == 1 || step == STEPS) {
+                    assertClose("parameter after step " + step, floats(parameter.value()), expected.get("param_" + step).toFloats(), 0, 5e-6);
+                }
+            }
+            Path file = folder.resolve("optimizer.safetensors");
+            optimizer.save(file);
+            try (SafetensorsFile moments = SafetensorsFile.open(file)) {
+                assertEquals(List.of("exp_avg.p.weight", "exp_avg_absmax.p.weight", "exp_avg_sq.p.weight", "exp_avg_sq_absmax.p.weight"), moments.names().stream().sorted().toList());
+                assertClose("absmax of the first moment", moments.get("exp_avg_absmax.p.weight").toFloats(), expected.get("state_absmax1").toFloats(), 1e-5, 0);
+                assertClose("absmax of the second moment", moments.get("exp_avg_sq_absmax.p.weight").toFloats(), expected.get("state_absmax2").toFloats(), 1e-5, 0);
+                assertArrayEquals(expected.get("state_state1").toInts(), moments.get("exp_avg.p.weight").toInts(), "codes of the first moment");
+                assertArrayEquals(expected.get("state_state2").toInts(), moments.get("exp_avg_sq.p.weight").toInts(), "codes of the second moment");
+            }
+        }
+    }
+
+    /** As bitsandbytes and transformers: 8 bits from 4096 elements on, and never for embeddings. */
+    @Test
+    void whatIsIn8Bits() throws IOException {
+        List<Parameter> parameters = List.of(parameter("large.weight", new float[4096]), parameter("small.weight", new float[4095]), parameter("model.embed_tokens.weight", new float[5000]));
+        try (AdamW optimizer = new AdamW(ops, parameters, config(0).withOptim(Optim.ADAMW_8BIT))) {
+            optimizer.save(folder.resolve("optimizer.safetensors"));
+            try (SafetensorsFile moments = SafetensorsFile.open(folder.resolve("optimizer.safetensors"))) {
+                assertEquals(DType.U8, moments.get("exp_avg.large.weight").dtype());
+                assertEquals(DType.F32, moments.get("exp_avg.small.weight").dtype());
+                assertEquals(DType.F32, moments.get("exp_avg_sq.model.embed_tokens.weight").dtype());
+            }
+        }
+        parameters.forEach(Parameter::close);
+    }
+
     /** transformers' rule: matrices and adapters shrink by learning rate times decay, norms and biases do not; a gradient of zero moves nothing. */
     @Test
     void whatIsDecayed() {
@@ -127,11 +175,20 @@ class AdamWTest {
     }
 
     /** The moments of a checkpoint go on bit for bit. */
-    @Test
-    void restoredMomentsGoOn() throws IOException {
-        TensorView gradient = TensorView.ofFloats(new float[] {0.3f, -4}, 2);
-        try (Parameter one = parameter("p.weight", 1f, 2f); Parameter other = parameter("p.weight", 1f, 2f);
-                AdamW optimizer = new AdamW(ops, List.of(one), config(0.1)); AdamW restored = new AdamW(ops, List.of(other), config(0.1))) {
+    @ParameterizedTest
+    @EnumSource
+    void restoredMomentsGoOn(Optim optim) throws IOException {
+        int size = 5000;
+        float[] values = new float[size], gradients = new float[size];
+        Random random = new Random(3);
+        for (int i = 0; i < size; i++) {
+            values[i] = (float) random.nextGaussian();
+            gradients[i] = (float) random.nextGaussian();
+        }
+        TensorView gradient = TensorView.ofFloats(gradients, size);
+        OptimizerConfig config = config(0.1).withOptim(optim);
+        try (Parameter one = parameter("p.weight", values); Parameter other = parameter("p.weight", values); AdamW optimizer = new AdamW(ops, List.of(one), config);
+                AdamW restored = new AdamW(ops, List.of(other), config)) {
             setGradient(one, gradient);
             step(optimizer, 1);
             optimizer.save(folder.resolve("optimizer.safetensors"));
@@ -143,6 +200,20 @@ class AdamWTest {
             step(optimizer, 2);
             step(restored, 2);
             assertSameBits("parameter", floats(other.value()), floats(one.value()));
+            restored.save(folder.resolve("restored.safetensors"));
+            optimizer.save(folder.resolve("optimizer.safetensors"));
+            assertEquals(-1, Files.mismatch(folder.resolve("restored.safetensors"), folder.resolve("optimizer.safetensors")));
+        }
+    }
+
+    /** Moments in 8 bits are no moments in 32. */
+    @Test
+    void momentsOfAnotherKindAreRefused() throws IOException {
+        Path file = folder.resolve("optimizer.safetensors");
+        try (Parameter parameter = parameter("p.weight", new float[4096]); AdamW in8Bits = new AdamW(ops, List.of(parameter), config(0).withOptim(Optim.ADAMW_8BIT));
+                AdamW in32Bits = new AdamW(ops, List.of(parameter), config(0))) {
+            in8Bits.save(file);
+            assertFails(SafetensorsException.class, () -> in32Bits.restore(file), "\"exp_avg.p.weight\"", "is U8 [4096], for this run it must be F32 [4096]");
         }
     }
 

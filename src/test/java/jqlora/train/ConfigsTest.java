@@ -24,8 +24,15 @@ class ConfigsTest {
     @CsvSource({"-0.1, 0.999, 1e-8, 0, 0", "1, 0.999, 1e-8, 0, 0", "0.9, 1, 1e-8, 0, 0", "0.9, NaN, 1e-8, 0, 0", "0.9, 0.999, 0, 0, 0", "0.9, 0.999, 1e-8, -0.1, 0", "0.9, 0.999, 1e-8, 0, -1",
             "0.9, 0.999, 1e-8, 0, NaN"})
     void optimizers(double beta1, double beta2, double eps, double weightDecay, double maxGradNorm) {
-        assertFails(IllegalArgumentException.class, () -> new OptimizerConfig(beta1, beta2, eps, weightDecay, maxGradNorm),
+        assertFails(IllegalArgumentException.class, () -> new OptimizerConfig(Optim.ADAMW_32BIT, beta1, beta2, eps, weightDecay, maxGradNorm),
                 "optimizer: beta1 " + beta1 + ", beta2 " + beta2 + ", eps " + eps + ", weightDecay " + weightDecay + ", maxGradNorm " + maxGradNorm);
+    }
+
+    @ParameterizedTest
+    @CsvSource({"adamw_torch, ADAMW_32BIT", "paged_adamw_32bit, ADAMW_32BIT", "adamw_bnb_8bit, ADAMW_8BIT", "adamw_8bit, ADAMW_8BIT", "paged_adamw_8bit, ADAMW_8BIT"})
+    void namesOfOptimizers(String name, Optim expected) {
+        assertEquals(expected, Optim.ofName(name));
+        assertFails(IllegalArgumentException.class, () -> Optim.ofName(name + "s"), "optim is \"" + name + "s\", it must be one of [adamw_torch, ", "paged_adamw_8bit]");
     }
 
     @Test

@@ -81,6 +81,22 @@ class ResumeTest {
         assertEquals(step, part.steps().size());
     }
 
+    /** With moments in 8 bits, those of matrices, and in 32 those of norms and embeddings; and a run with the one is no run with the other. */
+    @Test
+    void momentsIn8Bits() throws IOException {
+        UnaryOperator<SftConfig> in8Bits = config -> config.withOptimizer(config.optimizer().withOptim(Optim.ADAMW_8BIT));
+        Path whole = output.resolve("whole"), stopped = output.resolve("stopped");
+        TrainResult expected = FULL.go(ops, whole, TrainListener.SILENT, in8Bits);
+        FULL.go(ops, stopped, event -> {
+            if (event instanceof TrainEvent.StepEnd end && end.step() == 3) {
+                Thread.currentThread().interrupt();
+            }
+        }, in8Bits);
+        assertTrue(Thread.interrupted());
+        assertFails(JsonFileException.class, () -> FULL.go(ops, stopped, TrainListener.SILENT), "is a checkpoint of another run: optimizer was OptimizerConfig[optim=ADAMW_8BIT", "now it is OptimizerConfig[optim=ADAMW_32BIT");
+        FULL.assertSame(whole, expected, stopped, FULL.go(ops, stopped, TrainListener.SILENT, in8Bits));
+    }
+
     // ---- what a kill can leave
 
     /** What lies in the output folder after a kill at one moment of writing checkpoint 7, or of removing checkpoint 5, or of writing the result. */

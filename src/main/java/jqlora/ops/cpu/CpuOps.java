@@ -3,16 +3,20 @@ package jqlora.ops.cpu;
 import static jqlora.tensor.TensorView.FLOAT;
 import static jqlora.tensor.TensorView.INT;
 
+import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.List;
 import jqlora.ops.Activation;
+import jqlora.ops.AdamW8bitState;
 import jqlora.ops.AdamWState;
 import jqlora.ops.AdamWStep;
 import jqlora.ops.AttentionShape;
 import jqlora.ops.KvCache;
 import jqlora.ops.LinearWeights;
+import jqlora.ops.LoraFactors;
 import jqlora.ops.MemoryUse;
+import jqlora.ops.MergedStorage;
 import jqlora.ops.Ops;
 import jqlora.ops.OpsArguments;
 import jqlora.ops.Parameter;
@@ -24,6 +28,7 @@ import jqlora.quant.DynamicMap;
 import jqlora.quant.FourBitCodec;
 import jqlora.quant.FourBitFormat;
 import jqlora.quant.QuantizedTensor;
+import jqlora.tensor.ByteSink;
 import jqlora.tensor.DType;
 import jqlora.tensor.FloatConversion;
 import jqlora.tensor.Shape;
@@ -47,6 +52,7 @@ public final class CpuOps implements Ops {
     private final CpuNorm norm = new CpuNorm(this);
     private final CpuLoss loss = new CpuLoss(this);
     private final CpuOptimizer optimizer = new CpuOptimizer(this);
+    private final CpuMerge merge;
     private final ThreadLocal<MemorySegment> rowScratch = ThreadLocal.withInitial(() -> MemorySegment.NULL);
 
     private CpuOps(Workers workers, Product product, RowMath math, FourBitCodec codec) {
@@ -54,6 +60,7 @@ public final class CpuOps implements Ops {
         this.product = product;
         this.math = math;
         this.codec = codec;
+        this.merge = new CpuMerge(this, codec);
     }
 
     /** All processors, and the fastest products that this JVM can run. */
@@ -153,6 +160,11 @@ public final class CpuOps implements Ops {
         return new TensorView(tensor.dtype(), tensor.shape(), copy);
     }
 
+    @Override
+    public void download(Tensor tensor, ByteSink sink) throws IOException {
+        sink.write(CpuTensor.memory(tensor).asReadOnly());
+    }
+
     private static QuantizedTensor view(Weight.FourBit weight) {
         MemorySegment absmax = CpuTensor.memory(weight.absmax());
         Absmax stored = weight.nestedAbsmax() == null ? new Absmax.Plain(absmax)
@@ -170,6 +182,12 @@ public final class CpuOps implements Ops {
                 yield floats;
             }
         };
+    }
+
+    @Override
+    public Weight merge(String layer, Weight base, LoraFactors factors, MergedStorage storage) {
+        OpsArguments.merge(base, factors);
+        return merge.merge(layer, base, factors, storage);
     }
 
     private Tensor toFloat(Tensor tensor) {
@@ -444,6 +462,12 @@ public final class CpuOps implements Ops {
     public void adamW(List<AdamWState> states, AdamWStep step, Tensor norm) {
         OpsArguments.adamW(states, norm);
         optimizer.adamW(states, step, norm);
+    }
+
+    @Override
+    public void adamW8bit(List<AdamW8bitState> states, AdamWStep step, Tensor norm) {
+        OpsArguments.adamW8bit(states, norm);
+        optimizer.adamW8bit(states, step, norm);
     }
 
     @Override

@@ -4,8 +4,11 @@ import static jqlora.tensor.TensorView.DOUBLE;
 
 import java.lang.foreign.MemorySegment;
 import java.util.List;
+import jqlora.ops.AdamW8bitNumbers;
+import jqlora.ops.AdamW8bitState;
 import jqlora.ops.AdamWState;
 import jqlora.ops.AdamWStep;
+import jqlora.ops.EightBitMoment;
 import jqlora.ops.Parameter;
 import jqlora.tensor.Tensor;
 
@@ -44,6 +47,13 @@ final class CpuOptimizer {
             ops.workers().ranges(value.shape().size(), CpuOps.COPY_GRAIN, (from, to) -> ops.math().adamW(arguments, CpuTensor.memory(value),
                     CpuTensor.memory(state.parameter().gradient()), CpuTensor.memory(state.firstMoment()), CpuTensor.memory(state.secondMoment()),
                     from, (int) (to - from)));
+        }
+    }
+
+    void adamW8bit(List<AdamW8bitState> states, AdamWStep step, Tensor norm) {
+        var update = new CpuAdamW8bit(AdamW8bitNumbers.of(step), AdamW8bitNumbers.clip(step, CpuTensor.memory(norm).get(DOUBLE, 0)));
+        for (AdamW8bitState state : states) {
+            ops.workers().ranges(state.firstMoment().absmax().shape().size(), CpuOps.COPY_GRAIN / EightBitMoment.BLOCK_SIZE, (from, to) -> update.update(state, from, to));
         }
     }
 }

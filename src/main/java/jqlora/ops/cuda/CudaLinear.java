@@ -12,17 +12,17 @@ import jqlora.tensor.Tensor;
 
 /**
  * Linear layers with a shared input, one product for all of them and their adapters: the room behind each row of x holds {@code x A^T}, that behind
- * each row of dy holds {@code dy sB}, and {@link Operands} has the other factor. With dropout the adapters' part of dx is added by itself, since it is masked.
+ * each row of dy holds {@code dy sB}, and {@link Operands} has the other factor. With dropout the adapters' products are made by themselves, see {@link CudaDropout}.
  */
 final class CudaLinear {
     private final CudaOps ops;
     private final Matmul matmul;
     private final Operands operands;
-    private final AdapterDropout dropout;
+    private final CudaDropout dropout;
     private final Fp8Linear fp8;
 
     /** @param fp8 for groups in 4 bits; null to compute all products in bfloat16 */
-    CudaLinear(CudaOps ops, Matmul matmul, Operands operands, AdapterDropout dropout, Fp8Linear fp8) {
+    CudaLinear(CudaOps ops, Matmul matmul, Operands operands, CudaDropout dropout, Fp8Linear fp8) {
         this.ops = ops;
         this.matmul = matmul;
         this.operands = operands;
@@ -54,7 +54,7 @@ final class CudaLinear {
             Mat in = wide.all();
             if (operand.rank() > 0) {
                 Mat room = in.columns(operand.ins(), operand.padded());
-                if (AdapterDropout.applies(group, dropoutKey)) {
+                if (CudaDropout.isDropped(group, dropoutKey)) {
                     dropout.inner(x, room, group, operand.a(), dropoutKey);
                 } else {
                     matmul.multiply(in.columns(0, operand.ins()), false, operand.a(), true, room);
@@ -103,22 +103,22 @@ final class CudaLinear {
     private CudaTensor backwardOfProduct(CudaTensor dX, CudaTensor dY, Supplier<CudaTensor> input, List<LinearWeights> group, CudaTensor inner, long dropoutKey) {
         Operand operand = operands.acquire(group);
         ops.reserveRoom(operand.padded());
-        try (Wide wide = Wide.of(ops, dY, operand.padded())) {
+        boolean dropped = CudaDropout.isDropped(group, dropoutKey);
+        try (Wide wide = Wide.of(ops, dY, operand.padded()); CudaTensor drops = dropped && dX != null ? dropout.drops(dX, group) : null) {
             Mat out = wide.all().columns(0, operand.outs()), dInner = wide.all().columns(operand.outs(), operand.padded());
             if (operand.rank() > 0) {
                 matmul.multiply(out, false, operand.b(), false, dInner);
             }
-            boolean dropped = AdapterDropout.applies(group, dropoutKey);
             if (dX != null && dropped) {
                 matmul.multiply(out, false, operand.weight(), false, Mat.of(dX));
-                dropout.addInputGradient(dX, dInner, group, operand.a(), dropoutKey);
+                dropout.addToInputGradient(dX, dInner, group, operand.a(), dropoutKey, drops);
             } else if (dX != null) {
                 matmul.multiply(wide.all(), false, operand.weightOverA(), false, Mat.of(dX));
             }
             operands.release(operand.buffer());
             CudaTensor x = input.get();
             if (operand.rank() > 0) {
-                adapterGradients(dInner, out, x, group, inner, dropped ? dropoutKey : 0);
+                adapterGradients(dInner, out, x, group, inner, dropped ? dropoutKey : 0, drops);
             }
             return x;
         }
@@ -126,17 +126,18 @@ final class CudaLinear {
 
     private CudaTensor backwardInFp8(CudaTensor dX, CudaTensor dY, Supplier<CudaTensor> input, List<LinearWeights> group, CudaTensor inner, long dropoutKey) {
         int rank = OperandLayout.rank(group);
-        try (CudaTensor dInner = rank > 0 ? ops.matrix(dY.rows(), rank) : null) {
-            fp8.backward(dX, dY, dInner, group, dropoutKey);
+        boolean dropped = CudaDropout.isDropped(group, dropoutKey);
+        try (CudaTensor dInner = rank > 0 ? ops.matrix(dY.rows(), rank) : null; CudaTensor drops = dropped && dX != null ? dropout.drops(dX, group) : null) {
+            fp8.backward(dX, dY, dInner, group, dropoutKey, drops);
             CudaTensor x = input.get();
             if (rank > 0) {
-                adapterGradients(Mat.of(dInner), Mat.of(dY), x, group, inner, AdapterDropout.applies(group, dropoutKey) ? dropoutKey : 0);
+                adapterGradients(Mat.of(dInner), Mat.of(dY), x, group, inner, dropped ? dropoutKey : 0, drops);
             }
             return x;
         }
     }
 
-    private void adapterGradients(Mat dInner, Mat out, CudaTensor x, List<LinearWeights> group, CudaTensor inner, long dropoutKey) {
+    private void adapterGradients(Mat dInner, Mat out, CudaTensor x, List<LinearWeights> group, CudaTensor inner, long dropoutKey, CudaTensor drops) {
         boolean trained = false;
         for (LinearWeights linear : group) {
             trained |= linear.lora() != null && (linear.lora().a().isTrained() || linear.lora().b().isTrained());
@@ -148,6 +149,8 @@ final class CudaLinear {
         try (CudaTensor da = dropoutKey == 0 ? ops.floats(rank, ins) : null; CudaTensor db = ops.floats(out.columns(), rank)) {
             if (da != null) {
                 matmul.multiply(dInner.columns(0, rank), true, Mat.of(x), false, floats(da));
+            } else {
+                dropout.addToGradientsOfA(dInner, x, group, dropoutKey, drops);
             }
             matmul.multiply(out, true, Mat.of(inner), false, floats(db));
             long column = 0, row = 0;
@@ -155,10 +158,6 @@ final class CudaLinear {
                 LoraFactors lora = linear.lora();
                 if (lora != null) {
                     long r = lora.r(), outs = linear.weight().outFeatures();
-                    boolean separately = da == null && lora.a().isTrained();
-                    if (separately) {
-                        dropout.addAGradient(dInner.columns(column, r), x, lora, dropoutKey);
-                    }
                     ops.kernel("linear", "adapter_gradient").address(da == null ? null : lora.a().gradient()).address(lora.b().gradient())
                             .number(da == null ? 0 : da.address() + 4 * column * ins).number(db.address() + 4 * (row * rank + column)).number(rank).real(lora.scaling())
                             .integer(ins).integer(outs).integer(r).launchFor(r * ins + outs * r);
@@ -169,7 +168,7 @@ final class CudaLinear {
         }
     }
 
-    private static Mat floats(Tensor tensor) {
+    static Mat floats(Tensor tensor) {
         return Mat.floats(CudaTensor.of(tensor));
     }
 

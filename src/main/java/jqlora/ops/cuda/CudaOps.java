@@ -1,13 +1,17 @@
 package jqlora.ops.cuda;
 
+import java.io.IOException;
 import java.util.List;
 import jqlora.ops.Activation;
+import jqlora.ops.AdamW8bitState;
 import jqlora.ops.AdamWState;
 import jqlora.ops.AdamWStep;
 import jqlora.ops.AttentionShape;
 import jqlora.ops.KvCache;
 import jqlora.ops.LinearWeights;
+import jqlora.ops.LoraFactors;
 import jqlora.ops.MemoryUse;
+import jqlora.ops.MergedStorage;
 import jqlora.ops.Ops;
 import jqlora.ops.OpsArguments;
 import jqlora.ops.Parameter;
@@ -16,6 +20,7 @@ import jqlora.ops.Sequences;
 import jqlora.ops.Weight;
 import jqlora.quant.FourBitFormat;
 import jqlora.quant.QuantizedTensor;
+import jqlora.tensor.ByteSink;
 import jqlora.tensor.DType;
 import jqlora.tensor.Shape;
 import jqlora.tensor.Tensor;
@@ -44,6 +49,7 @@ public final class CudaOps implements Ops {
     private final CudaLoss loss;
     private final CudaOptimizer optimizer;
     private final CudaOptions.Products products;
+    private final CudaMerge merge;
     private int room;
 
     private CudaOps(CudaOptions options, CudaDevice device, boolean scalesApart) {
@@ -55,7 +61,7 @@ public final class CudaOps implements Ops {
         fourBit = new FourBitDecoder(memory, kernels, transfers);
         matmul = new Matmul(device, memory, options.tuning());
         operands = new Operands(device, memory, kernels, fourBit, options.residentBytes());
-        AdapterDropout dropout = new AdapterDropout(this, matmul, transfers);
+        CudaDropout dropout = new CudaDropout(this, matmul, transfers);
         products = options.products();
         Fp8Linear fp8 = products == CudaOptions.Products.FP8 ? new Fp8Linear(this, memory, matmul, operands, dropout, scalesApart || !matmul.scalesRows()) : null;
         linear = new CudaLinear(this, matmul, operands, dropout, fp8);
@@ -64,6 +70,7 @@ public final class CudaOps implements Ops {
         attention = new CudaAttention(this, device, memory, transfers, options.attention());
         loss = new CudaLoss(this, new CudaLinear(this, matmul, operands, dropout, null), transfers);
         optimizer = new CudaOptimizer(this, memory, transfers);
+        merge = new CudaMerge(this, memory, transfers, fourBit);
     }
 
     /**
@@ -174,6 +181,10 @@ public final class CudaOps implements Ops {
         return CudaTensor.allocate(memory, DType.F64, Shape.of(count), 0);
     }
 
+    CudaTensor bytes(long count) {
+        return CudaTensor.allocate(memory, DType.U8, Shape.of(count), 0);
+    }
+
     CudaTensor integers(int[] values) {
         CudaTensor tensor = CudaTensor.allocate(memory, DType.I32, Shape.of(values.length), 0);
         transfers.upload(values, tensor.address());
@@ -228,6 +239,19 @@ public final class CudaOps implements Ops {
     @Override
     public TensorView download(Tensor tensor) {
         return transfers.download(CudaTensor.of(tensor));
+    }
+
+    @Override
+    public void download(Tensor tensor, ByteSink sink) throws IOException {
+        transfers.download(CudaTensor.of(tensor), sink);
+    }
+
+    @Override
+    public Weight merge(String layer, Weight base, LoraFactors factors, MergedStorage storage) {
+        OpsArguments.merge(base, factors);
+        Weight merged = merge.merge(layer, base, factors, storage);
+        device.decodeAfterThis();
+        return merged;
     }
 
     @Override
@@ -438,6 +462,12 @@ public final class CudaOps implements Ops {
     public void adamW(List<AdamWState> states, AdamWStep step, Tensor norm) {
         OpsArguments.adamW(states, norm);
         optimizer.adamW(states, step, norm);
+    }
+
+    @Override
+    public void adamW8bit(List<AdamW8bitState> states, AdamWStep step, Tensor norm) {
+        OpsArguments.adamW8bit(states, norm);
+        optimizer.adamW8bit(states, step, norm);
     }
 
     @Override

@@ -13,7 +13,10 @@ import org.bytedeco.cuda.cudart.CUstream_st;
 
 /** NF4 and FP4 on the device: decoding, and encoding with the bits that bitsandbytes gives. The code tables come from {@link FourBitType}. */
 final class FourBitDecoder implements AutoCloseable {
-    private static final int TABLE = 48, THRESHOLDS = 16, CODES = 32;
+    // the places of a table's parts, as in four_bit.cu
+    private static final int ORDER = 16, THRESHOLDS = 32, BINS = 33, CODES = THRESHOLDS + BINS, TABLE = CODES + BINS;
+    private static final float BINS_OF_A_UNIT = 16, TO_WHOLE_NUMBERS = 0x1.8p23f;
+    private static final int LARGEST_BLOCK_OF_A_WARP = 256, ENCODED_BY_A_BLOCK = 8192;
     private static final int CHUNK = 8, CHUNKS_OF_A_BLOCK = 1024;
     // torch's reduction, as in jqlora.quant.CudaMean
     private static final int MEAN_THREADS = 512, LANES = 4, VECTORIZED_FROM = 128, MEAN_MULTIPROCESSORS = 132, THREADS_OF_A_MULTIPROCESSOR = 2048;
@@ -34,16 +37,32 @@ final class FourBitDecoder implements AutoCloseable {
         map = uploaded(DynamicMap.signed().values());
     }
 
-    /** Values, thresholds (infinity where there are fewer than 16) and the bits of the code of each rank. */
+    /**
+     * Values, the codes in their order, and for each bin of numbers that {@code 16 x} rounds to the same whole number the threshold within it (infinity where
+     * there is none) and the codes on both sides.
+     */
     private static float[] table(FourBitType type) {
         float[] table = new float[TABLE], thresholds = type.thresholds();
+        int[] order = type.codesInOrder();
         System.arraycopy(type.codebook(), 0, table, 0, 16);
-        java.util.Arrays.fill(table, THRESHOLDS, CODES, Float.POSITIVE_INFINITY);
-        System.arraycopy(thresholds, 0, table, THRESHOLDS, thresholds.length);
-        for (int rank = 0; rank <= thresholds.length; rank++) {
-            table[CODES + rank] = Float.intBitsToFloat(type.codeOfRank(rank));
+        for (int i = 0; i < 16; i++) {
+            table[ORDER + i] = Float.intBitsToFloat(order[i]);
+        }
+        for (int bin = 0, rank = 0; bin < BINS; bin++) {
+            boolean divided = rank < thresholds.length && bin(thresholds[rank]) == bin;
+            table[THRESHOLDS + bin] = divided ? thresholds[rank] : Float.POSITIVE_INFINITY;
+            int below = type.codeOfRank(rank);
+            rank += divided ? 1 : 0;
+            if (rank < thresholds.length && bin(thresholds[rank]) <= bin) {
+                throw new AssertionError("two thresholds of " + type + " in bin " + bin);
+            }
+            table[CODES + bin] = Float.intBitsToFloat(below | type.codeOfRank(rank) << 4);
         }
         return table;
+    }
+
+    private static int bin(float x) {
+        return (int) (Math.fma(x, BINS_OF_A_UNIT, TO_WHOLE_NUMBERS) - TO_WHOLE_NUMBERS) + BINS / 2;
     }
 
     private long uploaded(float[] values) {
@@ -92,17 +111,43 @@ final class FourBitDecoder implements AutoCloseable {
         long elements = shape.size(), blocks = format.blocks(elements);
         CudaTensor codes = CudaTensor.allocate(memory, DType.U8, Shape.of(Math.ceilDiv(elements, 2L)), 0);
         CudaTensor absmax = CudaTensor.allocate(memory, DType.F32, Shape.of(blocks), 0);
-        kernels.get("four_bit", "four_bit_encode").address(codes).address(absmax).number(values).number(tables.get(format.type())).number(elements).integer(format.blockSize())
-                .integer(CudaTensor.type(dtype)).integer(format.type() == FourBitType.FP4 ? 1 : 0).launch(Math.ceilDiv(blocks, 8L), 256);
+        int fp4 = format.type() == FourBitType.FP4 ? 1 : 0;
+        if (format.blockSize() <= LARGEST_BLOCK_OF_A_WARP) {
+            kernels.get("four_bit", "four_bit_encode8").address(codes).address(absmax).number(values).number(tables.get(format.type())).number(elements).integer(blockShift(format))
+                    .integer(CudaTensor.type(dtype)).integer(fp4).launch(Math.ceilDiv(elements, (long) ENCODED_BY_A_BLOCK), 256);
+        } else {
+            kernels.get("four_bit", "four_bit_encode").address(codes).address(absmax).number(values).number(tables.get(format.type())).number(elements).integer(format.blockSize())
+                    .integer(CudaTensor.type(dtype)).integer(fp4).launch(Math.ceilDiv(blocks, 8L), 256);
+        }
+        return weight(format, shape, codes, absmax);
+    }
+
+    /** Encodes [outFeatures, inFeatures] float32 numbers at {@code values} as {@link jqlora.quant.StochasticRounding} does. */
+    Weight.FourBit encodeAtRandom(long values, Shape shape, FourBitFormat format, long seed, long stream) {
+        long elements = shape.size(), blocks = format.blocks(elements);
+        CudaTensor codes = CudaTensor.allocate(memory, DType.U8, Shape.of(Math.ceilDiv(elements, 2L)), 0);
+        CudaTensor absmax = CudaTensor.allocate(memory, DType.F32, Shape.of(blocks), 0);
+        int fp4 = format.type() == FourBitType.FP4 ? 1 : 0;
+        kernels.get("four_bit", "four_bit_encode").number(0).address(absmax).number(values).number(tables.get(format.type())).number(elements).integer(format.blockSize())
+                .integer(CudaTensor.type(DType.F32)).integer(fp4).launch(Math.ceilDiv(blocks, 8L), 256);
+        Weight.FourBit weight = weight(format, shape, codes, absmax);
+        source(kernels.get("four_bit", "four_bit_encode_at_random"), weight).number(values).number(elements).integer(blockShift(format)).number(seed).number(stream).integer(fp4)
+                .launchFor(Math.ceilDiv(elements, (long) CHUNK));
+        return weight;
+    }
+
+    /** The weight of these codes and absmax values, the latter in 8 bits where the format says so. */
+    private Weight.FourBit weight(FourBitFormat format, Shape shape, CudaTensor codes, CudaTensor absmax) {
         if (!format.doubleQuantization()) {
             return new Weight.FourBit(format, shape, codes, absmax, null, 0f);
         }
+        long blocks = absmax.shape().size(), nestedBlocks = format.nestedBlocks(shape.size());
         CudaTensor nestedCodes = CudaTensor.allocate(memory, DType.U8, Shape.of(blocks), 0);
-        CudaTensor nested = CudaTensor.allocate(memory, DType.F32, Shape.of(format.nestedBlocks(elements)), 0);
+        CudaTensor nested = CudaTensor.allocate(memory, DType.F32, Shape.of(nestedBlocks), 0);
         try (absmax; CudaTensor mean = CudaTensor.allocate(memory, DType.F32, Shape.of(1), 0)) {
             mean(mean, absmax);
             kernels.get("four_bit", "nested_encode").address(nestedCodes).address(nested).address(absmax).address(mean).number(map).number(blocks)
-                    .launch(format.nestedBlocks(elements), 256);
+                    .launch(nestedBlocks, 256);
             return new Weight.FourBit(format, shape, codes, nestedCodes, nested, offset(mean));
         }
     }

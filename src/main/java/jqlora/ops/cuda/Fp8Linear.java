@@ -16,11 +16,11 @@ final class Fp8Linear {
     private final DeviceMemory memory;
     private final Matmul matmul;
     private final Operands operands;
-    private final AdapterDropout dropout;
+    private final CudaDropout dropout;
     private final boolean scalesApart;
 
     /** @param scalesApart whether products are scaled by a kernel of their own, as where cuBLASLt does not do it */
-    Fp8Linear(CudaOps ops, DeviceMemory memory, Matmul matmul, Operands operands, AdapterDropout dropout, boolean scalesApart) {
+    Fp8Linear(CudaOps ops, DeviceMemory memory, Matmul matmul, Operands operands, CudaDropout dropout, boolean scalesApart) {
         this.ops = ops;
         this.memory = memory;
         this.matmul = matmul;
@@ -35,7 +35,7 @@ final class Fp8Linear {
         CudaTensor y = ops.matrix(x.rows(), weights.weight().rows());
         Mat sum = added == null ? null : Mat.of(added);
         if (weights.rank() > 0) {
-            if (AdapterDropout.applies(group, dropoutKey)) {
+            if (CudaDropout.isDropped(group, dropoutKey)) {
                 dropout.inner(x, Mat.of(inner), group, weights.a(), dropoutKey);
             } else {
                 matmul.multiply(Mat.of(x), false, weights.a(), true, Mat.of(inner));
@@ -55,10 +55,11 @@ final class Fp8Linear {
     /**
      * @param dX overwritten; null when nothing below is trained
      * @param dInner overwritten with {@code dy sB}; null without adapters
+     * @param drops as {@link CudaDropout#addToInputGradient} writes it; null without dropout
      */
-    void backward(CudaTensor dX, CudaTensor dY, CudaTensor dInner, List<LinearWeights> group, long dropoutKey) {
+    void backward(CudaTensor dX, CudaTensor dY, CudaTensor dInner, List<LinearWeights> group, long dropoutKey, CudaTensor drops) {
         Eights weights = operands.acquireEights(group, true);
-        boolean dropped = AdapterDropout.applies(group, dropoutKey);
+        boolean dropped = CudaDropout.isDropped(group, dropoutKey);
         if (dInner != null) {
             matmul.multiply(Mat.of(dY), false, weights.b(), false, Mat.of(dInner));
         }
@@ -69,7 +70,7 @@ final class Fp8Linear {
             }
             product(dY, weights, sum, Mat.of(dX));
             if (dropped) {
-                dropout.addInputGradient(dX, Mat.of(dInner), group, weights.a(), dropoutKey);
+                dropout.addToInputGradient(dX, Mat.of(dInner), group, weights.a(), dropoutKey, drops);
             }
         }
         operands.release(weights.buffer());

@@ -126,3 +126,18 @@ __device__ __forceinline__ uint4 philox(u64 key, u64 low, u64 high) {
     }
     return make_uint4(c0, c1, c2, c3);
 }
+
+// The 8-bit code nearest to x in [-1, 1] among 256 ascending values; halfway it stays on the pivot of bitsandbytes' search. CPU twin DynamicMap
+__device__ __forceinline__ int dynamic_code(const float* values, float x) {
+    int pivot = 127, upper_pivot = 255, lower_pivot = 0;
+    float lower = values[0], upper = values[255];
+#pragma unroll
+    for (int step = 64; step > 0; step >>= 1) {
+        float value = values[pivot];
+        if (x > value) { lower_pivot = pivot; lower = value; pivot += step; }
+        else { upper_pivot = pivot; upper = value; pivot -= step; }
+    }
+    float value = values[pivot];
+    if (x > value) return x > __fmul_rn(upper + value, 0.5f) ? upper_pivot : pivot;
+    return x < __fmul_rn(lower + value, 0.5f) ? lower_pivot : pivot;
+}

@@ -1,9 +1,7 @@
-package jqlora.lora;
+package jqlora.ops;
 
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
-import jqlora.ops.LoraFactors;
-import jqlora.ops.Ops;
 import jqlora.tensor.TensorView;
 
 /**
@@ -74,10 +72,10 @@ public final class LoraDelta {
         }
     }
 
-    /** Adds the update to {@code weight}, F32 [outFeatures, inFeatures]. */
-    public void addTo(MemorySegment weight) {
+    /** Adds rows {@code from} ... {@code to - 1} of the update to those of {@code weight}, F32 [outFeatures, inFeatures]. */
+    public void addTo(MemorySegment weight, int from, int to) {
         float[] delta = new float[inFeatures];
-        for (int row = 0; row < outFeatures; row++) {
+        for (int row = from; row < to; row++) {
             row(row, delta);
             for (int i = 0; i < inFeatures; i++) {
                 long offset = 4 * ((long) row * inFeatures + i);

@@ -1,0 +1,16 @@
+package jqlora.ops;
+
+/** A trained parameter and its moments in 8 bits. */
+public record AdamW8bitState(Parameter parameter, EightBitMoment firstMoment, EightBitMoment secondMoment) implements AutoCloseable {
+    /** The state before step 1. */
+    public static AdamW8bitState create(Ops ops, Parameter parameter) {
+        long[] dims = parameter.value().shape().toArray();
+        return new AdamW8bitState(parameter, EightBitMoment.zeros(ops, dims), EightBitMoment.zeros(ops, dims));
+    }
+
+    @Override
+    public void close() {
+        firstMoment.close();
+        secondMoment.close();
+    }
+}

@@ -1,0 +1,35 @@
+package jqlora.train;
+
+import java.util.Arrays;
+import java.util.List;
+
+/** How AdamW keeps its moments. The names are those of transformers' and qlora.py's {@code optim}; where the moments lie is the backend's affair. */
+public enum Optim {
+    /** In float32, in PyTorch's order: decay, moments, update. */
+    ADAMW_32BIT("adamw_torch", "adamw_torch_fused", "paged_adamw", "paged_adamw_32bit"),
+    /**
+     * In blocks of 256 bytes, as bitsandbytes; in float32 those of parameters with fewer than 4096 elements, and those of embeddings.
+     *
+     * @see <a href="https://github.com/bitsandbytes-foundation/bitsandbytes/blob/95f9af30/bitsandbytes/optim/optimizer.py">bitsandbytes optimizer.py:414, 502</a>
+     */
+    ADAMW_8BIT("adamw_bnb_8bit", "adamw_8bit", "paged_adamw_8bit");
+
+    private static final long FEWEST_IN_8_BITS = 4096;
+
+    private final List<String> names;
+
+    Optim(String... names) {
+        this.names = List.of(names);
+    }
+
+    /** @throws IllegalArgumentException if {@code name} is none of transformers' names of AdamW */
+    public static Optim ofName(String name) {
+        return Arrays.stream(values()).filter(optim -> optim.names.contains(name)).findFirst().orElseThrow(() -> new IllegalArgumentException(
+                "optim is \"" + name + "\", it must be one of " + Arrays.stream(values()).flatMap(optim -> optim.names.stream()).toList()));
+    }
+
+    /** Whether the moments of a parameter are in 8 bits. */
+    boolean isIn8Bits(String parameter, long elements) {
+        return this == ADAMW_8BIT && elements >= FEWEST_IN_8_BITS && !parameter.endsWith("embed_tokens.weight");
+    }
+}
