@@ -1,5 +1,7 @@
 package jqlora.generate;
 
+import jqlora.ops.Sampler;
+
 /**
  * @param maxNewTokens at which an answer ends at the latest
  * @param seed of a random sampler
@@ -22,6 +24,11 @@ public record GenerationConfig(int maxNewTokens, Sampler sampler, long seed) {
 
     public GenerationConfig withSampler(Sampler sampler) {
         return new GenerationConfig(maxNewTokens, sampler, seed);
+    }
+
+    /** At random, with the settings of {@link Sampler.Random}. */
+    public GenerationConfig withSampling(double temperature, int topK, double topP) {
+        return withSampler(new Sampler.Random(temperature, topK, topP));
     }
 
     public GenerationConfig withSeed(long seed) {

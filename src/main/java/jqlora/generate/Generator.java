@@ -6,8 +6,7 @@ import java.util.function.IntConsumer;
 import java.util.random.RandomGenerator;
 import java.util.random.RandomGeneratorFactory;
 import jqlora.model.CausalLm;
-import jqlora.ops.KvCache;
-import jqlora.ops.Sequences;
+import jqlora.model.Continuation;
 
 /**
  * Continues token ids.
@@ -29,19 +28,15 @@ public record Generator(CausalLm model, GenerationConfig config, Set<Integer> st
         }
         RandomGenerator random = RandomGeneratorFactory.of("L64X128MixRandom").create(config.seed());
         int[] made = new int[config.maxNewTokens()];
-        int count = 0, past = 0;
-        int[] fed = prompt;
-        try (KvCache cache = model.newCache(1, prompt.length + config.maxNewTokens())) {
+        int count = 0;
+        try (Continuation continuation = model.continuation(prompt, config.maxNewTokens(), config.sampler(), random)) {
             while (count < made.length) {
-                float[] scores = model.decode(fed, Sequences.continuing(new int[] {fed.length}, new int[] {past}), cache)[0];
-                past += fed.length;
-                int token = config.sampler().next(scores, random);
+                int token = continuation.next();
                 made[count++] = token;
                 listener.accept(token);
                 if (stopIds.contains(token) || Thread.currentThread().isInterrupted()) {
                     break;
                 }
-                fed = new int[] {token};
             }
         }
         return Arrays.copyOf(made, count);

@@ -4,10 +4,12 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.random.RandomGenerator;
 import jqlora.ops.KvCache;
 import jqlora.ops.Ops;
 import jqlora.ops.Parameter;
 import jqlora.ops.RopeTable;
+import jqlora.ops.Sampler;
 import jqlora.ops.Sequences;
 import jqlora.tensor.DType;
 import jqlora.tensor.NearNames;
@@ -174,8 +176,9 @@ public final class CausalLm implements AutoCloseable {
         }
     }
 
-    private Tensor scores(Tensor normed) {
-        try (Tensor inner = lmHead.lora() == null ? null : ops.allocate(DType.F32, normed.shape().dim(0), lmHead.lora().r())) {
+    /** The scores after each row of the last norm's result. */
+    Tensor scores(Tensor normed) {
+        try (Tensor inner = lmHead.lora() == null ? null : ops.allocate(ops.computeType(), normed.shape().dim(0), lmHead.lora().r())) {
             return ops.linear(normed, List.of(lmHead.weights()), inner, 0);
         }
     }
@@ -198,8 +201,7 @@ public final class CausalLm implements AutoCloseable {
      * @return F32 [sequences][vocab]
      */
     public float[][] decode(int[] inputIds, Sequences sequences, KvCache cache) {
-        try (Tensor normed = new DecoderPass(this).hidden(inputIds, sequences, cache); Tensor last = lastRows(normed, sequences);
-                Tensor logits = scores(last)) {
+        try (Tensor logits = lastScores(inputIds, sequences, cache)) {
             float[] all = ops.download(logits).toFloats();
             float[][] rows = new float[sequences.count()][];
             for (int i = 0; i < rows.length; i++) {
@@ -207,6 +209,23 @@ public final class CausalLm implements AutoCloseable {
             }
             return rows;
         }
+    }
+
+    /** [sequences, vocab]: the scores after the last new token of each sequence. */
+    Tensor lastScores(int[] inputIds, Sequences sequences, KvCache cache) {
+        try (Tensor normed = new DecoderPass(this).hidden(inputIds, sequences, cache); Tensor last = lastRows(normed, sequences)) {
+            return scores(last);
+        }
+    }
+
+    /**
+     * What follows {@code prompt}, token by token.
+     *
+     * @param prompt at least one token
+     * @param random where the sampler's random numbers come from, one a token
+     */
+    public Continuation continuation(int[] prompt, int maxNewTokens, Sampler sampler, RandomGenerator random) {
+        return new Continuation(this, prompt, maxNewTokens, sampler, random);
     }
 
     private Tensor lastRows(Tensor normed, Sequences sequences) {

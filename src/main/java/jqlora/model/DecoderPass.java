@@ -87,15 +87,29 @@ final class DecoderPass {
 
     /** The residual stream after the last norm, [rows, hidden]. */
     Tensor hidden(int[] inputIds, Sequences sequences, KvCache cache) {
-        try (Tensor ids = ops.upload(inputIds); Tensor positions = ops.upload(sequences.positions()); Tensor rstd = ops.allocate(DType.F32, inputIds.length)) {
-            LayerPass pass = new LayerPass(ops, spec, model.rope(sequences.maxLength()), sequences, positions, 0);
-            Tensor x = ops.embedding(model.embedTokens().value(), ids);
-            for (DecoderLayer layer : model.layers()) {
-                x = replaced(x, pass.infer(layer, x, cache));
-            }
-            try (Tensor last = x) {
-                return ops.rmsNorm(last, model.norm().value(), spec.rmsNormEps(), rstd);
-            }
+        int positionsNeeded = cache == null ? sequences.maxLength() : Math.max(cache.maxLength(), sequences.maxLength());
+        try (Tensor ids = ops.upload(inputIds); Tensor positions = ops.upload(sequences.positions())) {
+            return hidden(new LayerPass(ops, spec, model.rope(positionsNeeded), sequences, positions, 0), ids, cache);
+        }
+    }
+
+    /**
+     * As {@link #hidden(int[], Sequences, KvCache)}, one token each sequence, on tensors alone.
+     *
+     * @param ids I32 [sequences]
+     * @param positions I32 [sequences]
+     */
+    Tensor hidden(Tensor ids, Tensor positions, KvCache cache) {
+        return hidden(new LayerPass(ops, spec, model.rope(cache.maxLength()), null, positions, 0), ids, cache);
+    }
+
+    private Tensor hidden(LayerPass pass, Tensor ids, KvCache cache) {
+        Tensor x = ops.embedding(model.embedTokens().value(), ids);
+        for (DecoderLayer layer : model.layers()) {
+            x = replaced(x, pass.infer(layer, x, cache));
+        }
+        try (Tensor last = x; Tensor rstd = ops.allocate(DType.F32, ids.shape().size())) {
+            return ops.rmsNorm(last, model.norm().value(), spec.rmsNormEps(), rstd);
         }
     }
 

@@ -22,6 +22,7 @@ import jqlora.tensor.Tensor;
  *
  * The results of the two norms and of the activation are not kept: the backward makes them again from what they were made of.
  *
+ * @param sequences null where each row is the one new token of a sequence, and how many tokens come before it stands in positions alone
  * @param positions I32 [rows]
  * @param dropoutKey of this micro-batch; 0 outside training
  */
@@ -47,7 +48,7 @@ record LayerPass(Ops ops, DecoderSpec spec, RopeTable rope, Sequences sequences,
 
     private Tensor forward(DecoderLayer layer, LayerState state, Inference inference) {
         AttentionShape shape = spec.attentionShape(layer.index());
-        long rows = sequences.rows();
+        long rows = rows();
         state.inputRstd = ops.allocate(DType.F32, rows);
         try (Tensor normed = ops.rmsNorm(state.x, layer.inputLayernorm().value(), spec.rmsNormEps(), state.inputRstd)) {
             List<LinearWeights> group = qkvGroup(layer);
@@ -84,9 +85,15 @@ record LayerPass(Ops ops, DecoderSpec spec, RopeTable rope, Sequences sequences,
             state.attended = ops.attention(state.qkv, shape, sequences, state.logSumExp);
         } else if (inference.cache == null) {
             state.attended = ops.attention(state.qkv, shape, sequences, null);
+        } else if (sequences == null) {
+            state.attended = ops.cachedAttention(state.qkv, shape, positions, inference.cache, layer.index());
         } else {
             state.attended = ops.cachedAttention(state.qkv, shape, sequences, inference.cache, layer.index());
         }
+    }
+
+    private long rows() {
+        return positions.shape().size();
     }
 
     /**
@@ -136,6 +143,6 @@ record LayerPass(Ops ops, DecoderSpec spec, RopeTable rope, Sequences sequences,
 
     private Tensor inner(List<LinearWeights> group) {
         long ranks = group.stream().mapToLong(linear -> linear.lora() == null ? 0 : linear.lora().r()).sum();
-        return ranks == 0 ? null : ops.allocate(ops.computeType(), sequences.rows(), ranks);
+        return ranks == 0 ? null : ops.allocate(ops.computeType(), rows(), ranks);
     }
 }

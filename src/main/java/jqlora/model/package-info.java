@@ -4,7 +4,7 @@
  *
  * <p>May import: tensor, quant, ops, format.
  * <p>Read in this order: {@link jqlora.model.DecoderSpec}, {@link jqlora.model.Families}, {@link jqlora.model.CausalLm},
- * {@link jqlora.model.LayerPass} (the forward and backward of one layer), {@link jqlora.model.ModelLoader},
- * {@link jqlora.model.MemoryReport}.
+ * {@link jqlora.model.LayerPass} (the forward and backward of one layer), {@link jqlora.model.Continuation}
+ * (decoding), {@link jqlora.model.ModelLoader}, {@link jqlora.model.MemoryReport}.
  */
 package jqlora.model;

@@ -172,9 +172,7 @@ public final class OpsArguments {
 
     public static void cachedAttention(Tensor qkv, AttentionShape shape, Sequences sequences, KvCache cache, int layer) {
         requireQkv("cachedAttention", qkv, shape, sequences);
-        if (layer < 0 || layer >= cache.keys().size()) {
-            throw new IllegalArgumentException("cachedAttention: layer " + layer + ", the cache has layers 0 to " + (cache.keys().size() - 1));
-        }
+        requireLayer(cache, layer);
         for (int sequence = 0; sequence < sequences.count(); sequence++) {
             int tokens = sequences.past(sequence) + sequences.length(sequence);
             if (tokens > cache.maxLength()) {
@@ -182,13 +180,46 @@ public final class OpsArguments {
                         + cache.maxLength());
             }
         }
-        requireCache("cachedAttention: keys", cache.keys().get(layer), (long) sequences.count() * cache.maxLength(), shape.keyColumns());
-        requireCache("cachedAttention: values", cache.values().get(layer), (long) sequences.count() * cache.maxLength(), shape.keyColumns());
+        requireCache(cache, layer, sequences.count(), shape);
+    }
+
+    public static void cachedAttention(Tensor qkv, AttentionShape shape, Tensor positions, KvCache cache, int layer) {
+        requireQkv("cachedAttention: qkv", qkv, shape);
+        require("cachedAttention: positions", positions, DType.I32, Shape.of(qkv.shape().dim(0)));
+        requireLayer(cache, layer);
+        requireCache(cache, layer, qkv.shape().dim(0), shape);
+    }
+
+    private static void requireLayer(KvCache cache, int layer) {
+        if (layer < 0 || layer >= cache.keys().size()) {
+            throw new IllegalArgumentException("cachedAttention: layer " + layer + ", the cache has layers 0 to " + (cache.keys().size() - 1));
+        }
+    }
+
+    private static void requireCache(KvCache cache, int layer, long sequences, AttentionShape shape) {
+        requireCache("cachedAttention: keys", cache.keys().get(layer), sequences * cache.maxLength(), shape.keyColumns());
+        requireCache("cachedAttention: values", cache.values().get(layer), sequences * cache.maxLength(), shape.keyColumns());
     }
 
     private static void requireCache(String what, Tensor tensor, long rows, long columns) {
         if (tensor.shape().rank() != 2 || tensor.shape().dim(0) < rows || tensor.shape().dim(1) != columns) {
             throw new ShapeException(what + " has shape " + tensor.shape() + ", it must be [" + rows + " or more, " + columns + "]");
+        }
+    }
+
+    // ---- decoding
+
+    public static void nextTokens(Tensor ids, Tensor positions, Tensor logits, Sampler sampler, Tensor uniform) {
+        requireMatrix("nextTokens: logits", logits, "[sequences, vocab]");
+        long sequences = logits.shape().dim(0);
+        require("nextTokens: ids", ids, DType.I32, Shape.of(sequences));
+        require("nextTokens: positions", positions, DType.I32, Shape.of(sequences));
+        if (uniform == null) {
+            if (sampler instanceof Sampler.Random) {
+                throw new IllegalArgumentException("nextTokens: uniform is null, " + sampler + " needs random numbers");
+            }
+        } else if (uniform.dtype() != DType.F64 || uniform.shape().rank() != 2 || uniform.shape().dim(0) != sequences) {
+            throw new ShapeException("nextTokens: uniform is " + uniform.dtype() + " " + uniform.shape() + ", it must be F64 [" + sequences + ", positions]");
         }
     }
 

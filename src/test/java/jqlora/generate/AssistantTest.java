@@ -51,7 +51,7 @@ class AssistantTest {
 
     private static Assistant assistant(long seed) {
         return Assistant.of(model, SupervisedTokenizer.of(tokenizer).withLimits(LengthLimits.defaults().withSourceMaxLen(64)))
-                .withConfig(GenerationConfig.defaults().withMaxNewTokens(16).withSampler(new Sampler.Random(1, 0, 1)).withSeed(seed));
+                .withConfig(GenerationConfig.defaults().withMaxNewTokens(16).withSampling(1, 0, 1).withSeed(seed));
     }
 
     /** The pieces together are the answer, each a piece of settled text; the listener changes nothing. */

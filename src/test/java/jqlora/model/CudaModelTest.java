@@ -1,11 +1,13 @@
 package jqlora.model;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.google.gson.JsonArray;
 import com.google.gson.JsonObject;
 import java.io.IOException;
+import java.lang.reflect.Proxy;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -20,7 +22,10 @@ import jqlora.data.TokenizedRow;
 import jqlora.format.HfConfig;
 import jqlora.format.SafetensorsFile;
 import jqlora.lora.LoraAdapter;
+import jqlora.ops.Ops;
 import jqlora.ops.Parameter;
+import jqlora.ops.Repetition;
+import jqlora.ops.Sampler;
 import jqlora.ops.cuda.CudaOps;
 import jqlora.ops.cuda.Gpu;
 import jqlora.quant.FourBitFormat;
@@ -132,10 +137,56 @@ class CudaModelTest {
                 for (int fed = prompt.length; past + fed < tokens.length; fed = 1) {
                     float[] scores = model.decode(Arrays.copyOfRange(tokens, past, past + fed), jqlora.ops.Sequences.continuing(new int[] {fed}, new int[] {past}), cache)[0];
                     past += fed;
-                    assertNear("scores after " + past, scores, Arrays.copyOfRange(all, (past - 1) * vocab, past * vocab), VALUES);
+                    // both are rounded, each in its own way: few rows take the weights as they are stored, many in bfloat16
+                    assertNear("scores after " + past, scores, Arrays.copyOfRange(all, (past - 1) * vocab, past * vocab), 1.5 * VALUES);
                 }
             }
         }
+    }
+
+    /** The tokens of transformers, up to a place where two scores are equal within the tolerance; as a graph and step by step the same ones. */
+    @ParameterizedTest
+    @MethodSource("families")
+    void continuation(Path folder) throws IOException {
+        try (SafetensorsFile file = SafetensorsFile.open(folder.resolve("case.safetensors"));
+                CausalLm model = ModelLoader.load(folder, LoadOptions.asStored(), ops, LoadListener.SILENT);
+                CausalLm plain = ModelLoader.load(folder, LoadOptions.asStored(), withoutGraphs(), LoadListener.SILENT);
+                CausalLm quantized = ModelLoader.load(folder, LoadOptions.defaults(), ops, LoadListener.SILENT);
+                CausalLm plainQuantized = ModelLoader.load(folder, LoadOptions.defaults(), withoutGraphs(), LoadListener.SILENT)) {
+            int[] tokens = file.get("greedy_tokens").toInts(), prompt = file.get("greedy_prompt").toInts();
+            int count = tokens.length - prompt.length, vocab = model.spec().vocabSize();
+            int[] made = made(model, prompt, count, new Sampler.Greedy());
+            for (int i = 0; i < count; i++) {
+                if (made[i] != tokens[prompt.length + i]) {
+                    float[] scores;
+                    try (Tensor logits = model.logits(Arrays.copyOf(tokens, prompt.length + i), jqlora.ops.Sequences.ofLengths(prompt.length + i))) {
+                        scores = ops.download(logits).toFloats();
+                    }
+                    int from = (prompt.length + i - 1) * vocab, at = i;
+                    float expected = scores[from + tokens[prompt.length + i]], chosen = scores[from + made[i]];
+                    assertTrue(Math.abs(expected - chosen) <= VALUES * Math.abs(expected), () -> "token " + at + " is " + made[at] + " with score " + chosen + ", not " + tokens[prompt.length + at] + " with " + expected);
+                    break;
+                }
+            }
+            for (Sampler sampler : List.of(new Sampler.Greedy(), new Sampler.Random(1, 0, 1), new Sampler.Random(0.7, 20, 0.9))) {
+                assertArrayEquals(made(plain, prompt, 24, sampler), made(model, prompt, 24, sampler), "with and without a graph");
+                assertArrayEquals(made(plainQuantized, prompt, 24, sampler), made(quantized, prompt, 24, sampler), "4 bits, with and without a graph");
+            }
+        }
+    }
+
+    private static int[] made(CausalLm model, int[] prompt, int count, Sampler sampler) {
+        int[] made = new int[count];
+        try (Continuation continuation = model.continuation(prompt, count, sampler, new java.util.Random(5))) {
+            Arrays.setAll(made, i -> continuation.next());
+        }
+        return made;
+    }
+
+    /** The same backend, on which a repetition is done step by step. */
+    private static Ops withoutGraphs() {
+        return (Ops) Proxy.newProxyInstance(Ops.class.getClassLoader(), new Class<?>[] {Ops.class}, (proxy, method, arguments) -> method.getName().equals("repeat")
+                ? Repetition.whenAsked(ops, (int) arguments[0], (Tensor) arguments[1], (Runnable) arguments[2]) : method.invoke(ops, arguments));
     }
 
     static Stream<Path> adapters() {

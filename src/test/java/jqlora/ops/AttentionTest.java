@@ -124,6 +124,53 @@ class AttentionTest {
         }
     }
 
+    record StepCase(Case c, int maxLength, int[] past) {
+        static Stream<StepCase> all() {
+            int[] none = {};
+            return Stream.of(new StepCase(new Case(1, 1, 2, 0, none), 5, new int[] {1, 3}), new StepCase(new Case(4, 2, 6, 0, none), 40, new int[] {1, 33, 7}),
+                    new StepCase(new Case(4, 2, 8, 0, none), 33, new int[] {1, 32, 31, 2}), new StepCase(new Case(9, 3, 16, 0, none), 700, new int[] {3, 600, 64}),
+                    new StepCase(new Case(9, 1, 64, 0, none), 300, new int[] {299, 128}), new StepCase(new Case(8, 2, 128, 0, none), 400, new int[] {127, 380}),
+                    new StepCase(new Case(17, 1, 32, 0, none), 100, new int[] {65}), new StepCase(new Case(2, 1, 256, 0, none), 150, new int[] {149, 97, 1}),
+                    new StepCase(new Case(4, 1, 64, 100, none), 400, new int[] {50, 99, 100, 350}), new StepCase(new Case(3, 3, 16, 1, none), 90, new int[] {1, 80}),
+                    new StepCase(new Case(3, 3, 12, 7, none), 90, new int[] {1, 80}), new StepCase(new Case(7, 1, 80, 0, none), 90, new int[] {30, 80}),
+                    new StepCase(new Case(1, 1, 8, 0, none), 4000, new int[] {3999, 2500}));
+        }
+    }
+
+    /** Tokens of which only the device need know where they stand, twice so that nothing is left over from the first time; up to 4000 keys, so more rounding. */
+    @ParameterizedTest
+    @MethodSource("jqlora.ops.AttentionTest$StepCase#all")
+    void cachedAttentionOfOneTokenEach(StepCase step) {
+        AttentionShape shape = step.c.shape();
+        int count = step.past.length;
+        Sequences all = Sequences.ofLengths(Arrays.stream(step.past).map(past -> past + 1).toArray());
+        Matrix qkv = test.random(new Random(7), all.rows(), shape.qkvColumns());
+        Matrix expected = pick(ReferenceAttention.forward(qkv, shape, all).y(), IntStream.range(0, count).map(i -> all.start(i + 1) - 1).toArray());
+        DType compute = test.ops().computeType();
+        KvCache cache = new KvCache(List.of(test.poisoned(compute, (long) count * step.maxLength, shape.keyColumns())),
+                List.of(test.poisoned(compute, (long) count * step.maxLength, shape.keyColumns())), step.maxLength);
+        int[] before = IntStream.range(0, count).flatMap(i -> IntStream.range(all.start(i), all.start(i + 1) - 1)).toArray();
+        test.keep(test.ops().cachedAttention(test.activation(pick(qkv, before)), shape, Sequences.ofLengths(step.past), cache, 0));
+        Tensor last = test.activation(pick(qkv, IntStream.range(0, count).map(i -> all.start(i + 1) - 1).toArray())), positions = test.ids(step.past);
+        for (int time = 0; time < 2; time++) {
+            test.poisonNext(count, shape.queryColumns());
+            test.assertNear("y", test.keep(test.ops().cachedAttention(last, shape, positions, cache, 0)), expected, 2 * UNITS);
+        }
+        // the new keys lie in the cache: the token after them sees them
+        int[] next = Arrays.stream(step.past).filter(past -> past + 1 < step.maxLength).toArray();
+        if (next.length == count) {
+            Matrix more = qkv.rows(0, count);
+            Sequences longer = Sequences.ofLengths(Arrays.stream(step.past).map(past -> past + 2).toArray());
+            Matrix joined = Matrix.zeros(longer.rows(), shape.qkvColumns());
+            for (int i = 0; i < count; i++) {
+                joined.put(longer.start(i), 0, qkv.rows(all.start(i), all.length(i)));
+                joined.put(longer.start(i + 1) - 1, 0, more.rows(i, 1));
+            }
+            Tensor y = test.keep(test.ops().cachedAttention(test.activation(more), shape, test.ids(Arrays.stream(step.past).map(past -> past + 1).toArray()), cache, 0));
+            test.assertNear("y of the next", y, pick(ReferenceAttention.forward(joined, shape, longer).y(), IntStream.range(0, count).map(i -> longer.start(i + 1) - 1).toArray()), 2 * UNITS);
+        }
+    }
+
     private static Matrix pick(Matrix from, int[] rows) {
         Matrix picked = Matrix.zeros(rows.length, from.columns());
         for (int i = 0; i < rows.length; i++) {

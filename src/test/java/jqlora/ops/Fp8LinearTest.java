@@ -51,7 +51,7 @@ class Fp8LinearTest {
 
     record Case(int rows, int in, long dropoutKey, boolean below, List<LinearGroup.Layer> layers) {
         static Stream<Case> all() {
-            int[] rows = {1, 3, 16, 63, 64, 65, 129, 300}, ins = {64, 128, 576, 1024, 1536}, outs = {16, 64, 80, 192, 208, 576, 1040}, ranks = {0, 1, 4, 8, 16};
+            int[] rows = {1, 9, 16, 63, 64, 65, 129, 300}, ins = {64, 128, 576, 1024, 1536}, outs = {16, 64, 80, 192, 208, 576, 1040}, ranks = {0, 1, 4, 8, 16};
             WeightKind[] kinds = {WeightKind.NF4, WeightKind.NF4_DOUBLE, WeightKind.NF4_DOUBLE_F32, WeightKind.FP4, WeightKind.FP4_DOUBLE_BF16};
             List<Case> cases = new ArrayList<>();
             for (int i = 0; i < 40; i++) {
@@ -98,7 +98,7 @@ class Fp8LinearTest {
 
     /** Forward and backward are the products of the factors rounded to e4m3, and near those of the exact factors; the second time they have the same bits. */
     @ParameterizedTest
-    @CsvSource({"1, 1536, 592", "77, 1536, 592", "256, 1536, 592", "24, 14336, 64"})
+    @CsvSource({"9, 1536, 592", "77, 1536, 592", "256, 1536, 592", "24, 14336, 64"})
     void isTheProductOfTheRoundedFactors(int rows, int in, int out) throws Exception {
         TestOps test = TestOps.of("CUDA, FP8", ops);
         for (WeightKind kind : new WeightKind[] {WeightKind.NF4, WeightKind.FP4_DOUBLE_BF16, WeightKind.NF4_DOUBLE_F32}) {
@@ -132,7 +132,7 @@ class Fp8LinearTest {
 
     /** A product reads the codes that the kernel before it wrote, unless the numbers have changed since; the copy of a tensor has none. */
     @ParameterizedTest
-    @CsvSource({"37, 64", "5, 576", "9, 4096", "3, 14336", "2, 16448"})
+    @CsvSource({"37, 64", "12, 576", "9, 4096", "10, 14336", "11, 16448"})
     void codesWrittenInPassingAreThoseOfTheNumbers(int rows, int n) throws Exception {
         TestOps test = TestOps.of("CUDA, FP8", ops);
         Random random = new Random(n);

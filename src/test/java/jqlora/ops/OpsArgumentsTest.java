@@ -181,6 +181,30 @@ class OpsArgumentsTest {
     }
 
     @Test
+    void cachedAttentionOfOneTokenEach() {
+        Tensor qkv = floats(2, 48), cached = floats(20, 12), positions = test.ids(3, 4);
+        KvCache cache = new KvCache(List.of(cached), List.of(cached), 10);
+        shape(() -> ops.cachedAttention(floats(2, 47), HEADS, positions, cache, 0), "cachedAttention: qkv has shape [2, 47], it must be [rows, 48]");
+        shape(() -> ops.cachedAttention(qkv, HEADS, test.ids(1), cache, 0), "cachedAttention: positions has shape [1], it must be [2]");
+        argument(() -> ops.cachedAttention(qkv, HEADS, floats(2), cache, 0), "cachedAttention: positions is F32, it must be I32");
+        argument(() -> ops.cachedAttention(qkv, HEADS, positions, cache, 1), "cachedAttention: layer 1, the cache has layers 0 to 0");
+        KvCache small = new KvCache(List.of(floats(19, 12)), List.of(cached), 10);
+        shape(() -> ops.cachedAttention(qkv, HEADS, positions, small, 0), "cachedAttention: keys has shape [19, 12], it must be [20 or more, 12]");
+    }
+
+    @Test
+    void nextTokens() {
+        Tensor ids = test.ids(0, 0), positions = test.ids(3, 4), logits = floats(2, 5);
+        Sampler greedy = new Sampler.Greedy(), random = new Sampler.Random(1, 0, 1);
+        shape(() -> ops.nextTokens(ids, positions, floats(5), greedy, null), "nextTokens: logits has shape [5], it must be [sequences, vocab]");
+        shape(() -> ops.nextTokens(test.ids(0), positions, logits, greedy, null), "nextTokens: ids has shape [1], it must be [2]");
+        argument(() -> ops.nextTokens(ids, floats(2), logits, greedy, null), "nextTokens: positions is F32, it must be I32");
+        argument(() -> ops.nextTokens(ids, positions, logits, random, null), "nextTokens: uniform is null, " + random + " needs random numbers");
+        shape(() -> ops.nextTokens(ids, positions, logits, random, tensor(DType.F64, 9)), "nextTokens: uniform is F64 [9], it must be F64 [2, positions]");
+        shape(() -> ops.nextTokens(ids, positions, logits, random, floats(2, 9)), "nextTokens: uniform is F32 [2, 9], it must be F64 [2, positions]");
+    }
+
+    @Test
     void gatedActivation() {
         shape(() -> ops.gatedActivation(floats(2, 7), Activation.SILU), "gatedActivation: gateUp has shape [2, 7], it must be [rows, 2 intermediate]");
         Tensor gateUp = floats(2, 8);

@@ -11,6 +11,8 @@ import jqlora.ops.AttentionShape;
 import jqlora.ops.KvCache;
 import jqlora.ops.RopeTable;
 import jqlora.ops.Sequences;
+import jqlora.tensor.DType;
+import jqlora.tensor.Shape;
 import jqlora.tensor.Tensor;
 import org.bytedeco.cuda.cudnn.cudnnContext;
 import org.bytedeco.javacpp.FloatPointer;
@@ -21,7 +23,10 @@ import org.bytedeco.javacpp.FloatPointer;
  */
 final class CudaAttention implements AutoCloseable {
     private static final String SOURCE = "attention";
+    private static final String DECODING = "decode_attention";
     private static final int THREADS = 128, WARPS = 4, BUCKET = 128, MOST_DIM = 256;
+    // decoding: a block has at least 32 keys of a sequence's key head, and a counter tells the last of them to come
+    private static final int DECODING_THREADS = 512, NARROWEST = 8, KEYS_OF_A_SPLIT = 32, MOST_SPLITS = 64, COUNTERS = 4096;
 
     private record PlanKey(FlashGraphs graphs, boolean backward) { }
 
@@ -36,6 +41,7 @@ final class CudaAttention implements AutoCloseable {
     private final FloatPointer scale = new FloatPointer(1), one = new FloatPointer(1).put(1f), minusInfinity = new FloatPointer(1).put(Float.NEGATIVE_INFINITY);
     private Sequences offsetsOf;
     private long offsets, offsetsKey;
+    private final long arrived;
 
     CudaAttention(CudaOps ops, CudaDevice device, DeviceMemory memory, Transfers transfers, CudaOptions.Attention order) {
         this.ops = ops;
@@ -45,6 +51,8 @@ final class CudaAttention implements AutoCloseable {
         this.deterministic = order == CudaOptions.Attention.DETERMINISTIC;
         this.tables = new SequenceTables(memory, transfers);
         this.cacheTables = new SequenceTables(memory, transfers);
+        arrived = memory.take(4L * COUNTERS);
+        transfers.fillZero(arrived, 4L * COUNTERS);
         device.bind();
         CudnnGraph.check("cudnnCreate", cudnnCreate(handle));
         CudnnGraph.check("cudnnSetStream", cudnnSetStream(handle, device.stream()));
@@ -66,8 +74,9 @@ final class CudaAttention implements AutoCloseable {
         FlashGraphs graphs = graphs(shape, sequences, qkv, y.stride(), y.stride(), qkv.stride());
         CudnnPlan plan = plan(graphs, false);
         if (plan == null) {
+            SequenceTables own = tables.of(sequences, 0);
             own(y, logSumExp, qkv, qkv.address() + 2L * shape.queryColumns(), qkv.address() + 2L * (shape.queryColumns() + shape.keyColumns()), qkv.stride(), shape,
-                    tables.of(sequences, 0));
+                    own.firstKeys(), own.keyCounts());
             return y;
         }
         try (CudaTensor unused = logSumExp == null ? ops.floats(qkv.rows(), shape.numAttentionHeads()) : null) {
@@ -168,10 +177,10 @@ final class CudaAttention implements AutoCloseable {
 
     // ---- own kernels
 
-    private void own(CudaTensor y, Tensor logSumExp, CudaTensor q, long keys, long values, long kvStride, AttentionShape shape, SequenceTables sequences) {
+    private void own(CudaTensor y, Tensor logSumExp, CudaTensor q, long keys, long values, long kvStride, AttentionShape shape, long firstKeys, long keyCounts) {
         requireDim(shape);
-        ops.kernel(SOURCE, "attention_forward").matrix(y).address(logSumExp).matrix(q).number(keys).number(values).number(kvStride).number(sequences.firstKeys())
-                .number(sequences.keyCounts()).number(q.rows()).integer(shape.numAttentionHeads()).integer(shape.numKeyValueHeads()).integer(shape.headDim())
+        ops.kernel(SOURCE, "attention_forward").matrix(y).address(logSumExp).matrix(q).number(keys).number(values).number(kvStride).number(firstKeys)
+                .number(keyCounts).number(q.rows()).integer(shape.numAttentionHeads()).integer(shape.numKeyValueHeads()).integer(shape.headDim())
                 .integer(shape.slidingWindow()).real(shape.scale()).launch(Math.ceilDiv(q.rows() * shape.numAttentionHeads(), WARPS), THREADS);
     }
 
@@ -203,13 +212,40 @@ final class CudaAttention implements AutoCloseable {
     CudaTensor cached(CudaTensor qkv, AttentionShape shape, Sequences sequences, KvCache cache, int layer) {
         CudaTensor keys = CudaTensor.of(cache.keys().get(layer)), values = CudaTensor.of(cache.values().get(layer));
         SequenceTables own = cacheTables.of(sequences, cache.maxLength());
-        ops.kernel("rows", "append_to_cache").address(keys).address(values).number(keys.stride()).matrix(qkv).number(own.ownKeys()).integer(shape.queryColumns())
-                .integer(shape.keyColumns()).launch(qkv.rows(), THREADS);
+        append(qkv, shape, keys, values, own.ownKeys());
         if (beginHere(sequences)) {
             return forward(qkv, shape, sequences, null);
         }
         CudaTensor y = ops.matrix(qkv.rows(), shape.queryColumns());
-        own(y, null, qkv, keys.address(), values.address(), keys.stride(), shape, own);
+        own(y, null, qkv, keys.address(), values.address(), keys.stride(), shape, own.firstKeys(), own.keyCounts());
+        return y;
+    }
+
+    private void append(CudaTensor qkv, AttentionShape shape, CudaTensor keys, CudaTensor values, long ownKeys) {
+        ops.kernel("rows", "append_to_cache").address(keys).address(values).number(keys.stride()).matrix(qkv).number(ownKeys).integer(shape.queryColumns())
+                .integer(shape.keyColumns()).launch(qkv.rows(), THREADS);
+    }
+
+    /** One new token a sequence, whose place only the device knows. */
+    CudaTensor cached(CudaTensor qkv, AttentionShape shape, Tensor positions, KvCache cache, int layer) {
+        CudaTensor keys = CudaTensor.of(cache.keys().get(layer)), values = CudaTensor.of(cache.values().get(layer));
+        CudaTensor y = ops.matrix(qkv.rows(), shape.queryColumns());
+        long rows = qkv.rows();
+        int kvHeads = shape.numKeyValueHeads(), dim = shape.headDim();
+        if (dim < NARROWEST || dim > MOST_DIM || Integer.bitCount(dim) != 1 || rows * kvHeads > COUNTERS) {
+            try (CudaTensor tables = CudaTensor.allocate(memory, DType.I32, Shape.of(3 * rows), 0)) {
+                ops.kernel(DECODING, "decode_tables").address(tables).address(positions).integer(rows).integer(cache.maxLength()).launchFor(rows);
+                append(qkv, shape, keys, values, tables.address() + 8 * rows);
+                own(y, null, qkv, keys.address(), values.address(), keys.stride(), shape, tables.address(), tables.address() + 4 * rows);
+            }
+            return y;
+        }
+        int splits = Math.clamp(Math.ceilDiv(cache.maxLength(), KEYS_OF_A_SPLIT), 1, MOST_SPLITS);
+        try (CudaTensor partial = ops.floats(rows, splits, shape.numAttentionHeads(), dim + 2L)) {
+            ops.kernel(DECODING, "decode_attention").matrix(y).matrix(qkv).address(keys).address(values).number(keys.stride()).address(positions).address(partial).number(arrived)
+                    .integer(cache.maxLength()).integer(splits).integer(shape.numAttentionHeads()).integer(kvHeads).integer(dim).integer(shape.slidingWindow()).real(shape.scale())
+                    .launch((long) splits * kvHeads, Math.toIntExact(rows), DECODING_THREADS, 1);
+        }
         return y;
     }
 
@@ -230,6 +266,7 @@ final class CudaAttention implements AutoCloseable {
         tables.close();
         cacheTables.close();
         forgetOffsets();
+        memory.giveBack(arrived);
         CudnnGraph.check("cudnnDestroy", cudnnDestroy(handle));
     }
 }

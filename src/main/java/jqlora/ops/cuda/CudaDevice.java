@@ -2,6 +2,7 @@ package jqlora.ops.cuda;
 
 import static org.bytedeco.cuda.global.cudart.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR;
 import static org.bytedeco.cuda.global.cudart.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR;
+import static org.bytedeco.cuda.global.cudart.CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
 import static org.bytedeco.cuda.global.cudart.CU_EVENT_DISABLE_TIMING;
 import static org.bytedeco.cuda.global.cudart.CU_STREAM_NON_BLOCKING;
 import static org.bytedeco.cuda.global.cudart.cuCtxSetCurrent;
@@ -44,7 +45,11 @@ final class CudaDevice implements AutoCloseable {
     private final CUstream_st stream = new CUstream_st();
     private final CUstream_st decodeStream = new CUstream_st();
     private final CUevent_st handedOver;
+    private final int multiprocessors;
+    private final boolean overlaps;
     private Thread bound;
+    private long crossings;
+    private boolean recording;
 
     private CudaDevice(int ordinal) {
         check("cuInit", cuInit(0));
@@ -64,6 +69,8 @@ final class CudaDevice implements AutoCloseable {
             throw new CudaException("CUDA: " + name + " has compute capability " + major + "." + minor + ", bfloat16 needs 8.0 or more");
         }
         architecture = "sm_" + major + minor;
+        overlaps = major >= 9;
+        multiprocessors = attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
         check("cuDriverGetVersion", cuDriverGetVersion(number));
         driverVersion = number[0];
         check("cuDevicePrimaryCtxRetain", cuDevicePrimaryCtxRetain(context, device));
@@ -112,6 +119,10 @@ final class CudaDevice implements AutoCloseable {
         return driverVersion;
     }
 
+    int multiprocessors() {
+        return multiprocessors;
+    }
+
     CUstream_st stream() {
         return stream;
     }
@@ -143,6 +154,26 @@ final class CudaDevice implements AutoCloseable {
         bind();
         check("cuStreamSynchronize", cuStreamSynchronize(decodeStream));
         check("cuStreamSynchronize", cuStreamSynchronize(stream));
+    }
+
+    /** To be called where the host or the decoding stream takes part in what the computing stream is given: such work cannot be recorded and repeated. */
+    void crosses() {
+        crossings++;
+    }
+
+    /** How often {@link #crosses} was called. */
+    long crossings() {
+        return crossings;
+    }
+
+    /** What the computing stream is given from now on is recorded, or not. */
+    void records(boolean recording) {
+        this.recording = recording;
+    }
+
+    /** Whether work is recorded, and a recorded kernel may begin before the one before it ends. */
+    boolean recordsOverlap() {
+        return recording && overlaps;
     }
 
     // ---- events

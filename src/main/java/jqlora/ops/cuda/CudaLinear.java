@@ -18,20 +18,25 @@ final class CudaLinear {
     private final CudaOps ops;
     private final Matmul matmul;
     private final Operands operands;
+    private final CudaFewRows fewRows;
     private final CudaDropout dropout;
     private final Fp8Linear fp8;
 
     /** @param fp8 for groups in 4 bits; null to compute all products in bfloat16 */
-    CudaLinear(CudaOps ops, Matmul matmul, Operands operands, CudaDropout dropout, Fp8Linear fp8) {
+    CudaLinear(CudaOps ops, Matmul matmul, Operands operands, CudaFewRows fewRows, CudaDropout dropout, Fp8Linear fp8) {
         this.ops = ops;
         this.matmul = matmul;
         this.operands = operands;
+        this.fewRows = fewRows;
         this.dropout = dropout;
         this.fp8 = fp8;
     }
 
     /** @param added summed with the result; null for none */
     CudaTensor forward(CudaTensor x, List<LinearWeights> group, CudaTensor inner, long dropoutKey, CudaTensor added) {
+        if (x.rows() <= CudaFewRows.MOST_ROWS && !CudaDropout.isDropped(group, dropoutKey)) {
+            return fewRows.forward(x, group, inner, added);
+        }
         CudaTensor y = fp8 != null && Fp8Weights.take(group) ? fp8.forward(x, group, inner, dropoutKey, added) : product(x, group, inner, dropoutKey, added);
         long column = 0;
         for (LinearWeights linear : group) {

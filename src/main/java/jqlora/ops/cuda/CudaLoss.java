@@ -12,16 +12,18 @@ import jqlora.tensor.Tensor;
  */
 final class CudaLoss {
     private static final long LOGIT_BYTES = 512L << 20;
-    private static final int FEWEST_ROWS = 64, THREADS = 512, GATHER_THREADS = 128;
+    private static final int FEWEST_ROWS = 64, THREADS = 512;
     private static final int NO_TARGET = -100;
 
     private final CudaOps ops;
     private final CudaLinear linear;
+    private final CudaRows gathered;
     private final Transfers transfers;
 
-    CudaLoss(CudaOps ops, CudaLinear linear, Transfers transfers) {
+    CudaLoss(CudaOps ops, CudaLinear linear, CudaRows gathered, Transfers transfers) {
         this.ops = ops;
         this.linear = linear;
+        this.gathered = gathered;
         this.transfers = transfers;
     }
 
@@ -50,14 +52,14 @@ final class CudaLoss {
         List<LinearWeights> group = List.of(head);
         try (CudaTensor rowsT = ops.integers(rows); CudaTensor targetsT = ops.integers(ids); CudaTensor part = ops.matrix(rows.length, x.columns());
                 CudaTensor inner = head.lora() == null ? null : ops.matrix(rows.length, head.lora().r())) {
-            ops.gather(part, x, rowsT);
+            gathered.gather(part, x, rowsT);
             try (CudaTensor logits = linear.forward(part, group, inner, 0, null)) {
                 ops.kernel("cross_entropy", "cross_entropy").matrix(logits).address(targetsT).number(losses).integer(logits.columns()).real(scale).integer(dX == null ? 0 : 1)
                         .launch(rows.length, THREADS);
                 if (dX != null) {
                     try (CudaTensor dPart = ops.matrix(rows.length, x.columns())) {
                         linear.backward(dPart, logits, part, group, inner, 0);
-                        ops.kernel("rows", "scatter_rows").matrix(dX).matrix(dPart).address(rowsT).integer(x.columns()).launch(rows.length, GATHER_THREADS);
+                        gathered.scatter(dX, dPart, rowsT);
                     }
                 }
             }

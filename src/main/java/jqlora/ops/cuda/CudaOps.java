@@ -16,6 +16,7 @@ import jqlora.ops.Ops;
 import jqlora.ops.OpsArguments;
 import jqlora.ops.Parameter;
 import jqlora.ops.RopeTable;
+import jqlora.ops.Sampler;
 import jqlora.ops.Sequences;
 import jqlora.ops.Weight;
 import jqlora.quant.FourBitFormat;
@@ -33,7 +34,7 @@ import jqlora.tensor.TensorView;
 public final class CudaOps implements Ops {
     /** Part of the free memory that is left to the driver and the libraries. */
     private static final int LEFT_FREE = 20;
-    private static final int ROWS_OF_A_GRID = 32_768;
+    private static final int TOKEN_THREADS = 1024;
 
     private final CudaDevice device;
     private final DeviceMemory memory;
@@ -43,6 +44,7 @@ public final class CudaOps implements Ops {
     private final Matmul matmul;
     private final Operands operands;
     private final CudaLinear linear;
+    private final CudaRows rows;
     private final CudaNorm norm;
     private final CudaGated gated;
     private final CudaAttention attention;
@@ -62,13 +64,15 @@ public final class CudaOps implements Ops {
         matmul = new Matmul(device, memory, options.tuning());
         operands = new Operands(device, memory, kernels, fourBit, options.residentBytes());
         CudaDropout dropout = new CudaDropout(this, matmul, transfers);
+        CudaFewRows fewRows = new CudaFewRows(this, device, fourBit);
         products = options.products();
         Fp8Linear fp8 = products == CudaOptions.Products.FP8 ? new Fp8Linear(this, memory, matmul, operands, dropout, scalesApart || !matmul.scalesRows()) : null;
-        linear = new CudaLinear(this, matmul, operands, dropout, fp8);
+        linear = new CudaLinear(this, matmul, operands, fewRows, dropout, fp8);
+        rows = new CudaRows(this);
         norm = new CudaNorm(this);
         gated = new CudaGated(this);
         attention = new CudaAttention(this, device, memory, transfers, options.attention());
-        loss = new CudaLoss(this, new CudaLinear(this, matmul, operands, dropout, null), transfers);
+        loss = new CudaLoss(this, new CudaLinear(this, matmul, operands, fewRows, dropout, null), rows, transfers);
         optimizer = new CudaOptimizer(this, memory, transfers);
         merge = new CudaMerge(this, memory, transfers, fourBit);
     }
@@ -170,7 +174,8 @@ public final class CudaOps implements Ops {
 
     /** For a matrix that a product in FP8 may read next; null where there are none, or none of this size. */
     Fp8Rows fp8Rows(long rows, long columns) {
-        return products == CudaOptions.Products.FP8 && columns % Fp8Weights.SEGMENT == 0 ? Fp8Rows.allocate(memory, rows, columns) : null;
+        boolean read = products == CudaOptions.Products.FP8 && rows > CudaFewRows.MOST_ROWS && columns % Fp8Weights.SEGMENT == 0;
+        return read ? Fp8Rows.allocate(memory, rows, columns) : null;
     }
 
     CudaTensor floats(long... dims) {
@@ -259,10 +264,7 @@ public final class CudaOps implements Ops {
         CudaTensor floats = floats(weight.outFeatures(), weight.inFeatures());
         switch (weight) {
             case Weight.FourBit packed -> fourBit.decode(packed, floats);
-            case Weight.Dense(Parameter parameter) -> {
-                CudaTensor value = CudaTensor.of(parameter.value());
-                kernel("rows", "convert_to_float").address(floats).matrix(value).number(value.rows()).number(value.columns()).integer(value.type()).launchFor(floats.shape().size());
-            }
+            case Weight.Dense(Parameter parameter) -> rows.convert(floats, CudaTensor.of(parameter.value()));
         }
         return floats;
     }
@@ -282,24 +284,14 @@ public final class CudaOps implements Ops {
     public Tensor add(Tensor x, Tensor y) {
         OpsArguments.add(x, y, DType.BF16);
         Tensor sum = allocate(x.dtype(), x.shape().toArray());
-        sum(sum, x, y);
+        rows.add(sum, x, y);
         return sum;
     }
 
     @Override
     public void addInPlace(Tensor x, Tensor y) {
         OpsArguments.add(x, y, DType.BF16);
-        sum(x, x, y);
-    }
-
-    private void sum(Tensor z, Tensor x, Tensor y) {
-        CudaTensor out = CudaTensor.toChange(z);
-        if (x.dtype() == DType.F32) {
-            kernel("rows", "add_floats").address(z).address(x).address(y).number(x.shape().size()).launchFor(x.shape().size());
-        } else {
-            kernel("rows", "add_rows").matrix(z).matrix(x).matrix(y).number(out.rows()).integer(out.columns())
-                    .launch(Math.ceilDiv(out.columns(), 8L * 128), (int) Math.min(out.rows(), ROWS_OF_A_GRID), 128, 1);
-        }
+        rows.add(x, x, y);
     }
 
     // ---- embedding
@@ -308,18 +300,14 @@ public final class CudaOps implements Ops {
     public Tensor embedding(Tensor table, Tensor ids) {
         OpsArguments.embedding(table, ids);
         CudaTensor y = matrix(ids.shape().size(), table.shape().dim(1));
-        gather(y, CudaTensor.of(table), CudaTensor.of(ids));
+        rows.gather(y, CudaTensor.of(table), CudaTensor.of(ids));
         return y;
-    }
-
-    void gather(CudaTensor y, CudaTensor table, CudaTensor ids) {
-        kernel("rows", "gather_rows").matrix(y).matrix(table).address(ids).integer(y.columns()).integer(table.type()).integer(table.rows()).launch(y.rows(), 128);
     }
 
     @Override
     public void embeddingBackward(Tensor dTable, Tensor dY, Tensor ids) {
         OpsArguments.embeddingBackward(dTable, dY, ids);
-        kernel("rows", "add_to_rows").address(dTable).matrix(dY).address(ids).integer(dY.shape().dim(0)).integer(dY.shape().dim(1)).launch(dY.shape().dim(0), 128);
+        rows.addTo(CudaTensor.of(dTable), CudaTensor.of(dY), CudaTensor.of(ids));
     }
 
     // ---- layers
@@ -442,6 +430,30 @@ public final class CudaOps implements Ops {
                 return activated;
             }, group, inner == null ? null : CudaTensor.of(inner), dropoutKey);
         }
+    }
+
+    // ---- decoding
+
+    @Override
+    public Tensor cachedAttention(Tensor qkv, AttentionShape shape, Tensor positions, KvCache cache, int layer) {
+        OpsArguments.cachedAttention(qkv, shape, positions, cache, layer);
+        return attention.cached(CudaTensor.of(qkv), shape, positions, cache, layer);
+    }
+
+    @Override
+    public void nextTokens(Tensor ids, Tensor positions, Tensor logits, Sampler sampler, Tensor uniform) {
+        OpsArguments.nextTokens(ids, positions, logits, sampler, uniform);
+        CudaTensor scores = CudaTensor.of(logits);
+        switch (sampler) {
+            case Sampler.Greedy() -> kernel("next_token", "highest_token").address(ids).address(positions).matrix(scores).integer(scores.columns()).launch(scores.rows(), TOKEN_THREADS);
+            case Sampler.Random(double temperature, int topK, double topP) -> kernel("next_token", "random_token").address(ids).address(positions).matrix(scores).address(uniform)
+                    .integer(scores.columns()).integer(uniform.shape().dim(1)).real(temperature).integer(topK).real(topP).launch(scores.rows(), TOKEN_THREADS);
+        }
+    }
+
+    @Override
+    public CudaRepetition repeat(int times, Tensor watched, Runnable operations) {
+        return new CudaRepetition(device, memory, times, CudaTensor.of(watched), operations);
     }
 
     // ---- loss and optimizer

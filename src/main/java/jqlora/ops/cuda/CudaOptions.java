@@ -39,7 +39,8 @@ public record CudaOptions(int device, long budgetBytes, long residentBytes, Atte
         BF16,
         /**
          * 8-bit floats (e4m3): weights with a scale for each output row, for the backward for each input column; activations and gradients with a scale for
-         * each token. Faster, and each product is off by about a twenty-fifth of its length; needs compute capability 8.9 or more.
+         * each token. Faster, and each product is off by about a twenty-fifth of its length; needs compute capability 8.9 or more. A few rows, as when tokens are
+         * made one after the other, are multiplied with the weights as they are stored.
          *
          * @see <a href="https://arxiv.org/abs/2209.05433">FP8 formats for deep learning</a>
          */

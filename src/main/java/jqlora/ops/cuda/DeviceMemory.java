@@ -47,6 +47,7 @@ final class DeviceMemory implements AutoCloseable {
     private final Map<Long, Long> taken = new HashMap<>();
     private final Map<Long, Piece> apart = new HashMap<>();
     private BooleanSupplier reclaim = () -> false;
+    private List<Long> kept;
     private long mapped, atEnd, inUse, peak;
 
     /** @param budget the most bytes that are taken from the device */
@@ -81,6 +82,10 @@ final class DeviceMemory implements AutoCloseable {
 
     /** Gives a block back; what was given to the stream before may still use it. */
     void giveBack(long address) {
+        if (kept != null) {
+            kept.add(address);
+            return;
+        }
         long size = taken.remove(address);
         Map.Entry<Long, Block> before = freeByAddress.lowerEntry(address), after = freeByAddress.higherEntry(address);
         long from = address, to = address + size;
@@ -153,6 +158,18 @@ final class DeviceMemory implements AutoCloseable {
         CudaDevice.check("cuMemUnmap", cuMemUnmap(piece.address, piece.size));
         CudaDevice.check("cuMemRelease", cuMemRelease(piece.handle));
         mapped -= piece.size;
+    }
+
+    /** From now on what is given back is kept: recorded work will use it again. */
+    void keep() {
+        kept = new ArrayList<>();
+    }
+
+    /** The end of {@link #keep}: the addresses that were kept, for {@link #giveBack}. */
+    List<Long> kept() {
+        List<Long> addresses = kept;
+        kept = null;
+        return addresses;
     }
 
     // ---- what can be done without

@@ -71,6 +71,16 @@ final class FourBitDecoder implements AutoCloseable {
         return address;
     }
 
+    /** The address of the code's table. */
+    long tableAt(FourBitType type) {
+        return tables.get(type);
+    }
+
+    /** The address of the 8-bit code's values. */
+    long map() {
+        return map;
+    }
+
     /** The binary logarithm of the elements that share an absmax. */
     static int blockShift(FourBitFormat format) {
         return Integer.numberOfTrailingZeros(format.blockSize());

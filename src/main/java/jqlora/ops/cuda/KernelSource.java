@@ -10,7 +10,8 @@ import java.util.List;
  * @param common the text of {@code common.cuh}, which it includes */
 record KernelSource(String name, String text, String common) {
     /** All there are. */
-    static final List<String> NAMES = List.of("four_bit", "linear", "rms_norm", "rope", "gated", "rows", "cross_entropy", "optimizer", "attention", "merge", "dropout", "fp8");
+    static final List<String> NAMES = List.of("four_bit", "linear", "rms_norm", "rope", "gated", "rows", "cross_entropy", "optimizer", "attention", "merge", "dropout",
+            "decode_attention", "few_rows", "next_token", "fp8");
 
     static KernelSource of(String name) {
         return new KernelSource(name, read(name + ".cu"), read("common.cuh"));

@@ -7,12 +7,17 @@ import static org.bytedeco.cuda.global.cudart.cuModuleUnload;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import org.bytedeco.cuda.cudart.CUfunc_st;
 import org.bytedeco.cuda.cudart.CUmod_st;
 import org.bytedeco.javacpp.BytePointer;
 
 /** The kernels of a device, loaded at first use. */
 final class Kernels implements AutoCloseable {
+    /** Kernels that wait themselves for what they need of the one before, see {@code wait_for_previous} in the sources. */
+    private static final Set<String> WAITING = Set.of("rms_norm", "rms_norm8", "head_norm", "rope", "rope8", "silu", "silu8", "gather_rows", "four_bit_few_rows", "four_bit_nested_few_rows",
+            "bf16_few_rows", "any_few_rows", "inner_few_rows", "decode_attention", "highest_token", "random_token");
+
     private final CudaDevice device;
     private final CubinCache cubins;
     private final List<String> options;
@@ -36,7 +41,7 @@ final class Kernels implements AutoCloseable {
         CUmod_st module = modules.computeIfAbsent(source, this::module);
         CUfunc_st function = new CUfunc_st();
         CudaDevice.check("cuModuleGetFunction " + name, cuModuleGetFunction(function, module, name));
-        Kernel kernel = new Kernel(device, name, function);
+        Kernel kernel = new Kernel(device, name, function, WAITING.contains(name));
         kernels.put(name, kernel);
         return kernel;
     }

@@ -201,6 +201,7 @@ final class Operands implements AutoCloseable {
     }
 
     private Buffer filled(List<LinearWeights> group, OperandLayout layout) {
+        device.crosses();
         Key key = key(group, layout);
         Buffer buffer = buffer(key, group, layout);
         buffer.arrived();

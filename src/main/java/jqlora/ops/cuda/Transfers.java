@@ -56,6 +56,7 @@ final class Transfers implements AutoCloseable {
 
     /** Copies to {@code address}; {@code source} may be changed at once. */
     void upload(MemorySegment source, long address) {
+        device.crosses();
         device.bind();
         for (long at = 0; at < source.byteSize(); ) {
             long count = Math.min(HALF, source.byteSize() - at);
@@ -84,6 +85,7 @@ final class Transfers implements AutoCloseable {
             upload(source.data(), target.address());
             return;
         }
+        device.crosses();
         device.bind();
         long width = 2 * target.columns(), rowsAtOnce = Math.max(1, HALF / Math.max(1, width));
         for (long row = 0; row < target.rows() && width > 0; ) {
@@ -137,6 +139,7 @@ final class Transfers implements AutoCloseable {
     }
 
     private void small(CudaTensor tensor, MemorySegment copy) {
+        device.crosses();
         device.bind();
         if (tensor.isDense() && tensor.byteSize() > 0) {
             CudaDevice.check("cuMemcpyDtoHAsync", cuMemcpyDtoHAsync(host.at(copy), tensor.address(), copy.byteSize(), device.stream()));
@@ -150,6 +153,7 @@ final class Transfers implements AutoCloseable {
 
     /** Overwrites {@code target}, a few bytes, with those at {@code address}. */
     void download(long address, MemorySegment target) {
+        device.crosses();
         device.bind();
         CudaDevice.check("cuMemcpyDtoHAsync", cuMemcpyDtoHAsync(host.at(staging.address() + 2 * HALF), address, target.byteSize(), device.stream()));
         CudaDevice.check("cuStreamSynchronize", cuStreamSynchronize(device.stream()));
@@ -162,6 +166,7 @@ final class Transfers implements AutoCloseable {
         if (width > HALF) {
             throw new IllegalArgumentException("download: a row of " + tensor + " has " + width + " bytes, it must have at most " + HALF);
         }
+        device.crosses();
         device.bind();
         int pieces = width == 0 ? 0 : Math.toIntExact(Math.ceilDiv(rows, atOnce));
         try {

@@ -7,5 +7,7 @@
  *
  * <p>One stream computes; a second one decodes the 4-bit weights of the next product meanwhile. A freed block of memory is used again at
  * once, since all that touches it is in the order of one stream; what the second stream writes is handed over by events.
+ *
+ * <p>Decoding: {@code CudaFewRows} reads the weights as they are stored, {@code CudaRepetition} makes a graph of a step that the host has no part in.
  */
 package jqlora.ops.cuda;

@@ -19,6 +19,22 @@ __device__ __forceinline__ float high_half(u32 x) { return __uint_as_float(x & 0
 __device__ __forceinline__ float half_to_float(unsigned short x) { float r; asm("cvt.f32.f16 %0, %1;" : "=f"(r) : "h"(x)); return r; }
 __device__ __forceinline__ float round_half(float x) { unsigned short h; asm("cvt.rn.f16.f32 %0, %1;" : "=h"(h) : "f"(x)); return half_to_float(h); }
 
+// In a chain of recorded kernels the next one may begin, up to its wait, as soon as all blocks of this one have: it prepares what does not depend on
+// this one meanwhile. Every kernel that lets the next begin must wait itself. On older devices, and otherwise launched, neither does anything.
+__device__ __forceinline__ void let_next_begin() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents;");
+#endif
+}
+__device__ __forceinline__ void wait_for_previous() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+// Asks for the 128 bytes at p to be brought near
+__device__ __forceinline__ void bring(const void* p) { asm volatile("prefetch.global.L2 [%0];" :: "l"(p)); }
+
 // element i of an array of a weight's type
 __device__ __forceinline__ float read(const void* array, i64 i, int type) {
     if (type == F32) return ((const float*)array)[i];

@@ -12,6 +12,8 @@ __device__ __forceinline__ void gradients(float d, float g, float u, float* dg, 
 }
 
 extern "C" __global__ void silu8(bf16* y, i64 y_stride, const bf16* gate_up, i64 stride, i64 rows, int n) {
+    let_next_begin();
+    wait_for_previous();
     i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x;
     int parts = n / 8;
     i64 row = i / parts;
@@ -26,6 +28,8 @@ extern "C" __global__ void silu8(bf16* y, i64 y_stride, const bf16* gate_up, i64
 }
 
 extern "C" __global__ void silu(bf16* y, i64 y_stride, const bf16* gate_up, i64 stride, i64 rows, int n) {
+    let_next_begin();
+    wait_for_previous();
     i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x, row = i / n;
     if (row >= rows) return;
     int at = (int)(i - row * n);

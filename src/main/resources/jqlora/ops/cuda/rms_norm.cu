@@ -17,6 +17,8 @@ __device__ __forceinline__ void scaled_row(bf16* y, const bf16* x, const void* w
 // Launch: a block of 256 a row
 extern "C" __global__ void rms_norm(bf16* y, i64 y_stride, float* rstd, const bf16* x, i64 x_stride, const void* weight, float eps, int hidden, int type) {
     __shared__ float shared[33];
+    let_next_begin();
+    wait_for_previous();
     i64 row = blockIdx.x;
     x += row * x_stride;
     float squares = 0.f;
@@ -38,6 +40,8 @@ extern "C" __global__ void rms_norm(bf16* y, i64 y_stride, float* rstd, const bf
 extern "C" __global__ void rms_norm8(bf16* y, i64 y_stride, float* rstd, const bf16* x, i64 x_stride, const void* weight, float eps, int hidden, int type,
                                      u8* codes, float* scales) {
     __shared__ float shared[33];
+    let_next_begin();
+    wait_for_previous();
     i64 row = blockIdx.x;
     const uint4* in = (const uint4*)(x + row * x_stride);
     uint4* to = (uint4*)(y + row * y_stride);
@@ -201,6 +205,8 @@ extern "C" __global__ void rms_norm_weight_gradient(float* dweight, const bf16* 
 // Queries and keys head by head, values copied. Launch: block 256, a warp a head of a row; heads counts queries, keys and values
 extern "C" __global__ void head_norm(bf16* y, i64 y_stride, float* rstd, const bf16* x, i64 x_stride, const void* q_weight, const void* k_weight, float eps,
                                      i64 rows, int q_heads, int kv_heads, int dim, int q_type, int k_type) {
+    let_next_begin();
+    wait_for_previous();
     i64 warp = ((i64)blockIdx.x * blockDim.x + threadIdx.x) >> 5;
     int heads = q_heads + 2 * kv_heads, lane = threadIdx.x & 31;
     if (warp >= rows * heads) return;

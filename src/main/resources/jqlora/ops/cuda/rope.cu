@@ -5,6 +5,8 @@
 
 // half is a multiple of 8
 extern "C" __global__ void rope8(bf16* qkv, i64 stride, const float* cos, const float* sin, const int* positions, i64 rows, int heads, int half, float direction) {
+    let_next_begin();
+    wait_for_previous();
     i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x;
     int parts = half / 8, in_row = heads * parts;
     i64 row = i / in_row;
@@ -29,6 +31,8 @@ extern "C" __global__ void rope8(bf16* qkv, i64 stride, const float* cos, const 
 }
 
 extern "C" __global__ void rope(bf16* qkv, i64 stride, const float* cos, const float* sin, const int* positions, i64 rows, int heads, int half, float direction) {
+    let_next_begin();
+    wait_for_previous();
     i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x;
     int in_row = heads * half;
     i64 row = i / in_row;

@@ -27,6 +27,8 @@ extern "C" __global__ void convert_to_float(float* out, const void* x, i64 strid
 
 // y[row] = table[ids[row]]; NaN for an id outside the table. Launch: a block of 128 a row
 extern "C" __global__ void gather_rows(bf16* y, i64 y_stride, const void* table, i64 table_stride, const int* ids, int columns, int type, int table_rows) {
+    let_next_begin();
+    wait_for_previous();
     i64 row = blockIdx.x, from = (i64)ids[row] * table_stride;
     bool inside = ids[row] >= 0 && ids[row] < table_rows;
     for (int at = threadIdx.x * 8; at < columns; at += blockDim.x * 8) {

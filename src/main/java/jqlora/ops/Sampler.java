@@ -1,7 +1,6 @@
-package jqlora.generate;
+package jqlora.ops;
 
 import java.util.Arrays;
-import java.util.random.RandomGenerator;
 import java.util.stream.IntStream;
 
 /** How the next token is chosen from the scores. */
@@ -25,11 +24,15 @@ public sealed interface Sampler {
         }
     }
 
-    /** The id of the next token. */
-    default int next(float[] scores, RandomGenerator random) {
+    /**
+     * The id of the next token.
+     *
+     * @param uniform a random number in [0, 1), which decides; greedy needs none
+     */
+    default int next(float[] scores, double uniform) {
         return switch (this) {
             case Greedy() -> argmax(scores);
-            case Random settings -> draw(warped(scores, settings), random);
+            case Random settings -> draw(warped(scores, settings), uniform);
         };
     }
 
@@ -85,9 +88,9 @@ public sealed interface Sampler {
         return probabilities;
     }
 
-    private static int draw(float[] warped, RandomGenerator random) {
+    private static int draw(float[] warped, double uniform) {
         double[] probabilities = softmax(warped);
-        double left = random.nextDouble();
+        double left = uniform;
         int last = 0;
         for (int i = 0; i < probabilities.length; i++) {
             if (probabilities[i] > 0) {

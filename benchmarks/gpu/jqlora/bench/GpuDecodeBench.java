@@ -1,0 +1,205 @@
+package jqlora.bench;
+
+import java.io.File;
+import java.lang.reflect.InvocationTargetException;
+import java.lang.reflect.Proxy;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.TreeMap;
+import jqlora.lora.LoraAdapter;
+import jqlora.lora.LoraConfig;
+import jqlora.model.CausalLm;
+import jqlora.model.Continuation;
+import jqlora.model.Linear;
+import jqlora.model.LoadOptions;
+import jqlora.model.RandomModel;
+import jqlora.ops.Activation;
+import jqlora.ops.AttentionShape;
+import jqlora.ops.KvCache;
+import jqlora.ops.LinearWeights;
+import jqlora.ops.Ops;
+import jqlora.ops.Repetition;
+import jqlora.ops.Sampler;
+import jqlora.ops.cuda.CudaLibraries;
+import jqlora.ops.cuda.CudaOps;
+import jqlora.ops.cuda.CudaOptions;
+import jqlora.tensor.DType;
+import jqlora.tensor.Tensor;
+
+/**
+ * Tokens a second of decoding one sequence on a GPU, NF4 with double quantization: several answers in turn, without and with an adapter, and the parts of
+ * a step, each repeated by itself over all layers' own weights. Arguments are {@code key=value}: model=8b|1b|tiny, prompt=128, tokens=256, answers=8, r=16,
+ * libraries=FOLDERS, layers=N, parts=true.
+ */
+public final class GpuDecodeBench {
+    private static final int REPEATS = 40;
+
+    private final CudaOps ops;
+    private final CausalLm model;
+    private final int layers;
+
+    private GpuDecodeBench(CudaOps ops, CausalLm model) {
+        this.ops = ops;
+        this.model = model;
+        this.layers = model.spec().numHiddenLayers();
+    }
+
+    public static void main(String[] arguments) throws Exception {
+        Map<String, String> options = new TreeMap<>();
+        for (String argument : arguments) {
+            options.put(argument.substring(0, argument.indexOf('=')), argument.substring(argument.indexOf('=') + 1));
+        }
+        CudaOptions cuda = CudaOptions.defaults().withResidentBytes(0);
+        if (options.containsKey("libraries")) {
+            cuda = cuda.withLibraries(new CudaLibraries(Arrays.stream(options.get("libraries").split(File.pathSeparator)).map(Path::of).toList()));
+        }
+        int prompt = number(options, "prompt", 128), tokens = number(options, "tokens", 256), answers = number(options, "answers", 8);
+        boolean[] asGraphs = {true};
+        try (CudaOps ops = CudaOps.open(cuda); CausalLm model = RandomModel.create(GpuStepBench.config(options.getOrDefault("model", "8b"), options.get("layers")), LoadOptions.defaults(), backend(ops, asGraphs))) {
+            ops.synchronize();
+            System.out.printf("%s, %s: %.2f GB in use, options %s%n", ops.description(), model, ops.memory().bytesInUse() / 1e9, options);
+            GpuDecodeBench bench = new GpuDecodeBench(ops, model);
+            bench.copy();
+            bench.answers("greedy", prompt, tokens, answers, new Sampler.Greedy());
+            bench.answers("top p 0.9", prompt, tokens, 2, new Sampler.Random(1, 0, 0.9));
+            asGraphs[0] = false;
+            bench.answers("greedy, no graph", prompt, tokens, 2, new Sampler.Greedy());
+            asGraphs[0] = true;
+            if (Boolean.parseBoolean(options.getOrDefault("parts", "true"))) {
+                bench.parts(prompt + tokens / 2, prompt + tokens);
+            }
+            try (LoraAdapter adapter = LoraAdapter.create(model, LoraConfig.defaults().withR(number(options, "r", 16)).withLoraAlpha(32), 1)) {
+                bench.answers("greedy, " + adapter, prompt, tokens, answers, new Sampler.Greedy());
+            }
+        }
+    }
+
+    private static int number(Map<String, String> options, String key, int otherwise) {
+        return Integer.parseInt(options.getOrDefault(key, Integer.toString(otherwise)));
+    }
+
+    /** The backend, whose repetitions are done step by step where that is asked for. */
+    private static Ops backend(CudaOps ops, boolean[] asGraphs) {
+        return (Ops) Proxy.newProxyInstance(Ops.class.getClassLoader(), new Class<?>[] {Ops.class}, (proxy, method, arguments) -> {
+            try {
+                return method.getName().equals("repeat") && !asGraphs[0] ? Repetition.whenAsked(ops, (int) arguments[0], (Tensor) arguments[1], (Runnable) arguments[2])
+                        : method.invoke(ops, arguments);
+            } catch (InvocationTargetException failed) {
+                throw failed.getCause();
+            }
+        });
+    }
+
+    /** The ruler: one buffer copied to another; a token reads as many bytes as weights, so half of a copy's traffic. */
+    private void copy() {
+        try (Tensor from = ops.zeros(DType.U8, 4L << 30); Tensor to = ops.allocate(DType.U8, 4L << 30)) {
+            for (int i = 0; i < 5; i++) {
+                ops.copyInto(to, from);
+            }
+            ops.synchronize();
+            long began = System.nanoTime();
+            for (int i = 0; i < REPEATS; i++) {
+                ops.copyInto(to, from);
+            }
+            ops.synchronize();
+            System.out.printf("copy: %.0f GB/s read and written%n", 2 * from.byteSize() * (double) REPEATS / (System.nanoTime() - began));
+        }
+    }
+
+    private void answers(String what, int prompt, int tokens, int answers, Sampler sampler) {
+        int[] ids = new Random(1).ints(prompt, 0, model.spec().vocabSize()).toArray();
+        List<Double> first = new ArrayList<>(), rate = new ArrayList<>(), whole = new ArrayList<>();
+        int last = 0;
+        for (int answer = 0; answer < answers + 1; answer++) {
+            long began = System.nanoTime(), firstAt = 0, thirdAt = 0;
+            try (Continuation continuation = model.continuation(ids, tokens, sampler, new Random(2))) {
+                for (int i = 0; i < tokens; i++) {
+                    last = continuation.next();
+                    firstAt = i == 0 ? System.nanoTime() : firstAt;
+                    thirdAt = i == 3 ? System.nanoTime() : thirdAt;
+                }
+            }
+            long ended = System.nanoTime();
+            if (answer > 0) {
+                first.add((firstAt - began) / 1e6);
+                rate.add((ended - thirdAt) / 1e6 / (tokens - 4));
+                whole.add(1e9 * tokens / (ended - began));
+            }
+        }
+        System.out.printf("%-40s first token after %.1f ms, then %.3f ms a token (%.0f tokens/s; the fourth to the last), whole answers %.0f tokens/s; last token %d%n", what, mean(first), mean(rate),
+                1000 / mean(rate), mean(whole), last);
+    }
+
+    private static double mean(List<Double> values) {
+        return values.stream().mapToDouble(x -> x).average().orElse(0);
+    }
+
+    // ---- parts
+
+    private interface Part {
+        Tensor run(int layer);
+    }
+
+    private void parts(int position, int maxLength) {
+        AttentionShape shape = model.spec().attentionShape(0);
+        int hidden = model.spec().hiddenSize(), intermediate = model.spec().mlp().intermediateSize();
+        try (Tensor x = ops.zeros(DType.BF16, 1, hidden); Tensor middle = ops.zeros(DType.BF16, 1, intermediate); Tensor qkv = ops.zeros(DType.BF16, 1, shape.qkvColumns());
+                Tensor attended = ops.zeros(DType.BF16, 1, shape.queryColumns()); Tensor gateUp = ops.zeros(DType.BF16, 1, 2L * intermediate); Tensor rstd = ops.zeros(DType.F32, 1);
+                Tensor weight = ops.zeros(DType.BF16, hidden); Tensor at = ops.upload(new int[] {position}); Tensor id = ops.zeros(DType.I32, 1);
+                Tensor logits = ops.zeros(DType.BF16, 1, model.spec().vocabSize()); KvCache cache = model.newCache(1, maxLength)) {
+            part("query, key, value", layer -> ops.linear(x, group(layer, "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"), null, 0), "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj");
+            part("output", layer -> ops.linearAdd(x, attended, group(layer, "self_attn.o_proj"), null, 0), "self_attn.o_proj");
+            part("gate, up", layer -> ops.linear(x, group(layer, "mlp.gate_proj", "mlp.up_proj"), null, 0), "mlp.gate_proj", "mlp.up_proj");
+            part("down", layer -> ops.linearAdd(x, middle, group(layer, "mlp.down_proj"), null, 0), "mlp.down_proj");
+            part("attention", layer -> ops.cachedAttention(qkv, shape, at, cache, layer));
+            part("norm", layer -> ops.rmsNorm(x, weight, 1e-5f, rstd));
+            part("activation", layer -> ops.gatedActivation(gateUp, Activation.SILU));
+            Linear head = model.linear(CausalLm.LM_HEAD);
+            double ms = time(1, layer -> ops.linear(x, List.of(new LinearWeights(head.weight(), head.bias(), null)), null, 0));
+            System.out.printf("  %-20s %8.2f us (%.0f GB/s)%n", "output layer", 1000 * ms, head.weight().byteSize() / ms / 1e6);
+            for (Sampler sampler : List.of(new Sampler.Greedy(), new Sampler.Random(1, 0, 0.9), new Sampler.Random(1, 50, 0.9))) {
+                try (Tensor uniform = ops.zeros(DType.F64, 1, 1)) {
+                    System.out.printf("  %-20s %8.2f us%n", sampler, 1000 * time(1, layer -> {
+                        ops.nextTokens(id, at, logits, sampler, uniform);
+                        return null;
+                    }));
+                }
+            }
+        }
+    }
+
+    private List<LinearWeights> group(int layer, String... names) {
+        return Arrays.stream(names).map(name -> model.linear("model.layers." + layer + "." + name)).map(linear -> new LinearWeights(linear.weight(), linear.bias(), null)).toList();
+    }
+
+    private void part(String what, Part part, String... names) {
+        double ms = time(layers, part);
+        double bytes = Arrays.stream(names).mapToDouble(name -> model.linear("model.layers.0." + name).weight().byteSize()).sum();
+        System.out.printf("  %-20s %8.2f us a layer, %.3f ms a token%s%n", what, 1000 * ms / layers, ms, bytes == 0 ? "" : " (%.0f GB/s)".formatted(bytes * layers / ms / 1e6));
+    }
+
+    /** Milliseconds of a graph of the part over {@code count} layers. */
+    private double time(int count, Part part) {
+        try (Tensor watched = ops.zeros(DType.I32, 1); Repetition repetition = ops.repeat(REPEATS + 5, watched, () -> {
+            for (int layer = 0; layer < count; layer++) {
+                Tensor made = part.run(layer);
+                if (made != null) {
+                    made.close();
+                }
+            }
+        })) {
+            for (int i = 0; i < 5; i++) {
+                repetition.next();
+            }
+            long began = System.nanoTime();
+            for (int i = 0; i < REPEATS; i++) {
+                repetition.next();
+            }
+            return (System.nanoTime() - began) / 1e6 / REPEATS;
+        }
+    }
+}

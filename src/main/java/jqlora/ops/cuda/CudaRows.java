@@ -1,0 +1,47 @@
+package jqlora.ops.cuda;
+
+import jqlora.tensor.DType;
+import jqlora.tensor.Tensor;
+
+/** Sums of matrices, rows gathered and scattered by their numbers, and numbers converted. */
+final class CudaRows {
+    private static final String SOURCE = "rows";
+    private static final int THREADS = 128, ROWS_OF_A_GRID = 32_768;
+
+    private final CudaOps ops;
+
+    CudaRows(CudaOps ops) {
+        this.ops = ops;
+    }
+
+    /** {@code z = x + y}; z may be x. */
+    void add(Tensor z, Tensor x, Tensor y) {
+        CudaTensor out = CudaTensor.toChange(z);
+        if (x.dtype() == DType.F32) {
+            ops.kernel(SOURCE, "add_floats").address(z).address(x).address(y).number(x.shape().size()).launchFor(x.shape().size());
+        } else {
+            ops.kernel(SOURCE, "add_rows").matrix(z).matrix(x).matrix(y).number(out.rows()).integer(out.columns())
+                    .launch(Math.ceilDiv(out.columns(), 8L * THREADS), (int) Math.min(out.rows(), ROWS_OF_A_GRID), THREADS, 1);
+        }
+    }
+
+    /** y = the rows {@code ids} of {@code table}. */
+    void gather(CudaTensor y, CudaTensor table, CudaTensor ids) {
+        ops.kernel(SOURCE, "gather_rows").matrix(y).matrix(table).address(ids).integer(y.columns()).integer(table.type()).integer(table.rows()).launch(y.rows(), THREADS);
+    }
+
+    /** Overwrites the rows {@code ids} of {@code y} with those of x. */
+    void scatter(CudaTensor y, CudaTensor x, CudaTensor ids) {
+        ops.kernel(SOURCE, "scatter_rows").matrix(y).matrix(x).address(ids).integer(x.columns()).launch(x.rows(), THREADS);
+    }
+
+    /** Adds the rows of x to the rows {@code ids} of {@code sums}, F32. */
+    void addTo(CudaTensor sums, CudaTensor x, CudaTensor ids) {
+        ops.kernel(SOURCE, "add_to_rows").address(sums).matrix(x).address(ids).integer(x.rows()).integer(x.columns()).launch(x.rows(), THREADS);
+    }
+
+    /** {@code floats} = the numbers of x. */
+    void convert(CudaTensor floats, CudaTensor x) {
+        ops.kernel(SOURCE, "convert_to_float").address(floats).matrix(x).number(x.rows()).number(x.columns()).integer(x.type()).launchFor(floats.shape().size());
+    }
+}
