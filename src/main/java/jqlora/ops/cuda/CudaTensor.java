@@ -143,6 +143,7 @@ final class CudaTensor implements Tensor {
     }
 
     void giveMemoryBack() {
+        setFp8(null);
         memory.giveBack(address);
         memory.count(-bytes);
         address = 0;
@@ -170,7 +171,6 @@ final class CudaTensor implements Tensor {
             place = null;
         }
         if (address != 0) {
-            setFp8(null);
             giveMemoryBack();
         }
     }
