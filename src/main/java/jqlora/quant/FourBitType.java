@@ -23,7 +23,7 @@ public enum FourBitType {
     private static final float[] FP4_THRESHOLDS = {0.00260417f, 0.0859375f, 0.20833333f, 0.29166667f, 0.4166667f, 0.583333f, 0.8333333f};
     private static final int[] FP4_CODE_OF_RANK = {0, 1, 6, 7, 4, 5, 2, 3};
 
-    private final float[] values;
+    final float[] values;
     private final float[] thresholds;
     private final int[] codeOfRank;
 

@@ -140,14 +140,16 @@ public final class VectorFourBitCodec implements FourBitCodec {
         if (done > 0) {
             decodeRun(tensor, first, done, out, at);
         }
-        DecodeBuffer buffer = DECODE.get();
-        for (int blocks; (blocks = Math.min((count - done) / blockSize, DecodeBuffer.BLOCKS)) > 0; done += blocks * blockSize) {
-            tensor.absmax().get((first + done) / blockSize, blocks, buffer.scales);
-            buffer.fill(format, blocks);
-            decodeBlocks(tensor.codes(), (first + done) / 2, buffer.tables, blocks, blockSize, out, at + done);
-        }
+        int blocks = (count - done) / blockSize;
+        decodeBlocks(tensor, (first + done) / blockSize, blocks, out, at + done);
+        done += blocks * blockSize;
         if (done < count) {
             decodeRun(tensor, first + done, count - done, out, at + done);
+        }
+        if (format.dtype() == DType.F16) {
+            for (int i = at; i < at + count; i++) {
+                out[i] = FloatConversion.round(out[i], DType.F16);
+            }
         }
     }
 
@@ -162,37 +164,37 @@ public final class VectorFourBitCodec implements FourBitCodec {
         }
     }
 
-    /** A block has 16 different weights only: they are multiplied and rounded once, not in every place. */
-    private static final class DecodeBuffer {
-        static final int BLOCKS = 64;
-        final float[] scales = new float[BLOCKS];
-        final float[] tables = new float[BLOCKS * 16];
-
-        void fill(FourBitFormat format, int blocks) {
-            float[] values = format.type().codebook();
-            for (int block = 0; block < blocks; block++) {
-                for (int code = 0; code < 16; code += LANES) {
-                    FloatVector.fromArray(FLOATS, values, code).mul(scales[block]).intoArray(tables, block * 16 + code);
-                }
-            }
-            if (format.dtype() != DType.F32) {
-                round(tables, blocks * 16, format.dtype());
+    /** Whole blocks. Each has 16 different weights only: they are multiplied, and rounded to bfloat16, once and not in every place. */
+    private static void decodeBlocks(QuantizedTensor tensor, long firstBlock, int blocks, float[] out, int at) {
+        MemorySegment codes = tensor.codes();
+        int blockSize = tensor.format().blockSize();
+        boolean half = tensor.format().dtype() == DType.BF16;
+        float[] table = tensor.format().type().values;
+        FloatVector lowValues = FloatVector.fromArray(FLOATS, table, 0), highValues = FloatVector.fromArray(FLOATS, table, 16 - LANES);
+        LongVector evenShift = LongVector.fromArray(LONGS, HIGH_SHIFT, 0), oddShift = LongVector.fromArray(LONGS, LOW_SHIFT, 0);
+        for (int block = 0; block < blocks; block++) {
+            float scale = tensor.absmax().get(firstBlock + block);
+            IntVector low = scaled(lowValues, scale, half), high = TABLES == 1 ? low : scaled(highValues, scale, half);
+            long from = (firstBlock + block) * blockSize >>> 1;
+            int to = at + block * blockSize;
+            for (int i = 0; i < blockSize; i += LANES) {
+                IntVector index = spread(codes, from + (i >>> 1), evenShift, oddShift);
+                IntVector bits = TABLES == 1 ? index.selectFrom(low) : select(low, high, index);
+                bits.reinterpretAsFloats().intoArray(out, to + i);
             }
         }
     }
 
-    private static final ThreadLocal<DecodeBuffer> DECODE = ThreadLocal.withInitial(DecodeBuffer::new);
+    private static IntVector scaled(FloatVector table, float scale, boolean half) {
+        IntVector bits = table.mul(scale).reinterpretAsInts();
+        return half ? roundedToBf16(bits) : bits;
+    }
 
-    private static void decodeBlocks(MemorySegment codes, long firstByte, float[] tables, int blocks, int blockSize, float[] out, int at) {
-        LongVector evenShift = LongVector.fromArray(LONGS, HIGH_SHIFT, 0), oddShift = LongVector.fromArray(LONGS, LOW_SHIFT, 0);
-        int shift = Integer.numberOfTrailingZeros(blockSize);
-        for (int i = 0; i < blocks << shift; i += LANES) {        // one loop over all: a loop of four steps inside another is twice as slow
-            int table = i >>> shift << 4;
-            IntVector low = FloatVector.fromArray(FLOATS, tables, table).reinterpretAsInts();
-            IntVector index = spread(codes, firstByte + (i >>> 1), evenShift, oddShift);
-            IntVector bits = TABLES == 1 ? index.selectFrom(low) : select(low, FloatVector.fromArray(FLOATS, tables, table + LANES).reinterpretAsInts(), index);
-            bits.reinterpretAsFloats().intoArray(out, at + i);
-        }
+    private static IntVector roundedToBf16(IntVector bits) {
+        IntVector tie = bits.lanewise(VectorOperators.LSHR, 16).and(1);
+        IntVector rounded = bits.add(0x7fff).add(tie).and(0xffff0000);
+        VectorMask<Integer> nan = bits.and(0x7fffffff).compare(VectorOperators.GT, 0x7f800000);
+        return rounded.blend(bits.or(0x00400000).and(0xffff0000), nan);
     }
 
     private static final long[] HIGH_SHIFT = new long[8], LOW_SHIFT = new long[8];
@@ -211,22 +213,6 @@ public final class VectorFourBitCodec implements FourBitCodec {
         LongVector even = all.lanewise(VectorOperators.LSHR, evenShift).and(15L);
         LongVector odd = all.lanewise(VectorOperators.ROL, oddShift).and(15L << 32);
         return even.or(odd).reinterpretAsInts();
-    }
-
-    private static void round(float[] values, int count, DType dtype) {
-        int i = 0;
-        if (dtype == DType.BF16) {
-            for (; i + LANES <= count; i += LANES) {
-                IntVector bits = FloatVector.fromArray(FLOATS, values, i).reinterpretAsInts();
-                IntVector tie = bits.lanewise(VectorOperators.LSHR, 16).and(1);
-                IntVector rounded = bits.add(0x7fff).add(tie).and(0xffff0000);
-                VectorMask<Integer> nan = bits.and(0x7fffffff).compare(VectorOperators.GT, 0x7f800000);
-                rounded.blend(bits.or(0x00400000).and(0xffff0000), nan).reinterpretAsFloats().intoArray(values, i);
-            }
-        }
-        for (; i < count; i++) {
-            values[i] = FloatConversion.round(values[i], dtype);
-        }
     }
 
     @Override
