@@ -4,6 +4,8 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Collection;
 import java.util.List;
+import java.util.function.Supplier;
+import java.util.function.UnaryOperator;
 import jqlora.data.InstructionRow;
 import jqlora.data.InstructionSet;
 import jqlora.experiment.ExperimentListener;
@@ -11,6 +13,9 @@ import jqlora.lora.LoraAdapter;
 import jqlora.model.LoadListener;
 import jqlora.model.LoadOptions;
 import jqlora.ops.Ops;
+import jqlora.ops.cuda.CudaException;
+import jqlora.ops.cuda.CudaOps;
+import jqlora.ops.cuda.CudaOptions;
 import jqlora.train.SftConfig;
 import jqlora.train.SftTrainer;
 import jqlora.train.TrainListener;
@@ -71,11 +76,29 @@ public final class Qlora {
         return BACKEND.get();
     }
 
+    /**
+     * Computes on a GPU with other options than the default ones, such as {@code useGpu(gpu -> gpu.withBudgetBytes(8L << 30))}; for a first cell.
+     *
+     * @throws IllegalStateException if the backend is open already
+     * @throws CudaException if there is no such GPU, or it cannot be used; the message says what is missing
+     */
+    public static Ops useGpu(UnaryOperator<CudaOptions> options) {
+        return BACKEND.open(() -> CudaOps.open(options.apply(CudaOptions.defaults().withLibraries(Home.cudaLibraries()).withCache(Home.kernelCache()))));
+    }
+
     private static final Backend BACKEND = new Backend();
 
     /** Tried again at the next use if it cannot be opened. */
     private static final class Backend {
         private Ops ops;
+
+        synchronized Ops open(Supplier<Ops> opening) {
+            if (ops != null) {
+                throw new IllegalStateException("the backend of this notebook is open already: " + ops.description() + "; choose another before the first model is opened, or restart the kernel");
+            }
+            ops = opening.get();
+            return ops;
+        }
 
         synchronized Ops get() {
             if (ops == null) {

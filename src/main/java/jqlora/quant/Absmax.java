@@ -8,9 +8,6 @@ public sealed interface Absmax {
     /** The absmax of block {@code index}, as the kernels restore it. */
     float get(long index);
 
-    /** The absmax of blocks {@code first} ... {@code first + count - 1}, into {@code out} from its start. */
-    void get(long first, int count, float[] out);
-
     /** Bytes that this takes. */
     long byteSize();
 
@@ -20,11 +17,6 @@ public sealed interface Absmax {
         @Override
         public float get(long index) {
             return values.get(TensorView.FLOAT, index * 4);
-        }
-
-        @Override
-        public void get(long first, int count, float[] out) {
-            MemorySegment.copy(values, TensorView.FLOAT, first * 4, out, 0, count);
         }
 
         @Override
@@ -47,20 +39,6 @@ public sealed interface Absmax {
             float product = map.value(codes.get(TensorView.BYTE, index) & 0xff)
                     * scales.get(TensorView.FLOAT, index / FourBitFormat.NESTED_BLOCK_SIZE * 4);
             return product + offset;
-        }
-
-        @Override
-        public void get(long first, int count, float[] out) {
-            int done = 0;
-            while (done < count) {
-                long index = first + done, nested = index / FourBitFormat.NESTED_BLOCK_SIZE;
-                int run = (int) Math.min(count - done, (nested + 1) * FourBitFormat.NESTED_BLOCK_SIZE - index);
-                float scale = scales.get(TensorView.FLOAT, nested * 4);
-                for (int i = 0; i < run; i++) {
-                    out[done + i] = map.value(codes.get(TensorView.BYTE, index + i) & 0xff) * scale + offset;
-                }
-                done += run;
-            }
         }
 
         @Override

@@ -74,6 +74,12 @@ class QloraTest {
     }
 
     @Test
+    void aSecondBackendIsRefused() {
+        String open = Qlora.ops().description();
+        assertFails(IllegalStateException.class, () -> Qlora.useGpu(gpu -> gpu), "the backend of this notebook is open already: " + open);
+    }
+
+    @Test
     void aModelIsOpenedTrainedAskedMergedAndSaved() throws IOException {
         List<InstructionRow> rows = Qlora.dataSet("en-wiki-questions").first(2, 1).train();
         InstructionSet set = new InstructionSet("en-wiki-questions", rows, rows);          // what is trained on is certain to become likelier
