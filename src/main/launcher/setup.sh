@@ -9,7 +9,7 @@ usage: ./jqlora setup [--gpu]
 
 Sets up what ./jqlora run and lab need: JDK, JupyterLab, build, kernel.
 
-  --gpu    also NVIDIA's CUDA 13 libraries (cuBLAS, cuDNN, NVRTC; about 1 GB) from PyPI, into .jqlora/gpu. From then on
+  --gpu    also NVIDIA's CUDA 13 libraries (cuBLAS, cuDNN, NVRTC; 1.3 GB) from PyPI, into .jqlora/gpu. From then on
            notebooks compute on the GPU. Needs Linux on x86-64, a card of compute capability 8.0 or more (A100, RTX 30 and
            newer) and its driver, 580 or newer. Where the system has the CUDA toolkit 13 and cuDNN 9 this is not needed.
 EOF
@@ -36,7 +36,7 @@ setup_gpu() {
     ask "This machine has no NVIDIA card with a working driver. Install the libraries all the same?" \
       || die "setup --gpu: no NVIDIA card with a working driver: $(gpu_driver_advice)"
   fi
-  environment "NVIDIA's libraries (about 1 GB)" "$GPU_LIBRARIES" "$LAUNCHER/requirements-gpu.txt"
+  environment "NVIDIA's libraries (1.3 GB)" "$GPU_LIBRARIES" "$LAUNCHER/requirements-gpu.txt"
   ! has_gpu || gpu_state
 }
 
