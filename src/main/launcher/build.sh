@@ -1,7 +1,10 @@
 # shellcheck shell=bash
-# The classes and the class path, built when a source has changed.
+# The classes and the class path, built when a source has changed, and how programs run on them.
 
 readonly CLASS_PATH_FILE=$STATE/classpath.txt
+
+# what every start of our Java needs; tensors lie outside of the heap, and the collectors for many cores let it grow by half a gigabyte
+readonly JAVA_FLAGS=(-XX:+UseSerialGC --add-modules jdk.incubator.vector --enable-native-access=ALL-UNNAMED -Dorg.bytedeco.javacpp.maxphysicalbytes=0)
 
 sources() { (cd "$JQLORA_HOME" && find pom.xml src/main/java src/main/resources -type f | LC_ALL=C sort); }
 
@@ -25,3 +28,6 @@ need_build() {
   printf '%s:%s\n' "$JQLORA_HOME/target/classes" "$(cat "$dependencies")" > "$CLASS_PATH_FILE"
   mv "$began" "$STATE/build.stamp"
 }
+
+# java_program CLASS_OR_SOURCE ARGUMENT...: our Java with the built classes
+java_program() { "$JDK/bin/java" "${JAVA_FLAGS[@]}" -cp "$(cat "$CLASS_PATH_FILE")" "$@"; }

@@ -67,10 +67,10 @@ doctor_machine() {
     found GPU "$(printf '%s' "$gpu" | head -n 1)$([ "$(printf '%s\n' "$gpu" | wc -l)" -le 1 ] || printf ' and %d more' $(($(printf '%s\n' "$gpu" | wc -l) - 1)))"
     if ! is_built || ! find_jdk; then
       noted CUDA "checked once the build is done"
-    elif state=$(gpu_state 2>&1); then
-      found CUDA "$(printf '%s' "$state" | paste -sd ';' - | sed 's/;/; /g')"
+    elif state=$(gpu_state); then
+      found CUDA "${state//$'\n'/; }"
     else
-      noted CUDA "$(printf '%s' "$state" | paste -sd ';' - | sed 's/;/; /g'). ./jqlora setup --gpu installs NVIDIA's libraries; until then everything runs on the processor"
+      noted CUDA "${state//$'\n'/; }. ./jqlora setup --gpu installs NVIDIA's libraries; until then everything runs on the processor"
     fi
   else
     noted GPU "no NVIDIA card with a working driver; everything runs on the processor"

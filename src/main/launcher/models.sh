@@ -1,9 +1,6 @@
 # shellcheck shell=bash
 # ./jqlora pretrain | bench: programs without a notebook
 
-# what every start of our Java needs; tensors lie outside of the heap, and the collectors for many cores let it grow by half a gigabyte
-readonly JAVA_FLAGS=(-XX:+UseSerialGC --add-modules jdk.incubator.vector --enable-native-access=ALL-UNNAMED -Dorg.bytedeco.javacpp.maxphysicalbytes=0)
-
 pretrain_usage() {
   cat <<'EOF'
 usage: ./jqlora pretrain [--corpus FOLDER] [--output FOLDER] [OPTION ...]
@@ -57,6 +54,3 @@ command_bench() {
   need_build >&2                                       # standard output is for the lines
   java_program "$JQLORA_HOME/benchmarks/java/jqlora/bench/Bench.java" "$@"
 }
-
-# java_program CLASS_OR_SOURCE ARGUMENT...: our Java with the built classes
-java_program() { "$JDK/bin/java" "${JAVA_FLAGS[@]}" -cp "$(cat "$CLASS_PATH_FILE")" "$@"; }

@@ -47,7 +47,7 @@ gpu_driver_advice() { for_system "install one (Debian, Ubuntu: the package nvidi
 # gpu_state: a line for each usable GPU, or for each thing that is missing and status 1
 gpu_state() {
   export_cuda
-  java_program jqlora.cli.Main gpu
+  java_program jqlora.cli.Main gpu 2>&1 | grep -v '^WARNING: Using incubator modules'
 }
 
 # export_cuda: our own NVIDIA libraries for programs, unless JQLORA_CUDA names others

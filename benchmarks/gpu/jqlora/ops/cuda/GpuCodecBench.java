@@ -1,7 +1,5 @@
 package jqlora.ops.cuda;
 
-import static org.bytedeco.cuda.global.cudart.cuEventElapsedTime;
-import static org.bytedeco.cuda.global.cudart.cuEventSynchronize;
 import static org.bytedeco.cuda.global.cudart.cuMemcpyDtoDAsync;
 
 import java.io.File;
@@ -24,7 +22,6 @@ import jqlora.tensor.FloatConversion;
 import jqlora.tensor.Shape;
 import jqlora.tensor.Tensor;
 import jqlora.tensor.TensorView;
-import org.bytedeco.cuda.cudart.CUevent_st;
 
 /** Times of encoding, decoding and merging one weight of 14336 x 4096, and of optimizers, by the device's clock, beside a copy in the device's memory. Argument: folders of libraries. */
 public final class GpuCodecBench {
@@ -32,7 +29,7 @@ public final class GpuCodecBench {
     private static final long ELEMENTS = (long) OUTS * INS, ADAPTER = 42_000_000;
 
     private final CudaDevice device = CudaDevice.open(0);
-    private final CUevent_st from = device.newTimer(), to = device.newTimer();
+    private final DeviceTimer timer = new DeviceTimer(device, REPEATS);
     private final DeviceMemory memory = new DeviceMemory(device, 8L << 30);
     private final Transfers transfers = new Transfers(device);
 
@@ -140,18 +137,7 @@ public final class GpuCodecBench {
     }
 
     private double time(Runnable work) {
-        for (int i = 0; i < 3; i++) {
-            work.run();
-        }
-        device.record(from, device.stream());
-        for (int i = 0; i < REPEATS; i++) {
-            work.run();
-        }
-        device.record(to, device.stream());
-        CudaDevice.check("cuEventSynchronize", cuEventSynchronize(to));
-        float[] elapsed = new float[1];
-        CudaDevice.check("cuEventElapsedTime", cuEventElapsedTime(elapsed, from, to));
-        return elapsed[0] / REPEATS;
+        return timer.time(work);
     }
 
     private static void report(String what, double bytes, double ms) {

@@ -1,8 +1,5 @@
 package jqlora.ops.cuda;
 
-import static org.bytedeco.cuda.global.cudart.cuEventElapsedTime;
-import static org.bytedeco.cuda.global.cudart.cuEventSynchronize;
-
 import java.io.File;
 import java.nio.file.Path;
 import java.util.Arrays;
@@ -14,14 +11,13 @@ import jqlora.ops.cuda.Matmul.Mat;
 import jqlora.tensor.DType;
 import jqlora.tensor.Shape;
 import jqlora.tensor.TensorView;
-import org.bytedeco.cuda.cudart.CUevent_st;
 
 /** Times of the parts of a step of an 8B shape: products and attention, by the device's clock, in bursts. Arguments: folders of libraries, fp8 for its products alone, then rows. */
 public final class GpuPartsBench {
     private static final int REPEATS = 20;
     private final CudaDevice device = CudaDevice.open(0);
     private final DeviceMemory memory = new DeviceMemory(device, 60L << 30);
-    private final CUevent_st from = device.newTimer(), to = device.newTimer();
+    private final DeviceTimer timer = new DeviceTimer(device, REPEATS);
 
     public static void main(String[] arguments) {
         CudaLibraries libraries = new CudaLibraries(Arrays.stream(arguments[0].split(File.pathSeparator)).map(Path::of).toList());
@@ -51,18 +47,7 @@ public final class GpuPartsBench {
     }
 
     private double time(Runnable work) {
-        for (int i = 0; i < 3; i++) {
-            work.run();
-        }
-        device.record(from, device.stream());
-        for (int i = 0; i < REPEATS; i++) {
-            work.run();
-        }
-        device.record(to, device.stream());
-        CudaDevice.check("cuEventSynchronize", cuEventSynchronize(to));
-        float[] elapsed = new float[1];
-        CudaDevice.check("cuEventElapsedTime", cuEventElapsedTime(elapsed, from, to));
-        return elapsed[0] / REPEATS;
+        return timer.time(work);
     }
 
     private Mat random(Transfers transfers, long rows, long stride) {

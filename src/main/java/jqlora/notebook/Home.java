@@ -2,7 +2,6 @@ package jqlora.notebook;
 
 import java.io.File;
 import java.io.IOException;
-import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -50,10 +49,9 @@ final class Home {
         if (given != null && !given.isBlank()) {
             Stream.of(given.split(File.pathSeparator)).map(Path::of).forEach(folders::add);
         }
-        try (DirectoryStream<Path> installed = Files.newDirectoryStream(folder().resolve(".jqlora/gpu/lib"), "python*")) {
-            installed.forEach(python -> folders.add(python.resolve("site-packages")));
-        } catch (IOException notInstalled) {
-            return new CudaLibraries(folders);
+        File[] pythons = folder().resolve(".jqlora/gpu/lib").toFile().listFiles();
+        if (pythons != null) {                                    // null: not installed
+            Stream.of(pythons).map(python -> python.toPath().resolve("site-packages")).forEach(folders::add);
         }
         return new CudaLibraries(folders);
     }

@@ -142,14 +142,14 @@ public final class VectorFourBitCodec implements FourBitCodec {
         }
         int blocks = (count - done) / blockSize;
         decodeBlocks(tensor, (first + done) / blockSize, blocks, out, at + done);
-        done += blocks * blockSize;
-        if (done < count) {
-            decodeRun(tensor, first + done, count - done, out, at + done);
-        }
+        int whole = done + blocks * blockSize;
         if (format.dtype() == DType.F16) {
-            for (int i = at; i < at + count; i++) {
+            for (int i = at + done; i < at + whole; i++) {
                 out[i] = FloatConversion.round(out[i], DType.F16);
             }
+        }
+        if (whole < count) {
+            decodeRun(tensor, first + whole, count - whole, out, at + whole);
         }
     }
 

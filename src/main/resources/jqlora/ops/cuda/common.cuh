@@ -97,6 +97,16 @@ __device__ __forceinline__ float block_sum(float x, float* shared) {
     return x;
 }
 
+// the sum over a block of 256 in an order that does not change, for thread 0 to read from shared[0]
+__device__ __forceinline__ void sum_of_256(double x, double* shared) {
+    shared[threadIdx.x] = x;
+    __syncthreads();
+    for (int distance = 128; distance > 0; distance >>= 1) {
+        if (threadIdx.x < distance) shared[threadIdx.x] += shared[threadIdx.x + distance];
+        __syncthreads();
+    }
+}
+
 // the largest over the block, in every thread; shared holds 33 floats
 __device__ __forceinline__ float block_max(float x, float* shared) {
     int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, warps = (blockDim.x + 31) >> 5;

@@ -53,11 +53,6 @@ extern "C" __global__ void add_losses(double* sum, const double* losses, int row
     __shared__ double shared[256];
     double part = 0;
     for (int i = threadIdx.x; i < rows; i += 256) part += losses[i];
-    shared[threadIdx.x] = part;
-    __syncthreads();
-    for (int distance = 128; distance > 0; distance >>= 1) {
-        if (threadIdx.x < distance) shared[threadIdx.x] += shared[threadIdx.x + distance];
-        __syncthreads();
-    }
+    sum_of_256(part, shared);
     if (threadIdx.x == 0) *sum += shared[0];
 }

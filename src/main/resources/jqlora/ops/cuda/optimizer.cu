@@ -12,12 +12,7 @@ extern "C" __global__ void gradient_squares(double* squares, const Part* parts) 
     Part part = parts[blockIdx.x];
     double sum = 0;
     for (u64 i = threadIdx.x; i < part.elements; i += 256) sum += (double)part.gradient[i] * part.gradient[i];
-    shared[threadIdx.x] = sum;
-    __syncthreads();
-    for (int distance = 128; distance > 0; distance >>= 1) {
-        if (threadIdx.x < distance) shared[threadIdx.x] += shared[threadIdx.x + distance];
-        __syncthreads();
-    }
+    sum_of_256(sum, shared);
     if (threadIdx.x == 0) squares[blockIdx.x] = shared[0];
 }
 
@@ -26,12 +21,7 @@ extern "C" __global__ void gradient_norm(double* norm, const double* squares, in
     __shared__ double shared[256];
     double sum = 0;
     for (int i = threadIdx.x; i < parts; i += 256) sum += squares[i];
-    shared[threadIdx.x] = sum;
-    __syncthreads();
-    for (int distance = 128; distance > 0; distance >>= 1) {
-        if (threadIdx.x < distance) shared[threadIdx.x] += shared[threadIdx.x + distance];
-        __syncthreads();
-    }
+    sum_of_256(sum, shared);
     if (threadIdx.x == 0) *norm = sqrt(shared[0]);
 }
 
