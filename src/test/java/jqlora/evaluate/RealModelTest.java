@@ -82,10 +82,14 @@ class RealModelTest {
 
     @BeforeAll
     static void open() {
+        modelFolder = modelFolder();
+        ops = CpuOps.create();
+    }
+
+    static Path modelFolder() {
         String given = System.getProperty("jqlora.model", "");
         assertFalse(given.isBlank(), "give the model's folder: ./jqlora test --model FOLDER");
-        modelFolder = Path.of(given);
-        ops = CpuOps.create();
+        return Path.of(given);
     }
 
     @AfterAll
@@ -98,7 +102,7 @@ class RealModelTest {
         return Oracle.list("real", "*").stream().filter(Files::isDirectory);
     }
 
-    private static JsonObject run(Path folder) {
+    static JsonObject run(Path folder) {
         return Oracle.json(folder.resolve("run.json"));
     }
 
@@ -113,7 +117,7 @@ class RealModelTest {
     // ---- rows
 
     /** The rows of batches {@code part.0}, {@code part.1} ..., without padding. */
-    private static List<TokenizedRow> batches(Path folder, String part) throws IOException {
+    static List<TokenizedRow> batches(Path folder, String part) throws IOException {
         try (SafetensorsFile file = SafetensorsFile.open(folder.resolve("batches.safetensors"))) {
             List<TokenizedRow> rows = new ArrayList<>();
             for (int i = 0; file.contains(part + "." + i + ".input_ids"); i++) {

@@ -1,0 +1,144 @@
+package jqlora.evaluate;
+
+import static jqlora.Assert.assertClose;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import com.google.gson.JsonArray;
+import com.google.gson.JsonObject;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Locale;
+import java.util.stream.Stream;
+import jqlora.Oracle;
+import jqlora.data.BatchPlan;
+import jqlora.data.TokenizedRow;
+import jqlora.lora.LoraAdapter;
+import jqlora.model.CausalLm;
+import jqlora.model.LoadListener;
+import jqlora.model.LoadOptions;
+import jqlora.model.ModelLoader;
+import jqlora.ops.cuda.CudaOps;
+import jqlora.ops.cuda.Gpu;
+import jqlora.quant.FourBitFormat;
+import jqlora.quant.FourBitType;
+import jqlora.train.BatchConfig;
+import jqlora.train.HeldOutLoss;
+import jqlora.train.LearningRate;
+import jqlora.train.SftConfig;
+import jqlora.train.SftTrainer;
+import jqlora.train.TrainListener;
+import jqlora.train.TrainResult;
+import jqlora.train.TrainedWeights;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** A real model on real data on a GPU, against what the Python stack recorded in bfloat16; see {@link RealModelTest} for the folders. */
+@Tag("gpu")
+@Tag("model")
+class RealModelCudaTest {
+    static Stream<Path> cases() {
+        return RealModelTest.cases();
+    }
+
+    private static JsonObject bfloat16(Path folder) {
+        return RealModelTest.run(folder).getAsJsonObject("runs").getAsJsonObject("bfloat16");
+    }
+
+    private static CausalLm load(FourBitFormat format, CudaOps ops) throws IOException {
+        return ModelLoader.load(RealModelTest.modelFolder(), LoadOptions.defaults().withQuantization(format), ops, LoadListener.SILENT);
+    }
+
+    private static double recordedLoss(Path folder, String name) {
+        return bfloat16(folder).getAsJsonObject(name).get("loss").getAsDouble();
+    }
+
+    private static double heldOut(CausalLm model, Path folder) throws IOException {
+        return HeldOutLoss.of(model, RealModelTest.batches(folder, "eval")).loss();
+    }
+
+    private static double heldOut(CudaOps ops, Path folder, Path adapterFolder) throws IOException {
+        try (CausalLm model = load(FourBitFormat.defaults(), ops); LoraAdapter adapter = LoraAdapter.load(model, adapterFolder, false)) {
+            return heldOut(adapter.model(), folder);
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("cases")
+    void lossOfEveryPrecision(Path folder) throws IOException {
+        FourBitFormat nf4 = FourBitFormat.defaults().withDoubleQuantization(false);
+        try (CudaOps ops = CudaOps.open(Gpu.options())) {
+            for (String name : List.of("base", "nf4", "nf4_dq", "fp4")) {
+                FourBitFormat format = switch (name) {
+                    case "base" -> null;
+                    case "nf4" -> nf4;
+                    case "nf4_dq" -> nf4.withDoubleQuantization(true);
+                    default -> nf4.withType(FourBitType.FP4);
+                };
+                try (CausalLm model = load(format, ops)) {
+                    double loss = heldOut(model, folder);
+                    System.out.printf(Locale.ROOT, "%s: held-out loss of %s %.4f, recorded %.4f%n", folder.getFileName(), name, loss, recordedLoss(folder, name));
+                    // two runs in bfloat16, each rounded at its own places; the record's own float32 run is as far from its bfloat16 run
+                    assertClose(folder.getFileName() + ": loss of " + name, loss, recordedLoss(folder, name), 0, 0.02);
+                }
+            }
+        }
+    }
+
+    /**
+     * The recorded training in bfloat16, twice with the same bits, and with products in FP8, whose adapter is then put on a model that computes in
+     * bfloat16.
+     */
+    @ParameterizedTest
+    @MethodSource("cases")
+    void training(Path folder, @TempDir Path made) throws IOException {
+        try (CudaOps ops = CudaOps.open(Gpu.options()); CudaOps fp8 = Gpu.openFp8(false)) {
+            TrainResult result = train(ops, folder, made.resolve("bf16"));
+            assertSteps(folder, "bfloat16", result, 0.05);
+            double tuned = heldOut(ops, folder, made.resolve("bf16"));
+            System.out.printf(Locale.ROOT, "%s: held-out loss after training in bfloat16 %.4f, recorded %.4f%n", folder.getFileName(), tuned, recordedLoss(folder, "tuned"));
+            assertClose("held-out loss after training", tuned, recordedLoss(folder, "tuned"), 0, 0.01);
+
+            TrainResult again = train(ops, folder, made.resolve("again"));
+            assertArrayEquals(losses(result), losses(again), "losses of the second run");
+            assertEquals(tuned, heldOut(ops, folder, made.resolve("again")), "held-out loss of the second run");
+
+            assertSteps(folder, "FP8", train(fp8, folder, made.resolve("fp8")), 0.15);
+            double inFp8 = heldOut(fp8, folder, made.resolve("fp8")), onExact = heldOut(ops, folder, made.resolve("fp8"));
+            System.out.printf(Locale.ROOT, "%s: held-out loss after training in FP8 %.4f, with that adapter in bfloat16 %.4f%n", folder.getFileName(), inFp8, onExact);
+            assertClose("held-out loss after training in FP8, the adapter in bfloat16", onExact, tuned, 0, 0.02);
+        }
+    }
+
+    private static TrainResult train(CudaOps ops, Path folder, Path saved) throws IOException {
+        JsonArray history = bfloat16(folder).getAsJsonArray("train");
+        try (CausalLm model = load(FourBitFormat.defaults(), ops); LoraAdapter adapter = LoraAdapter.load(model, folder.resolve("adapter_init"), true)) {
+            BatchConfig batches = new BatchConfig(RealModelTest.run(folder).get("batch").getAsInt(), 1, BatchPlan.Order.AS_GIVEN, BatchConfig.Normalization.TOKENS);
+            SftConfig config = SftConfig.defaults().withBatches(batches).withLearningRate(LearningRate.constant(1e-3)).withMaxSteps(history.size());
+            List<TokenizedRow> rows = RealModelTest.batches(folder, "train");
+            TrainResult result = new SftTrainer(new TrainedWeights.OfAdapter(adapter, null), rows, List.of(), config, null).train(TrainListener.SILENT);
+            adapter.save(saved, "model");
+            return result;
+        }
+    }
+
+    private static double[] losses(TrainResult result) {
+        return result.steps().stream().mapToDouble(step -> step.loss()).toArray();
+    }
+
+    private static void assertSteps(Path folder, String arithmetic, TrainResult result, double tolerance) {
+        JsonArray history = bfloat16(folder).getAsJsonArray("train");
+        double[] losses = losses(result);
+        assertEquals(history.size(), losses.length);
+        double most = 0;
+        for (int i = 0; i < losses.length; i++) {
+            double recorded = history.get(i).getAsJsonArray().get(0).getAsDouble();
+            assertClose(folder.getFileName() + ", " + arithmetic + ": loss of step " + (i + 1), losses[i], recorded, 0, tolerance);
+            most = Math.max(most, Math.abs(losses[i] - recorded));
+        }
+        System.out.printf(Locale.ROOT, "%s, %s: the loss of a step differs by at most %.4f from the recorded one%n", folder.getFileName(), arithmetic, most);
+    }
+}
