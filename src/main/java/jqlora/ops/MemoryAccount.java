@@ -26,6 +26,11 @@ public interface MemoryAccount {
     /** Counts a tensor as the backend's {@code allocate} would make it now. */
     Block take(DType dtype, Shape shape);
 
+    /** As {@link #take} for a tensor that comes from the host. */
+    default Block takeUploaded(DType dtype, Shape shape) {
+        return take(dtype, shape);
+    }
+
     void giveBack(Block block);
 
     /** Whether what is offloaded leaves this memory. */

@@ -34,9 +34,13 @@ public final class Rehearsal implements Ops {
         private long onHost;
 
         Counted(DType dtype, Shape shape) {
+            this(dtype, shape, account.take(dtype, shape));
+        }
+
+        Counted(DType dtype, Shape shape, MemoryAccount.Block block) {
             this.dtype = dtype;
             this.shape = shape;
-            this.block = account.take(dtype, shape);
+            this.block = block;
         }
 
         @Override
@@ -129,7 +133,7 @@ public final class Rehearsal implements Ops {
 
     @Override
     public Tensor upload(TensorView host) {
-        return new Counted(host.dtype(), host.shape());
+        return new Counted(host.dtype(), host.shape(), account.takeUploaded(host.dtype(), host.shape()));
     }
 
     @Override

@@ -124,7 +124,15 @@ final class CudaAccount implements MemoryAccount {
 
     @Override
     public Block take(DType dtype, Shape shape) {
-        long bytes = CudaTensor.bytes(dtype, shape, room);
+        return counted(CudaTensor.bytes(dtype, shape, room));
+    }
+
+    @Override
+    public Block takeUploaded(DType dtype, Shape shape) {
+        return counted(CudaTensor.bytes(dtype, shape, 0));
+    }
+
+    private Block counted(long bytes) {
         inUse += bytes;
         peak = Math.max(peak, inUse);
         return new Block(take(bytes), bytes);
