@@ -3,8 +3,8 @@
 
 readonly CLASS_PATH_FILE=$STATE/classpath.txt
 
-# what every start of our Java needs; tensors lie outside of the heap, and the collectors for many cores let it grow by half a gigabyte
-readonly JAVA_FLAGS=(-XX:+UseSerialGC --add-modules jdk.incubator.vector --enable-native-access=ALL-UNNAMED -Dorg.bytedeco.javacpp.maxphysicalbytes=0)
+# tensors lie outside of the heap, and the collectors for many cores let it grow by half a gigabyte
+readonly JAVA_FLAGS=(-XX:+UseSerialGC "@$LAUNCHER/java.args")
 
 sources() { (cd "$JQLORA_HOME" && find pom.xml src/main/java src/main/resources -type f | LC_ALL=C sort); }
 

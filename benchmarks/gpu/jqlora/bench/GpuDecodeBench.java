@@ -1,15 +1,13 @@
 package jqlora.bench;
 
-import java.io.File;
+import com.google.gson.JsonObject;
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Proxy;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
-import java.util.TreeMap;
 import jqlora.lora.LoraAdapter;
 import jqlora.lora.LoraConfig;
 import jqlora.model.CausalLm;
@@ -24,7 +22,6 @@ import jqlora.ops.LinearWeights;
 import jqlora.ops.Ops;
 import jqlora.ops.Repetition;
 import jqlora.ops.Sampler;
-import jqlora.ops.cuda.CudaLibraries;
 import jqlora.ops.cuda.CudaOps;
 import jqlora.ops.cuda.CudaOptions;
 import jqlora.tensor.DType;
@@ -33,7 +30,7 @@ import jqlora.tensor.Tensor;
 /**
  * Tokens a second of decoding one sequence on a GPU, NF4 with double quantization: several answers in turn, without and with an adapter, and the parts of
  * a step, each repeated by itself over all layers' own weights. Arguments are {@code key=value}: model=8b|1b|tiny, prompt=128, tokens=256, answers=8, r=16,
- * libraries=FOLDERS, layers=N, parts=true.
+ * libraries=FOLDERS, layers=N, parts=true, json=FILE.
  */
 public final class GpuDecodeBench {
     private static final int REPEATS = 40;
@@ -41,28 +38,24 @@ public final class GpuDecodeBench {
     private final CudaOps ops;
     private final CausalLm model;
     private final int layers;
+    private final JsonRows rows;
 
-    private GpuDecodeBench(CudaOps ops, CausalLm model) {
+    private GpuDecodeBench(CudaOps ops, CausalLm model, JsonRows rows) {
         this.ops = ops;
         this.model = model;
         this.layers = model.spec().numHiddenLayers();
+        this.rows = rows;
     }
 
     public static void main(String[] arguments) throws Exception {
-        Map<String, String> options = new TreeMap<>();
-        for (String argument : arguments) {
-            options.put(argument.substring(0, argument.indexOf('=')), argument.substring(argument.indexOf('=') + 1));
-        }
-        CudaOptions cuda = CudaOptions.defaults().withResidentBytes(0);
-        if (options.containsKey("libraries")) {
-            cuda = cuda.withLibraries(new CudaLibraries(Arrays.stream(options.get("libraries").split(File.pathSeparator)).map(Path::of).toList()));
-        }
+        Map<String, String> options = BenchArguments.parse(arguments);
+        CudaOptions cuda = CudaOptions.defaults().withResidentBytes(0).withLibraries(BenchArguments.libraries(options));
         int prompt = number(options, "prompt", 128), tokens = number(options, "tokens", 256), answers = number(options, "answers", 8);
         boolean[] asGraphs = {true};
         try (CudaOps ops = CudaOps.open(cuda); CausalLm model = RandomModel.create(GpuStepBench.config(options.getOrDefault("model", "8b"), options.get("layers")), LoadOptions.defaults(), backend(ops, asGraphs))) {
             ops.synchronize();
             System.out.printf("%s, %s: %.2f GB in use, options %s%n", ops.description(), model, ops.memory().bytesInUse() / 1e9, options);
-            GpuDecodeBench bench = new GpuDecodeBench(ops, model);
+            GpuDecodeBench bench = new GpuDecodeBench(ops, model, JsonRows.of(options));
             bench.copy();
             bench.answers("greedy", prompt, tokens, answers, new Sampler.Greedy());
             bench.answers("top p 0.9", prompt, tokens, 2, new Sampler.Random(1, 0, 0.9));
@@ -73,7 +66,7 @@ public final class GpuDecodeBench {
                 bench.parts(prompt + tokens / 2, prompt + tokens);
             }
             try (LoraAdapter adapter = LoraAdapter.create(model, LoraConfig.defaults().withR(number(options, "r", 16)).withLoraAlpha(32), 1)) {
-                bench.answers("greedy, " + adapter, prompt, tokens, answers, new Sampler.Greedy());
+                bench.answers("greedy, LoRA r = " + adapter.config().r(), prompt, tokens, answers, new Sampler.Greedy());
             }
         }
     }
@@ -106,7 +99,11 @@ public final class GpuDecodeBench {
                 ops.copyInto(to, from);
             }
             ops.synchronize();
-            System.out.printf("copy: %.0f GB/s read and written%n", 2 * from.byteSize() * (double) REPEATS / (System.nanoTime() - began));
+            double gigabytesPerSecond = 2 * from.byteSize() * (double) REPEATS / (System.nanoTime() - began);
+            System.out.printf("copy: %.0f GB/s read and written%n", gigabytesPerSecond);
+            JsonObject row = JsonRows.row("copy", began);
+            row.addProperty("gb_per_s", gigabytesPerSecond);
+            rows.write(row);
         }
     }
 
@@ -114,8 +111,10 @@ public final class GpuDecodeBench {
         int[] ids = new Random(1).ints(prompt, 0, model.spec().vocabSize()).toArray();
         List<Double> first = new ArrayList<>(), rate = new ArrayList<>(), whole = new ArrayList<>();
         int last = 0;
+        long measured = 0;
         for (int answer = 0; answer < answers + 1; answer++) {
             long began = System.nanoTime(), firstAt = 0, thirdAt = 0;
+            measured = answer == 1 ? began : measured;
             try (Continuation continuation = model.continuation(ids, tokens, sampler, new Random(2))) {
                 for (int i = 0; i < tokens; i++) {
                     last = continuation.next();
@@ -132,6 +131,16 @@ public final class GpuDecodeBench {
         }
         System.out.printf("%-40s first token after %.1f ms, then %.3f ms a token (%.0f tokens/s; the fourth to the last), whole answers %.0f tokens/s; last token %d%n", what, mean(first), mean(rate),
                 1000 / mean(rate), mean(whole), last);
+        JsonObject row = JsonRows.row("decode", measured);
+        row.addProperty("what", what);
+        row.addProperty("prompt", prompt);
+        row.addProperty("tokens", tokens);
+        row.addProperty("answers", answers);
+        row.addProperty("first_ms", mean(first));
+        row.addProperty("ms", mean(rate));
+        row.addProperty("tokens_per_s", 1000 / mean(rate));
+        row.addProperty("whole_tokens_per_s", mean(whole));
+        rows.write(row);
     }
 
     private static double mean(List<Double> values) {
@@ -161,12 +170,15 @@ public final class GpuDecodeBench {
             Linear head = model.linear(CausalLm.LM_HEAD);
             double ms = time(1, layer -> ops.linear(x, List.of(new LinearWeights(head.weight(), head.bias(), null)), null, 0));
             System.out.printf("  %-20s %8.2f us (%.0f GB/s)%n", "output layer", 1000 * ms, head.weight().byteSize() / ms / 1e6);
+            write("output layer", ms, head.weight().byteSize());
             for (Sampler sampler : List.of(new Sampler.Greedy(), new Sampler.Random(1, 0, 0.9), new Sampler.Random(1, 50, 0.9))) {
                 try (Tensor uniform = ops.zeros(DType.F64, 1, 1)) {
-                    System.out.printf("  %-20s %8.2f us%n", sampler, 1000 * time(1, layer -> {
+                    double choice = time(1, layer -> {
                         ops.nextTokens(id, at, logits, sampler, uniform);
                         return null;
-                    }));
+                    });
+                    System.out.printf("  %-20s %8.2f us%n", sampler, 1000 * choice);
+                    write(sampler.toString(), choice, 0);
                 }
             }
         }
@@ -180,6 +192,18 @@ public final class GpuDecodeBench {
         double ms = time(layers, part);
         double bytes = Arrays.stream(names).mapToDouble(name -> model.linear("model.layers.0." + name).weight().byteSize()).sum();
         System.out.printf("  %-20s %8.2f us a layer, %.3f ms a token%s%n", what, 1000 * ms / layers, ms, bytes == 0 ? "" : " (%.0f GB/s)".formatted(bytes * layers / ms / 1e6));
+        write(what, ms, bytes * layers);
+    }
+
+    /** @param ms of a token, in all layers */
+    private void write(String what, double ms, double bytes) {
+        JsonObject row = JsonRows.row("decode part", System.nanoTime() - (long) (1e6 * ms * REPEATS));
+        row.addProperty("what", what);
+        row.addProperty("ms", ms);
+        if (bytes > 0) {
+            row.addProperty("gb_per_s", bytes / ms / 1e6);
+        }
+        rows.write(row);
     }
 
     /** Milliseconds of a graph of the part over {@code count} layers. */

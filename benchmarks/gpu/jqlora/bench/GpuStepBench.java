@@ -1,12 +1,13 @@
 package jqlora.bench;
 
+import com.google.gson.Gson;
+import com.google.gson.JsonObject;
 import java.io.File;
 import java.lang.management.ManagementFactory;
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Proxy;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
@@ -26,7 +27,6 @@ import jqlora.ops.AdamWStep;
 import jqlora.ops.Ops;
 import jqlora.ops.Parameter;
 import jqlora.ops.Sequences;
-import jqlora.ops.cuda.CudaLibraries;
 import jqlora.ops.cuda.CudaOptions;
 import jqlora.ops.cuda.CudaOps;
 import jqlora.tensor.DType;
@@ -37,7 +37,7 @@ import jqlora.tensor.TensorView;
  * Tokens a second of one QLoRA training step on a GPU: forward, backward, norm, clip, AdamW, and the norm and loss read by the host, for several seconds each.
  * Arguments are {@code key=value}: model=8b|70b|1b|tiny, settings=1x512,4x2048, seconds=6, resident=BYTES, budget=BYTES, attention=DETERMINISTIC|FASTEST,
  * tuning=HEURISTIC|MEASURED, products=BF16|FP8, recompute=true, keep=BYTES, kept=INPUT|ATTENTION, host=true, paged=true, plan=true, warm=3, breakdown=true, kernels=N, r=16,
- * dropout=0, libraries=FOLDERS, cache=FOLDER, layers=N.
+ * dropout=0, libraries=FOLDERS, cache=FOLDER, layers=N, json=FILE.
  */
 public final class GpuStepBench {
     private static final int PROFILED = 2;
@@ -45,22 +45,17 @@ public final class GpuStepBench {
     private GpuStepBench() { }
 
     public static void main(String[] arguments) throws Exception {
-        Map<String, String> options = new TreeMap<>();
-        for (String argument : arguments) {
-            options.put(argument.substring(0, argument.indexOf('=')), argument.substring(argument.indexOf('=') + 1));
-        }
+        Map<String, String> options = BenchArguments.parse(arguments);
         CudaOptions cuda = CudaOptions.defaults().withResidentBytes((long) Double.parseDouble(options.getOrDefault("resident", "0")))
                 .withBudgetBytes((long) Double.parseDouble(options.getOrDefault("budget", "0")))
                 .withAttention(CudaOptions.Attention.valueOf(options.getOrDefault("attention", "DETERMINISTIC")))
                 .withTuning(CudaOptions.Tuning.valueOf(options.getOrDefault("tuning", "HEURISTIC")))
-                .withProducts(CudaOptions.Products.valueOf(options.getOrDefault("products", "BF16")));
-        if (options.containsKey("libraries")) {
-            cuda = cuda.withLibraries(new CudaLibraries(Arrays.stream(options.get("libraries").split(File.pathSeparator)).map(Path::of).toList()));
-        }
+                .withProducts(CudaOptions.Products.valueOf(options.getOrDefault("products", "BF16"))).withLibraries(BenchArguments.libraries(options));
         if (options.containsKey("cache")) {
             cuda = cuda.withCache(Path.of(options.get("cache")));
         }
         try (CudaOps ops = CudaOps.open(cuda)) {
+            JsonRows.of(options).write(JsonRows.versions());
             boolean breakdown = Boolean.parseBoolean(options.getOrDefault("breakdown", "false"));
             Map<String, long[]> times = new TreeMap<>();
             boolean[] timing = {false};
@@ -95,16 +90,18 @@ public final class GpuStepBench {
         List<Double> wall = new ArrayList<>(), enqueued = new ArrayList<>();
         double loss = 0, norm = 0;
         KernelTimes kernels = null;
+        JsonObject row = null;
         ops.resetPeak();
         try (Tensor sum = ops.zeros(DType.F64, 1); Tensor gradNorm = ops.zeros(DType.F64, 1)) {
-            long until = Long.MAX_VALUE;
+            long until = Long.MAX_VALUE, began = 0;
             for (int step = 1; System.nanoTime() < until; step++) {
                 if (step == 2) {
                     System.out.printf("first step done %.2f s after the process began%n", ManagementFactory.getRuntimeMXBean().getUptime() / 1e3);
                 }
                 boolean warm = step > warmSteps;
                 if (step == warmSteps + 1) {
-                    until = System.nanoTime() + (long) (seconds * 1e9);
+                    began = System.nanoTime();
+                    until = began + (long) (seconds * 1e9);
                     timing[0] = true;
                 }
                 long from = System.nanoTime();
@@ -121,6 +118,7 @@ public final class GpuStepBench {
                 }
             }
             timing[0] = false;
+            row = JsonRows.row("step", began);
             if (options.containsKey("kernels")) {
                 if (!options.containsKey("libraries")) {
                     throw new IllegalArgumentException("kernels=" + options.get("kernels") + " needs libraries=FOLDER, the site-packages with nvidia-cuda-cupti");
@@ -137,6 +135,21 @@ public final class GpuStepBench {
         System.out.printf("%-7s %8.2f ms a step (least %.2f, most %.2f, %d steps), host %.2f ms: %.0f tok/s; peak of tensors %.2f GB, taken %.2f GB, of the host's memory %.2f GB; loss %.8f norm %.8f%n", setting, mean,
                 wall.stream().mapToDouble(x -> x).min().orElse(0), wall.stream().mapToDouble(x -> x).max().orElse(0), wall.size(), host, 1000 * sequences.rows() / mean,
                 ops.memory().peakBytes() / 1e9, ops.memory().reservedBytes() / 1e9, ops.memory().hostBytes() / 1e9, loss, norm);
+        row.addProperty("setting", setting);
+        row.add("options", new Gson().toJsonTree(options));
+        row.addProperty("device", ops.description());
+        row.addProperty("ms", mean);
+        row.addProperty("least_ms", wall.stream().mapToDouble(x -> x).min().orElse(0));
+        row.addProperty("most_ms", wall.stream().mapToDouble(x -> x).max().orElse(0));
+        row.addProperty("host_ms", host);
+        row.addProperty("steps", wall.size());
+        row.addProperty("tokens_per_s", 1000 * sequences.rows() / mean);
+        row.addProperty("peak_bytes", ops.memory().peakBytes());
+        row.addProperty("taken_bytes", ops.memory().reservedBytes());
+        row.addProperty("host_bytes", ops.memory().hostBytes());
+        row.addProperty("loss", loss);
+        row.addProperty("norm", norm);
+        JsonRows.of(options).write(row);
         times.forEach((name, time) -> System.out.printf("    %-28s %9.3f ms a step, %5d calls%n", name, time[0] / 1e6 / wall.size(), time[1] / wall.size()));
         times.clear();
         if (kernels != null) {

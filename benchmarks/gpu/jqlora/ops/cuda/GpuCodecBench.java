@@ -2,13 +2,14 @@ package jqlora.ops.cuda;
 
 import static org.bytedeco.cuda.global.cudart.cuMemcpyDtoDAsync;
 
-import java.io.File;
+import com.google.gson.JsonObject;
 import java.lang.foreign.MemorySegment;
-import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.Random;
+import jqlora.bench.BenchArguments;
+import jqlora.bench.JsonRows;
 import jqlora.ops.AdamW8bitState;
 import jqlora.ops.AdamWState;
 import jqlora.ops.AdamWStep;
@@ -23,7 +24,10 @@ import jqlora.tensor.Shape;
 import jqlora.tensor.Tensor;
 import jqlora.tensor.TensorView;
 
-/** Times of encoding, decoding and merging one weight of 14336 x 4096, and of optimizers, by the device's clock, beside a copy in the device's memory. Argument: folders of libraries. */
+/**
+ * Times of encoding, decoding and merging one weight of 14336 x 4096, and of optimizers, by the device's clock, beside a copy in the device's memory.
+ * Arguments are {@code key=value}: libraries=FOLDERS, json=FILE.
+ */
 public final class GpuCodecBench {
     private static final int REPEATS = 40, OUTS = 14336, INS = 4096;
     private static final long ELEMENTS = (long) OUTS * INS, ADAPTER = 42_000_000;
@@ -32,11 +36,17 @@ public final class GpuCodecBench {
     private final DeviceTimer timer = new DeviceTimer(device, REPEATS);
     private final DeviceMemory memory = new DeviceMemory(device, 8L << 30);
     private final Transfers transfers = new Transfers(device);
+    private final JsonRows rows;
+
+    private GpuCodecBench(JsonRows rows) {
+        this.rows = rows;
+    }
 
     public static void main(String[] arguments) {
-        CudaLibraries libraries = new CudaLibraries(Arrays.stream(arguments[0].split(File.pathSeparator)).map(Path::of).toList());
+        Map<String, String> options = BenchArguments.parse(arguments);
+        CudaLibraries libraries = BenchArguments.libraries(options);
         libraries.require();
-        new GpuCodecBench().run(CudaOptions.defaults().withLibraries(libraries).withBudgetBytes(16L << 30));
+        new GpuCodecBench(JsonRows.of(options)).run(CudaOptions.defaults().withLibraries(libraries).withBudgetBytes(16L << 30));
     }
 
     private void run(CudaOptions options) {
@@ -78,7 +88,7 @@ public final class GpuCodecBench {
                             ops.merge("w", base, factors(a, b), storage).close();
                         }
                         ops.synchronize();
-                        System.out.printf("%-46s %8.4f ms, waited for%n", "merge r=" + r + ", " + storage.getClass().getSimpleName(), (System.nanoTime() - began) / 1e6 / REPEATS);
+                        reportWaited("merge r=" + r + ", " + storage.getClass().getSimpleName() + ", waited for", began);
                     }
                 }
             }
@@ -89,7 +99,7 @@ public final class GpuCodecBench {
         return new LoraFactors(Parameter.frozen("a", a), Parameter.frozen("b", b), 2, 0, 1);
     }
 
-    private static void optimizers(CudaOptions options) {
+    private void optimizers(CudaOptions options) {
         try (CudaOps ops = CudaOps.open(options); Tensor norm = ops.zeros(DType.F64, 1)) {
             List<Parameter> parameters = new ArrayList<>();
             for (int i = 0; i < 200; i++) {
@@ -113,7 +123,7 @@ public final class GpuCodecBench {
                     update.run();
                 }
                 ops.synchronize();
-                System.out.printf("%-46s %8.4f ms%n", "AdamW of 42 million, moments in " + (eight ? "8" : "32") + " bits", (System.nanoTime() - began) / 1e6 / REPEATS);
+                reportWaited("AdamW of 42 million, moments in " + (eight ? "8" : "32") + " bits", began);
             }
             states.forEach(AdamWState::close);
             states8.forEach(AdamW8bitState::close);
@@ -140,7 +150,22 @@ public final class GpuCodecBench {
         return timer.time(work);
     }
 
-    private static void report(String what, double bytes, double ms) {
+    private void report(String what, double bytes, double ms) {
         System.out.printf("%-46s %8.4f ms, %5.2f TB/s%n", what, ms, bytes / ms / 1e9);
+        JsonObject row = JsonRows.row("codec", System.nanoTime() - (long) (1e6 * ms * REPEATS));
+        row.addProperty("what", what);
+        row.addProperty("ms", ms);
+        row.addProperty("tb_per_s", bytes / ms / 1e9);
+        rows.write(row);
+    }
+
+    /** A mean by the host's clock over {@link #REPEATS}, of which the last has been waited for. */
+    private void reportWaited(String what, long began) {
+        double ms = (System.nanoTime() - began) / 1e6 / REPEATS;
+        System.out.printf("%-46s %8.4f ms%n", what, ms);
+        JsonObject row = JsonRows.row("codec", began);
+        row.addProperty("what", what);
+        row.addProperty("ms", ms);
+        rows.write(row);
     }
 }

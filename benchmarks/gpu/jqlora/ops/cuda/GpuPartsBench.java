@@ -1,10 +1,12 @@
 package jqlora.ops.cuda;
 
-import java.io.File;
-import java.nio.file.Path;
+import com.google.gson.JsonObject;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.Random;
+import jqlora.bench.BenchArguments;
+import jqlora.bench.JsonRows;
 import jqlora.ops.AttentionShape;
 import jqlora.ops.Sequences;
 import jqlora.ops.cuda.Matmul.Mat;
@@ -12,23 +14,36 @@ import jqlora.tensor.DType;
 import jqlora.tensor.Shape;
 import jqlora.tensor.TensorView;
 
-/** Times of the parts of a step of an 8B shape: products and attention, by the device's clock, in bursts. Arguments: folders of libraries, fp8 for its products alone, then rows. */
+/**
+ * Times of the parts of a step of an 8B shape: products and attention, by the device's clock, in bursts. Arguments: fp8 for its products alone, numbers of rows, and
+ * {@code key=value}: libraries=FOLDERS, json=FILE.
+ */
 public final class GpuPartsBench {
     private static final int REPEATS = 20;
     private final CudaDevice device = CudaDevice.open(0);
     private final DeviceMemory memory = new DeviceMemory(device, 60L << 30);
     private final DeviceTimer timer = new DeviceTimer(device, REPEATS);
+    private final JsonRows json;
+    private String arithmetic;
+    private int rows;
+
+    private GpuPartsBench(JsonRows json) {
+        this.json = json;
+    }
 
     public static void main(String[] arguments) {
-        CudaLibraries libraries = new CudaLibraries(Arrays.stream(arguments[0].split(File.pathSeparator)).map(Path::of).toList());
+        Map<String, String> options = BenchArguments.parse(Arrays.stream(arguments).filter(argument -> argument.contains("=")).toArray(String[]::new));
+        List<String> words = Arrays.stream(arguments).filter(argument -> !argument.contains("=")).toList();
+        CudaLibraries libraries = BenchArguments.libraries(options);
         libraries.require();
-        boolean all = !arguments[1].equals("fp8");
-        for (int i = all ? 1 : 2; i < arguments.length; i++) {
-            GpuPartsBench bench = new GpuPartsBench();
+        JsonRows json = JsonRows.of(options);
+        boolean all = !words.contains("fp8");
+        for (int rows : words.stream().filter(word -> !word.equals("fp8")).mapToInt(Integer::parseInt).toArray()) {
+            GpuPartsBench bench = new GpuPartsBench(json);
             if (all) {
-                bench.products(Integer.parseInt(arguments[i]));
+                bench.products(rows);
             }
-            bench.productsInFp8(Integer.parseInt(arguments[i]), libraries);
+            bench.productsInFp8(rows, libraries);
         }
         if (!all) {
             return;
@@ -36,18 +51,24 @@ public final class GpuPartsBench {
         for (CudaOptions.Attention order : CudaOptions.Attention.values()) {
             try (CudaOps ops = CudaOps.open(CudaOptions.defaults().withLibraries(libraries).withAttention(order).withBudgetBytes(60L << 30))) {
                 System.out.println(order);
-                attention(ops, 2048, 2048, 2048, 2048);
-                attention(ops, 2048, 2048, 2048, 1920);
-                attention(ops, 512, 512, 512, 512);
-                attention(ops, 300, 512, 77, 410);
-                attention(ops, 8192);
-                attention(ops, 5000, 3192);
+                attention(json, order, ops, 2048, 2048, 2048, 2048);
+                attention(json, order, ops, 2048, 2048, 2048, 1920);
+                attention(json, order, ops, 512, 512, 512, 512);
+                attention(json, order, ops, 300, 512, 77, 410);
+                attention(json, order, ops, 8192);
+                attention(json, order, ops, 5000, 3192);
             }
         }
     }
 
     private double time(Runnable work) {
         return timer.time(work);
+    }
+
+    /** What the next products are of. */
+    private void begin(int rows, String arithmetic) {
+        this.rows = rows;
+        this.arithmetic = arithmetic;
     }
 
     private Mat random(Transfers transfers, long rows, long stride) {
@@ -68,6 +89,7 @@ public final class GpuPartsBench {
         try (Transfers transfers = new Transfers(device)) {
             for (CudaOptions.Tuning tuning : CudaOptions.Tuning.values()) {
                 Matmul matmul = new Matmul(device, memory, tuning);
+                begin(m, "BF16, " + tuning);
                 System.out.println(m + " rows, " + tuning + ": ms (TFLOP/s; GB/s of operands)");
                 for (int[] size : new int[][] {{6144, 4096, 48}, {4096, 4096, 16}, {28672, 4096, 32}, {4096, 14336, 16}}) {
                     int n = size[0], k = size[1], r = size[2], p = 64;
@@ -93,6 +115,7 @@ public final class GpuPartsBench {
     private void productsInFp8(int m, CudaLibraries libraries) {
         try (Transfers transfers = new Transfers(device);
                 Kernels kernels = new Kernels(device, new CubinCache(Nvrtc.open(libraries), null, device.name())); Matmul matmul = new Matmul(device, memory, CudaOptions.Tuning.HEURISTIC)) {
+            begin(m, "FP8");
             System.out.println(m + " rows, FP8: ms (TFLOP/s; GB/s of operands)");
             for (int[] size : new int[][] {{6144, 4096, 48}, {4096, 4096, 16}, {28672, 4096, 32}, {4096, 14336, 16}}) {
                 int n = size[0], k = size[1], r = size[2];
@@ -141,11 +164,21 @@ public final class GpuPartsBench {
         }
     }
 
-    private static void report(String what, int n, int k, double ms, double operations, double bytes) {
+    private void report(String what, int n, int k, double ms, double operations, double bytes) {
         System.out.printf("  %5d x %5d %-20s %8.4f (%4.0f; %5.0f)%n", n, k, what, ms, operations / ms / 1e9, bytes / ms / 1e6);
+        JsonObject row = JsonRows.row("product", System.nanoTime() - (long) (1e6 * ms * REPEATS));
+        row.addProperty("arithmetic", arithmetic);
+        row.addProperty("rows", rows);
+        row.addProperty("out", n);
+        row.addProperty("in", k);
+        row.addProperty("what", what);
+        row.addProperty("ms", ms);
+        row.addProperty("tflops", operations / ms / 1e9);
+        row.addProperty("gb_per_s", bytes / ms / 1e6);
+        json.write(row);
     }
 
-    private static void attention(CudaOps ops, int... lengths) {
+    private static void attention(JsonRows json, CudaOptions.Attention order, CudaOps ops, int... lengths) {
         AttentionShape shape = new AttentionShape(32, 8, 128, 0, (float) (1 / Math.sqrt(128)));
         Sequences sequences = Sequences.ofLengths(lengths);
         int rows = sequences.rows();
@@ -177,7 +210,14 @@ public final class GpuPartsBench {
                 ops.attentionBackward(dQkv, y, qkv, y, logSumExp, shape, sequences);
             }
             ops.synchronize();
-            System.out.printf("  attention of %s: forward %.3f ms, backward %.3f ms, %d plans%n", Arrays.toString(lengths), forward, (System.nanoTime() - began) / 1e6 / REPEATS, ops.attentionPlans());
+            double backward = (System.nanoTime() - began) / 1e6 / REPEATS;
+            System.out.printf("  attention of %s: forward %.3f ms, backward %.3f ms, %d plans%n", Arrays.toString(lengths), forward, backward, ops.attentionPlans());
+            JsonObject row = JsonRows.row("attention", began);
+            row.addProperty("order", order.name());
+            row.addProperty("lengths", Arrays.toString(lengths));
+            row.addProperty("forward_ms", forward);
+            row.addProperty("backward_ms", backward);
+            json.write(row);
         }
     }
 }
