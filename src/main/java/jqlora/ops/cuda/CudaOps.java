@@ -77,7 +77,7 @@ public final class CudaOps implements Ops {
         attention = new CudaAttention(this, device, memory, transfers, options.attention());
         nextTokens = new NextTokens(this, memory, transfers);
         loss = new CudaLoss(this, new CudaLinear(this, matmul, operands, fewRows, dropout, null), rows, transfers);
-        optimizer = new CudaOptimizer(this, memory, transfers, new PagedMoments(device, memory, transfers, hostTensors));
+        optimizer = new CudaOptimizer(this, device, memory, transfers, hostTensors);
         merge = new CudaMerge(this, memory, transfers, fourBit);
     }
 
