@@ -109,6 +109,7 @@ public final class GpuCodecBench {
             List<AdamW8bitState> states8 = parameters.stream().map(p -> AdamW8bitState.create(ops, p)).toList();
             AdamWStep step = new AdamWStep(1, 1e-3, 0.9, 0.999, 1e-8, 0, 0.3);
             for (boolean eight : new boolean[] {false, true}) {
+                List<List<Tensor>> moments = eight ? states8.stream().map(AdamW8bitState::tensors).toList() : states.stream().map(AdamWState::tensors).toList();
                 Runnable update = () -> {
                     if (eight) {
                         ops.adamW8bit(states8, step, norm);
@@ -116,14 +117,19 @@ public final class GpuCodecBench {
                         ops.adamW(states, step, norm);
                     }
                 };
-                update.run();
-                ops.synchronize();
-                long began = System.nanoTime();
-                for (int i = 0; i < REPEATS; i++) {
+                for (boolean paged : new boolean[] {false, true}) {
+                    if (paged) {
+                        moments.forEach(ops::offload);
+                    }
                     update.run();
+                    ops.synchronize();
+                    long began = System.nanoTime();
+                    for (int i = 0; i < REPEATS; i++) {
+                        update.run();
+                    }
+                    ops.synchronize();
+                    reportWaited("AdamW of 42 million, moments in " + (eight ? "8" : "32") + " bits" + (paged ? ", paged" : ""), began);
                 }
-                ops.synchronize();
-                reportWaited("AdamW of 42 million, moments in " + (eight ? "8" : "32") + " bits", began);
             }
             states.forEach(AdamWState::close);
             states8.forEach(AdamW8bitState::close);

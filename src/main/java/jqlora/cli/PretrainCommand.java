@@ -72,7 +72,7 @@ final class PretrainCommand implements Callable<Integer> {
     @Option(names = "--weight-decay", description = "Of matrices.")
     private double weightDecay = 0.1;
 
-    @Option(names = "--optim", description = "adamw_torch, or adamw_bnb_8bit for moments in 8 bits.")
+    @Option(names = "--optim", description = {"adamw_torch, or adamw_bnb_8bit for moments in 8 bits;", "paged_adamw_32bit or paged_adamw_8bit to keep them in the host's memory."})
     private String optim = "adamw_torch";
 
     @Option(names = "--save-steps", description = "Steps between checkpoints.")

@@ -1,5 +1,6 @@
 package jqlora.ops;
 
+import java.util.List;
 import jqlora.tensor.Tensor;
 
 /**
@@ -9,6 +10,11 @@ import jqlora.tensor.Tensor;
  * @param secondMoment F32, shaped like the parameter, zero before step 1
  */
 public record AdamWState(Parameter parameter, Tensor firstMoment, Tensor secondMoment) implements AutoCloseable {
+    /** What the moments lie in. */
+    public List<Tensor> tensors() {
+        return List.of(firstMoment, secondMoment);
+    }
+
     @Override
     public void close() {
         firstMoment.close();

@@ -65,6 +65,6 @@ public interface MemoryAccount {
      * @param labelled rows with a target */
     void headLoss(int labelled, LinearWeights head, boolean inputWanted);
 
-    /** {@link Ops#adamW} with moments that were offloaded. */
+    /** {@link Ops#adamW} or {@link Ops#adamW8bit} with moments that were offloaded. */
     void adamWOffloaded();
 }

@@ -126,7 +126,8 @@ public interface Ops extends AutoCloseable {
 
     /**
      * Begins to move tensors to the host's memory, behind all that was called before. Their memory here is given back when they are there, at the next
-     * call of this or of {@link #fetch} at the latest. Nothing may take them before {@code fetch}. A backend that computes in the host's memory leaves them.
+     * call of this or of {@link #fetch} at the latest. Nothing may take them before {@code fetch} but {@link #adamW} and {@link #adamW8bit}, whose moments may
+     * lie there. A backend that computes in the host's memory leaves them.
      */
     default void offload(List<Tensor> tensors) { }
 
@@ -369,7 +370,8 @@ public interface Ops extends AutoCloseable {
     void gradientNorm(List<Parameter> parameters, Tensor norm);
 
     /**
-     * One AdamW step in PyTorch's order: decay, moments, update.
+     * One AdamW step in PyTorch's order: decay, moments, update. Moments that were offloaded stay so: they pass through the backend's memory, with the same
+     * result.
      *
      * @param norm F64 [1], as {@link #gradientNorm} wrote it
      * @see <a href="https://arxiv.org/abs/1711.05101">Decoupled weight decay regularization</a>
@@ -378,7 +380,8 @@ public interface Ops extends AutoCloseable {
 
     /**
      * One step of bitsandbytes' 8-bit AdamW in its order: moments from their codes, update from the moments before they are rounded, decay, moments to
-     * their codes. An element whose gradient is not finite keeps its value and loses its moments. Every backend gives the same bits.
+     * their codes. An element whose gradient is not finite keeps its value and loses its moments. Every backend gives the same bits; moments that were
+     * offloaded stay so, as in {@link #adamW}.
      *
      * @param norm F64 [1], as {@link #gradientNorm} wrote it
      * @see <a href="https://arxiv.org/abs/2110.02861">8-bit optimizers via block-wise quantization</a>

@@ -334,14 +334,20 @@ public final class Rehearsal implements Ops {
 
     @Override
     public void adamW(List<AdamWState> states, AdamWStep step, Tensor norm) {
-        settle();
-        if (states.stream().anyMatch(state -> state.firstMoment() instanceof Counted moment && moment.onHost > 0)) {
-            account.adamWOffloaded();
-        }
+        update(states.stream().map(AdamWState::tensors).toList());
     }
 
     @Override
-    public void adamW8bit(List<AdamW8bitState> states, AdamWStep step, Tensor norm) { }
+    public void adamW8bit(List<AdamW8bitState> states, AdamWStep step, Tensor norm) {
+        update(states.stream().map(AdamW8bitState::tensors).toList());
+    }
+
+    private void update(List<List<Tensor>> moments) {
+        if (moments.stream().flatMap(List::stream).anyMatch(tensor -> tensor instanceof Counted moment && moment.onHost > 0)) {
+            settle();
+            account.adamWOffloaded();
+        }
+    }
 
     @Override
     public void zeroGradients(List<Parameter> parameters) { }

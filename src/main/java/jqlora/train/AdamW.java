@@ -56,11 +56,13 @@ final class AdamW implements AutoCloseable {
             Group group = isDecayed(parameter.name()) ? decayed : others;
             long[] dims = parameter.value().shape().toArray();
             if (config.optim().isIn8Bits(parameter.name(), parameter.value().shape().size())) {
-                group.states8bit.add(AdamW8bitState.create(ops, parameter));
+                AdamW8bitState state = AdamW8bitState.create(ops, parameter);
+                group.states8bit.add(state);
+                page(state.tensors());
             } else {
                 AdamWState state = new AdamWState(parameter, ops.zeros(DType.F32, dims), ops.zeros(DType.F32, dims));
                 group.states.add(state);
-                page(state);
+                page(state.tensors());
             }
         }
     }
@@ -106,9 +108,8 @@ final class AdamW implements AutoCloseable {
         return tensors;
     }
 
-    private void page(AdamWState state) {
+    private void page(List<Tensor> moments) {
         if (paged) {
-            List<Tensor> moments = List.of(state.firstMoment(), state.secondMoment());
             ops.offload(moments);
             away.addAll(moments);
         }

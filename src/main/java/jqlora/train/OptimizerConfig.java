@@ -5,7 +5,7 @@ import java.util.Objects;
 /**
  * AdamW.
  *
- * @param optim how its moments are kept
+ * @param optim how its moments are kept, and where
  * @param weightDecay taken off matrices and adapters each step, times the learning rate; norms and biases are never decayed
  * @param maxGradNorm gradients are scaled down to this norm; 0 for no clipping
  */

@@ -259,13 +259,14 @@ public final class SftTrainer {
         return state.step();
     }
 
-    /** What tells this run from another. How activations are kept and when checkpoints are written does not: it changes no bit. */
+    /** What tells this run from another. How activations are kept, where moments lie and when
+     * checkpoints are written does not: it changes no bit. */
     private Map<String, String> run(int totalSteps) {
         Map<String, String> run = new LinkedHashMap<>();
         run.put("max_steps", Integer.toString(totalSteps));
         run.put("batches", config.batches().toString());
         run.put("learning_rate", config.learningRate().toString());
-        run.put("optimizer", config.optimizer().toString());
+        run.put("optimizer", config.optimizer().withOptim(config.optimizer().optim().unpaged()).toString());
         run.put("seed", Long.toString(config.seed()));
         run.put("model", model.spec() + storage());
         run.put("trained", weights.description());

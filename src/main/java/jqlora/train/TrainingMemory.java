@@ -29,24 +29,25 @@ final class TrainingMemory {
     record Choice(ActivationBudget activations, boolean pagedMoments) { }
 
     /**
-     * What was asked for, with the moments on the device if they fit there. Where all activations were asked for and do not fit, as many as fit, and the others
-     * are computed again: that changes no bit.
+     * What was asked for, with the moments on the device if they fit there and are not to be paged. Where all activations were asked for and do not fit, as
+     * many as fit, and the others are computed again: that changes no bit.
      *
      * @param candidates micro-batches of the training, of which one takes the most
      * @throws IllegalArgumentException if it does not fit in any way; the message has the figures
      */
     Choice choose(List<TokenBatch> candidates, ActivationBudget wanted) {
         if (weights.model().ops().memory().limitBytes() == Long.MAX_VALUE) {
-            return new Choice(wanted, false);
+            return new Choice(wanted, optimizer.optim().isPaged());
         }
-        TokenBatch largest = Collections.max(candidates, Comparator.comparingLong(batch -> planner(false).plan(batch, wanted).takenBytes()));
-        for (boolean paged : new boolean[] {false, true}) {
+        boolean[] places = optimizer.optim().isPaged() ? new boolean[] {true} : new boolean[] {false, true};
+        TokenBatch largest = Collections.max(candidates, Comparator.comparingLong(batch -> planner(places[0]).plan(batch, wanted).takenBytes()));
+        for (boolean paged : places) {
             if (planner(paged).plan(largest, wanted).fits()) {
                 return new Choice(wanted, paged);
             }
         }
         if (wanted.equals(ActivationBudget.keepAll())) {
-            for (boolean paged : new boolean[] {false, true}) {
+            for (boolean paged : places) {
                 Optional<MemoryPlan> fitting = planner(paged).fitting(largest);
                 if (fitting.isPresent()) {
                     return new Choice(fitting.get().activations(), paged);

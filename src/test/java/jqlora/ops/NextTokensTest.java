@@ -98,6 +98,69 @@ class NextTokensTest {
         }
     }
 
+    private enum Scores {
+        NORMAL, MANY_EQUAL, ALL_EQUAL, MOST_OUT, ALL_OUT;
+
+        double of(double normal) {
+            return switch (this) {
+                case NORMAL -> normal;
+                case MANY_EQUAL -> Math.rint(normal);
+                case ALL_EQUAL -> -1.5;
+                case MOST_OUT -> normal < 5 ? Double.NEGATIVE_INFINITY : normal;
+                case ALL_OUT -> Double.NEGATIVE_INFINITY;
+            };
+        }
+    }
+
+    /** Every sequence of a batch has scores of its own, as many as a model's or with equal ones among them; the same numbers choose the same tokens again. */
+    @ParameterizedTest
+    @CsvSource({"NORMAL, 128256, 0.8, 50, 0.9, 3", "NORMAL, 151936, 1, 0, 1, 3", "MANY_EQUAL, 151936, 1, 0, 0.9, 3", "MANY_EQUAL, 128256, 1, 1000, 1, 3", "ALL_EQUAL, 128256, 1, 0, 0.3, 3",
+            "ALL_EQUAL, 151936, 1, 50, 1, 3", "MOST_OUT, 151936, 1, 200000, 0.95, 3", "NORMAL, 128256, 1, 0, 1e-9, 3", "NORMAL, 5003, 1.2, 300, 0.99, 19", "MANY_EQUAL, 4096, 1, 0, 0.7, 19",
+            "MOST_OUT, 2049, 1, 1000, 1, 19", "ALL_OUT, 2500, 1, 0, 0.9, 3", "ALL_OUT, 7, 1, 3, 1, 9", "ALL_EQUAL, 33, 0.5, 100, 0.4, 17"})
+    void randomInBatches(Scores kind, int vocab, double temperature, int topK, double topP, int rows) {
+        Sampler.Random sampler = new Sampler.Random(temperature, topK, topP);
+        Random random = new Random(vocab + rows);
+        Matrix scores = test.random(random, rows, vocab).scaled(3).map(kind::of).rounded(test.ops().computeType());
+        double[] numbers = random.doubles(rows).toArray();
+        numbers[0] = 0;
+        numbers[1] = 0.9999999;
+        Tensor logits = test.activation(scores), uniform = doubles(numbers, rows, 1);
+        int[] chosen = null;
+        for (int time = 0; time < 2; time++) {
+            Tensor ids = test.ids(new int[rows]), positions = test.ids(new int[rows]);
+            test.ops().nextTokens(ids, positions, logits, sampler, uniform);
+            assertArrayEquals(IntStream.generate(() -> 1).limit(rows).toArray(), integers(positions));
+            if (time > 0) {
+                assertArrayEquals(chosen, integers(ids), "the second time");
+            }
+            chosen = integers(ids);
+        }
+        for (int i = 0; i < rows; i++) {
+            float[] warped = Sampler.warped(row(scores, i), sampler);
+            int least = drawn(warped, Math.max(0, numbers[i] - 1e-5)), most = drawn(warped, Math.min(numbers[i] + 1e-5, 0.9999999));
+            assertTrue(chosen[i] >= least && chosen[i] <= most && (warped[chosen[i]] > Float.NEGATIVE_INFINITY || kind == Scores.ALL_OUT),
+                    "number " + numbers[i] + " chose " + chosen[i] + " in sequence " + i + ", it must be from " + least + " to " + most);
+        }
+    }
+
+    /** The first token whose probability and those before it exceed {@code number}; the first of all if none has any. */
+    private static int drawn(float[] warped, double number) {
+        double highest = Double.NEGATIVE_INFINITY, total = 0, reached = 0;
+        for (float score : warped) {
+            highest = Math.max(highest, score);
+        }
+        for (float score : warped) {
+            total += Math.exp(score - highest);
+        }
+        int last = 0;
+        for (int i = 0; i < warped.length && reached <= number * total; i++) {
+            double weight = Math.exp(warped[i] - highest);
+            reached += weight;
+            last = weight > 0 ? i : last;
+        }
+        return last;
+    }
+
     /** Frequencies of many draws against the probabilities that the host's warped scores have: chi-square, at a level of one in ten thousand. */
     @ParameterizedTest
     @CsvSource({"1, 0, 1", "0.8, 6, 1", "1.5, 0, 0.9", "1, 8, 0.85"})
@@ -138,7 +201,7 @@ class NextTokensTest {
     @Test
     void repetition() {
         Ops ops = test.ops();
-        int vocab = 301, hidden = 64, times = 40;
+        int vocab = 4099, hidden = 64, times = 40;
         Random random = new Random(8);
         Tensor table = test.floats(test.random(random, vocab, hidden)), ids = test.ids(5, 6), positions = test.ids(0, 0);
         LinearGroup head = new LinearGroup(test, random, hidden, List.of(new LinearGroup.Layer(vocab, WeightKind.NF4_DOUBLE, 4, true, 0, true)));

@@ -1,7 +1,6 @@
 package jqlora.ops;
 
 import static jqlora.Assert.assertClose;
-import static jqlora.Assert.assertSameBits;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
@@ -21,6 +20,7 @@ import org.junit.jupiter.params.ParameterizedClass;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 @ParameterizedClass
 @MethodSource("jqlora.ops.TestOps#backends")
@@ -206,35 +206,72 @@ class OptimizerTest {
         test.assertNearFloats("second moment", state.secondMoment(), expected.secondMoment(), UNITS);
     }
 
-    /** Moments that lie in the host's memory between steps, more than pass through the device at once: the same bits. */
-    @Test
-    void momentsInTheHostsMemory() {
+    /** Parameters and their moments, in 32 or in 8 bits. */
+    private record Trained(List<Parameter> parameters, List<AdamWState> in32Bits, List<AdamW8bitState> in8Bits) {
+        Trained() {
+            this(new ArrayList<>(), new ArrayList<>(), new ArrayList<>());
+        }
+
+        void add(TestOps test, Parameter parameter, boolean of8Bits) {
+            parameters.add(parameter);
+            Matrix zero = Matrix.zeros(1, (int) parameter.value().shape().size());
+            if (of8Bits) {
+                in8Bits.add(test.keep(AdamW8bitState.create(test.ops(), parameter)));
+            } else {
+                in32Bits.add(new AdamWState(parameter, test.upload(DType.F32, zero, zero.columns()), test.upload(DType.F32, zero, zero.columns())));
+            }
+        }
+
+        List<Tensor> moments(int i) {
+            return in8Bits.isEmpty() ? in32Bits.get(i).tensors() : in8Bits.get(i).tensors();
+        }
+
+        void step(Ops ops, AdamWStep numbers, Tensor norm) {
+            ops.gradientNorm(parameters, norm);
+            if (in8Bits.isEmpty()) {
+                ops.adamW(in32Bits, numbers, norm);
+            } else {
+                ops.adamW8bit(in8Bits, numbers, norm);
+            }
+        }
+    }
+
+    /** Moments that lie in the host's memory between steps, more than pass through the device at once, and some that do not: the same bits. */
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void momentsInTheHostsMemory(boolean of8Bits) {
         int[] sizes = {1, 63, 65_536, 5_000_003, 70_001, 1_048_577, 128, 4_200_000};
+        Ops ops = test.ops();
         Random random = new Random(13);
-        List<AdamWState> here = new ArrayList<>(), there = new ArrayList<>();
+        Trained here = new Trained(), there = new Trained();
         for (int size : sizes) {
-            Matrix value = Matrix.random(random, 1, size).rounded(DType.F32), gradient = Matrix.random(random, 1, size).rounded(DType.F32), zero = Matrix.zeros(1, size);
-            for (List<AdamWState> states : List.of(here, there)) {
-                states.add(new AdamWState(test.trained("p" + size, value, gradient, size), test.upload(DType.F32, zero, size), test.upload(DType.F32, zero, size)));
+            Matrix value = Matrix.random(random, 1, size).rounded(DType.F32), gradient = Matrix.random(random, 1, size).rounded(DType.F32);
+            for (Trained trained : List.of(here, there)) {
+                trained.add(test, test.trained("p" + size, value, gradient, size), of8Bits);
             }
         }
         Tensor norm = test.poisoned(DType.F64, 1);
-        there.forEach(state -> test.ops().offload(List.of(state.firstMoment(), state.secondMoment())));
-        for (int step = 1; step <= 3; step++) {
-            for (List<AdamWState> states : List.of(here, there)) {
-                test.ops().gradientNorm(states.stream().map(AdamWState::parameter).toList(), norm);
-                test.ops().adamW(states, new AdamWStep(step, 0.01, 0.9, 0.999, 1e-8, 0.1, 0.3), norm);
+        for (int i = 0; i < sizes.length; i++) {
+            if (sizes[i] != 70_001) {
+                ops.offload(there.moments(i));
             }
-            here.forEach(state -> test.ops().addInPlace(state.parameter().gradient(), state.firstMoment()));
+        }
+        for (int step = 1; step <= 3; step++) {
+            for (Trained trained : List.of(here, there)) {
+                trained.step(ops, new AdamWStep(step, 0.01, 0.9, 0.999, 1e-8, 0.1, 0.3), norm);
+            }
             for (int i = 0; i < sizes.length; i++) {
-                test.ops().copyInto(there.get(i).parameter().gradient(), here.get(i).parameter().gradient());
+                Parameter parameter = here.parameters().get(i);
+                ops.addInPlace(parameter.gradient(), parameter.value());
+                ops.copyInto(there.parameters().get(i).gradient(), parameter.gradient());
             }
         }
         for (int i = 0; i < sizes.length; i++) {
-            test.ops().fetch(List.of(there.get(i).firstMoment(), there.get(i).secondMoment()));
-            assertSameBits("value of " + sizes[i], test.values(there.get(i).parameter().value()), test.values(here.get(i).parameter().value()));
-            assertSameBits("first moment of " + sizes[i], test.values(there.get(i).firstMoment()), test.values(here.get(i).firstMoment()));
-            assertSameBits("second moment of " + sizes[i], test.values(there.get(i).secondMoment()), test.values(here.get(i).secondMoment()));
+            ops.fetch(there.moments(i));
+            assertSameBytes("value of " + sizes[i], test, there.parameters().get(i).value(), test, here.parameters().get(i).value());
+            for (int k = 0; k < here.moments(i).size(); k++) {
+                assertSameBytes("tensor " + k + " of the moments of " + sizes[i], test, there.moments(i).get(k), test, here.moments(i).get(k));
+            }
         }
     }
 

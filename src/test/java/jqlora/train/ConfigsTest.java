@@ -29,9 +29,11 @@ class ConfigsTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"adamw_torch, ADAMW_32BIT", "paged_adamw_32bit, ADAMW_32BIT", "adamw_bnb_8bit, ADAMW_8BIT", "adamw_8bit, ADAMW_8BIT", "paged_adamw_8bit, ADAMW_8BIT"})
+    @CsvSource({"adamw_torch, ADAMW_32BIT", "paged_adamw, PAGED_ADAMW_32BIT", "paged_adamw_32bit, PAGED_ADAMW_32BIT", "adamw_bnb_8bit, ADAMW_8BIT", "adamw_8bit, ADAMW_8BIT", "paged_adamw_8bit, PAGED_ADAMW_8BIT"})
     void namesOfOptimizers(String name, Optim expected) {
         assertEquals(expected, Optim.ofName(name));
+        assertEquals(name.startsWith("paged"), expected.isPaged());
+        assertEquals(name.contains("8bit"), expected.isIn8Bits("p.weight", 4096));
         assertFails(IllegalArgumentException.class, () -> Optim.ofName(name + "s"), "optim is \"" + name + "s\", it must be one of [adamw_torch, ", "paged_adamw_8bit]");
     }
 

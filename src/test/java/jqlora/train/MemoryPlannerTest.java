@@ -26,6 +26,7 @@ import jqlora.model.MemoryPlanner;
 import jqlora.model.ModelLoader;
 import jqlora.model.TokenBatch;
 import jqlora.ops.Ops;
+import jqlora.ops.Rehearsal;
 import jqlora.ops.Sequences;
 import jqlora.ops.cpu.CpuOps;
 import jqlora.ops.cuda.CudaOps;
@@ -38,6 +39,7 @@ import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** What is predicted against what is taken, on the processor or, where one is asked for, on a GPU; and on a GPU that is not there, what is proposed and refused. */
@@ -133,16 +135,18 @@ class MemoryPlannerTest {
     }
 
     /** Moments in the host's memory are saved, restored and updated as others are. */
-    @Test
-    void pagedMomentsAreSavedAndRestored() throws IOException {
+    @ParameterizedTest
+    @EnumSource(mode = EnumSource.Mode.INCLUDE, names = {"ADAMW_32BIT", "ADAMW_8BIT"})
+    void pagedMomentsAreSavedAndRestored(Optim optim) throws IOException {
+        OptimizerConfig config = OptimizerConfig.defaults().withOptim(optim);
         model().write(folder, DType.BF16, 1, ops);
         java.nio.file.Path here = folder.resolve("here.safetensors"), there = folder.resolve("there.safetensors");
         List<float[]> values = new java.util.ArrayList<>();
         for (boolean paged : new boolean[] {false, true}) {
-            try (CausalLm model = ModelLoader.load(folder, LoadOptions.defaults(), ops, LoadListener.SILENT); LoraAdapter adapter = LoraAdapter.create(model, lora(0), 1);
+            try (CausalLm model = ModelLoader.load(folder, LoadOptions.defaults(), ops, LoadListener.SILENT); LoraAdapter adapter = LoraAdapter.create(model, lora(0).withR(16), 1);
                     Tensor sum = ops.zeros(DType.F64, 1); Tensor norm = ops.zeros(DType.F64, 1);
-                    AdamW first = paged ? AdamW.paged(ops, adapter.parameters(), OptimizerConfig.defaults()) : new AdamW(ops, adapter.parameters(), OptimizerConfig.defaults());
-                    AdamW second = paged ? AdamW.paged(ops, adapter.parameters(), OptimizerConfig.defaults()) : new AdamW(ops, adapter.parameters(), OptimizerConfig.defaults())) {
+                    AdamW first = paged ? AdamW.paged(ops, adapter.parameters(), config) : new AdamW(ops, adapter.parameters(), config);
+                    AdamW second = paged ? AdamW.paged(ops, adapter.parameters(), config) : new AdamW(ops, adapter.parameters(), config)) {
                 for (int step = 1; step <= 3; step++) {
                     model.forwardBackward(batch(true, 60), 1, sum, 0, ActivationBudget.keepAll());
                     ops.gradientNorm(adapter.parameters(), norm);
@@ -214,7 +218,30 @@ class MemoryPlannerTest {
     }
 
     private static TrainingMemory memory(long bytes) throws IOException {
-        return new TrainingMemory(new TrainedWeights.OfAdapter(large(CudaOps.rehearsalOf(bytes)), null), OptimizerConfig.defaults());
+        return memory(bytes, Optim.ADAMW_32BIT);
+    }
+
+    private static TrainingMemory memory(long bytes, Optim optim) throws IOException {
+        return new TrainingMemory(new TrainedWeights.OfAdapter(large(CudaOps.rehearsalOf(bytes)), null), OptimizerConfig.defaults().withOptim(optim));
+    }
+
+    /** Moments in the host's memory take the GPU's while they are made, and two windows from the first step on; those in 8 bits a quarter of the host's. */
+    @ParameterizedTest
+    @EnumSource(Optim.class)
+    void momentsAreCountedWhereTheyLie(Optim optim) throws IOException {
+        LoraAdapter adapter = large(FEW_BYTES);
+        Rehearsal rehearsal = adapter.model().ops().rehearsal();
+        long before = rehearsal.memory().bytesInUse(), elements = adapter.parameters().stream().mapToLong(parameter -> parameter.value().shape().size()).sum();
+        double expected = elements * (optim.unpaged() == Optim.ADAMW_32BIT ? 8 : 2 + 8.0 / 256);
+        AdamW optimizer = new TrainingMemory(new TrainedWeights.OfAdapter(adapter, null), OptimizerConfig.defaults().withOptim(optim)).optimizer(rehearsal, optim.isPaged());
+        long reserved = rehearsal.memory().reservedBytes();
+        optimizer.step(1, 0, null);
+        long onDevice = rehearsal.memory().bytesInUse() - before, onHost = rehearsal.memory().hostBytes();
+        assertEquals(expected, optim.isPaged() ? onHost : onDevice, optim.isPaged() ? 64 << 20 : 0, "bytes of the moments of " + elements + " numbers");
+        assertEquals(0, optim.isPaged() ? onDevice : onHost);
+        assertTrue(rehearsal.memory().reservedBytes() - reserved <= 128 << 20, "the windows take " + (rehearsal.memory().reservedBytes() - reserved));
+        optimizer.close();
+        assertEquals(before, rehearsal.memory().bytesInUse());
     }
 
     /** The trainer looks at the largest micro-batch of the data before it computes anything, and puts the moments where there is room. */
@@ -232,6 +259,9 @@ class MemoryPlannerTest {
         assertEquals(Place.HOST, fitting.place());
         assertTrue(fitting.bytes() > 0, "all means as much as fits: " + fitting);
         assertTrue(tight.choose(List.of(batch(true, 30), largest), ActivationBudget.keepAll()).pagedMoments(), "moments give way where all is asked for");
+        for (Optim optim : Optim.values()) {
+            assertEquals(new TrainingMemory.Choice(host, optim.isPaged()), memory(10_000_000_000L, optim).choose(List.of(largest), host), "paged where that is asked for: " + optim);
+        }
         LoraAdapter small = large(CudaOps.rehearsalOf(6_500_000_000L));
         SftTrainer trainer = new SftTrainer(new TrainedWeights.OfAdapter(small, null), rows, List.of(), SftConfig.defaults(), null);
         assertFails(IllegalArgumentException.class, () -> trainer.train(event -> {

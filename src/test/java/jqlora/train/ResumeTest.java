@@ -81,7 +81,8 @@ class ResumeTest {
         assertEquals(step, part.steps().size());
     }
 
-    /** With moments in 8 bits, those of matrices, and in 32 those of norms and embeddings; and a run with the one is no run with the other. */
+    /** With moments in 8 bits, those of matrices, and in 32 those of norms and embeddings; and a run with the one is no run with the other; one whose
+     * moments are paged goes on with one whose are not. */
     @Test
     void momentsIn8Bits() throws IOException {
         UnaryOperator<SftConfig> in8Bits = config -> config.withOptimizer(config.optimizer().withOptim(Optim.ADAMW_8BIT));
@@ -94,7 +95,8 @@ class ResumeTest {
         }, in8Bits);
         assertTrue(Thread.interrupted());
         assertFails(JsonFileException.class, () -> FULL.go(ops, stopped, TrainListener.SILENT), "is a checkpoint of another run: optimizer was OptimizerConfig[optim=ADAMW_8BIT", "now it is OptimizerConfig[optim=ADAMW_32BIT");
-        FULL.assertSame(whole, expected, stopped, FULL.go(ops, stopped, TrainListener.SILENT, in8Bits));
+        UnaryOperator<SftConfig> paged = config -> config.withOptimizer(config.optimizer().withOptim(Optim.PAGED_ADAMW_8BIT));
+        FULL.assertSame(whole, expected, stopped, FULL.go(ops, stopped, TrainListener.SILENT, paged));
     }
 
     // ---- what a kill can leave

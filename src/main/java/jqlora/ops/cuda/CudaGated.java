@@ -1,6 +1,8 @@
 package jqlora.ops.cuda;
 
+import java.util.List;
 import jqlora.ops.Activation;
+import jqlora.ops.LinearWeights;
 
 /** {@code activation(gate) up}. Where products are in FP8, the results are written in e4m3 too, since a product reads them next. */
 final class CudaGated {
@@ -41,6 +43,16 @@ final class CudaGated {
         } else {
             ops.kernel(SOURCE, isWide(n) ? name + "8" : name).matrix(dGateUp).matrix(dY).matrix(gateUp).number(rows).integer(n).integer(again ? 1 : 0)
                     .launchFor(elements(rows, n));
+        }
+    }
+
+    /** The backward of {@code layers}, which read the result, and then of the activation; see {@link jqlora.ops.Ops#gatedLinearBackward}. */
+    void linearBackward(CudaLinear layers, CudaTensor dGateUp, CudaTensor dY, CudaTensor gateUp, Activation activation, List<LinearWeights> group, CudaTensor inner, long dropoutKey) {
+        try (CudaTensor activated = ops.matrix(gateUp.rows(), gateUp.columns() / 2)) {
+            layers.backward(activated, dY, () -> {
+                backward(dGateUp, activated, gateUp, activation, true);
+                return activated;
+            }, group, inner, dropoutKey);
         }
     }
 

@@ -49,6 +49,7 @@ public final class CudaOps implements Ops {
     private final CudaNorm norm;
     private final CudaGated gated;
     private final CudaAttention attention;
+    private final NextTokens nextTokens;
     private final CudaLoss loss;
     private final CudaOptimizer optimizer;
     private final CudaOptions.Products products;
@@ -74,8 +75,9 @@ public final class CudaOps implements Ops {
         norm = new CudaNorm(this);
         gated = new CudaGated(this);
         attention = new CudaAttention(this, device, memory, transfers, options.attention());
+        nextTokens = new NextTokens(this, memory, transfers);
         loss = new CudaLoss(this, new CudaLinear(this, matmul, operands, fewRows, dropout, null), rows, transfers);
-        optimizer = new CudaOptimizer(this, memory, transfers, new PagedMoments(device, memory, transfers, hostTensors));
+        optimizer = new CudaOptimizer(this, device, memory, transfers, hostTensors);
         merge = new CudaMerge(this, memory, transfers, fourBit);
     }
 
@@ -162,6 +164,7 @@ public final class CudaOps implements Ops {
     public void close() {
         device.synchronize();
         optimizer.close();
+        nextTokens.close();
         attention.close();
         operands.close();
         matmul.close();
@@ -438,13 +441,7 @@ public final class CudaOps implements Ops {
     @Override
     public void gatedLinearBackward(Tensor dGateUp, Tensor dY, Tensor gateUp, Activation activation, List<LinearWeights> group, Tensor inner, long dropoutKey) {
         OpsArguments.gatedLinearBackward(dGateUp, dY, gateUp, group, inner);
-        CudaTensor in = CudaTensor.of(gateUp);
-        try (CudaTensor activated = matrix(in.rows(), in.columns() / 2)) {
-            linear.backward(activated, CudaTensor.of(dY), () -> {
-                gated.backward(CudaTensor.toChange(dGateUp), activated, in, activation, true);
-                return activated;
-            }, group, inner == null ? null : CudaTensor.of(inner), dropoutKey);
-        }
+        gated.linearBackward(linear, CudaTensor.toChange(dGateUp), CudaTensor.of(dY), CudaTensor.of(gateUp), activation, group, inner == null ? null : CudaTensor.of(inner), dropoutKey);
     }
 
     // ---- decoding
@@ -458,7 +455,7 @@ public final class CudaOps implements Ops {
     @Override
     public void nextTokens(Tensor ids, Tensor positions, Tensor logits, Sampler sampler, Tensor uniform) {
         OpsArguments.nextTokens(ids, positions, logits, sampler, uniform);
-        NextTokens.choose(this, ids, positions, CudaTensor.of(logits), sampler, uniform);
+        nextTokens.choose(ids, positions, CudaTensor.of(logits), sampler, uniform);
     }
 
     @Override

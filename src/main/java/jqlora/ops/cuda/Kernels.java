@@ -16,7 +16,7 @@ import org.bytedeco.javacpp.BytePointer;
 final class Kernels implements AutoCloseable {
     /** Kernels that wait themselves for what they need of the one before, see {@code wait_for_previous} in the sources. */
     private static final Set<String> WAITING = Set.of("rms_norm", "rms_norm8", "head_norm", "rope", "rope8", "silu", "silu8", "gather_rows", "four_bit_few_rows", "four_bit_nested_few_rows",
-            "bf16_few_rows", "any_few_rows", "inner_few_rows", "decode_attention", "highest_token", "random_token");
+            "bf16_few_rows", "any_few_rows", "inner_few_rows", "decode_attention", "highest_token", "scores_that_stay", "random_token");
 
     private final CudaDevice device;
     private final CubinCache cubins;
