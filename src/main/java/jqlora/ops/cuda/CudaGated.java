@@ -1,6 +1,8 @@
 package jqlora.ops.cuda;
 
+import java.util.List;
 import jqlora.ops.Activation;
+import jqlora.ops.LinearWeights;
 
 /** {@code activation(gate) up}. Where products are in FP8, the results are written in e4m3 too, since a product reads them next. */
 final class CudaGated {
@@ -44,9 +46,21 @@ final class CudaGated {
         }
     }
 
+    /** The backward of {@code layers}, which read the result, and then of the activation; see {@link jqlora.ops.Ops#gatedLinearBackward}. */
+    void linearBackward(CudaLinear layers, CudaTensor dGateUp, CudaTensor dY, CudaTensor gateUp, Activation activation, List<LinearWeights> group, CudaTensor inner, long dropoutKey) {
+        try (CudaTensor activated = ops.matrix(gateUp.rows(), gateUp.columns() / 2)) {
+            layers.backward(activated, dY, () -> {
+                backward(dGateUp, activated, gateUp, activation, true);
+                return activated;
+            }, group, inner, dropoutKey);
+        }
+    }
+
     private static String name(Activation activation) {
         return switch (activation) {
             case SILU -> "silu";
+            case GELU -> "gelu";
+            case GELU_TANH -> "gelu_tanh";
         };
     }
 
