@@ -19,8 +19,8 @@ import org.junit.jupiter.params.provider.MethodSource;
 @ParameterizedClass
 @MethodSource("jqlora.ops.TestOps#backends")
 class MlpAndEmbeddingTest {
-    /** An exponential within 2 units, then four roundings and, in GELU, a polynomial; on both sides of the bound, relative to the element and to the largest. */
-    private static final double UNITS = 4;
+    /** An exponential within 4 units, a polynomial within 3, five roundings; in bfloat16 the result's own, which is 2. */
+    private static final double FLOAT_UNITS = 12, BFLOAT16_UNITS = 4;
 
     private final TestOps test;
 
@@ -35,6 +35,10 @@ class MlpAndEmbeddingTest {
 
     // ---- gated activation
 
+    private double units() {
+        return test.ops().computeType() == DType.F32 ? FLOAT_UNITS : BFLOAT16_UNITS;
+    }
+
     static Stream<Arguments> cases() {
         int[][] sizes = {{1, 1}, {3, 5}, {5, 17}, {17, 3}, {63, 65}, {65, 63}, {2, 127}, {129, 129}, {3, 1000}};
         return Arrays.stream(Activation.values()).flatMap(activation -> Arrays.stream(sizes).map(size -> Arguments.of(activation, size[0], size[1])));
@@ -48,9 +52,9 @@ class MlpAndEmbeddingTest {
         Tensor gateUpT = test.activation(gateUp), dGateUp = test.poisoned(test.ops().computeType(), rows, 2 * intermediate);
         test.poisonNext(rows, intermediate);
         Tensor y = test.keep(test.ops().gatedActivation(gateUpT, activation));
-        test.assertNear("y", y, ReferenceOps.gated(gateUp, activation), UNITS);
+        test.assertNear("y", y, ReferenceOps.gated(gateUp, activation), ReferenceOps.gatedTerms(gateUp, activation), units());
         test.ops().gatedActivationBackward(dGateUp, test.activation(dY), gateUpT, activation);
-        test.assertNear("dGateUp", dGateUp, ReferenceOps.gatedGradient(dY, gateUp, activation), UNITS);
+        test.assertNear("dGateUp", dGateUp, ReferenceOps.gatedGradient(dY, gateUp, activation), ReferenceOps.gatedGradientTerms(dY, gateUp, activation), units());
         test.ops().gatedActivationBackward(gateUpT, test.activation(dY), gateUpT, activation);
         assertSameBits("dGateUp in the place of gateUp", test.values(gateUpT), test.values(dGateUp));
     }
@@ -65,25 +69,9 @@ class MlpAndEmbeddingTest {
             gateUp.set(0, i, (i - 20) * 10);
         }
         Tensor gateUpT = test.activation(gateUp), dGateUp = test.poisoned(test.ops().computeType(), 1, 2 * n);
-        test.assertNear("y", test.keep(test.ops().gatedActivation(gateUpT, activation)), ReferenceOps.gated(gateUp, activation), UNITS);
+        test.assertNear("y", test.keep(test.ops().gatedActivation(gateUpT, activation)), ReferenceOps.gated(gateUp, activation), ReferenceOps.gatedTerms(gateUp, activation), units());
         test.ops().gatedActivationBackward(dGateUp, test.activation(dY), gateUpT, activation);
-        test.assertNear("dGateUp", dGateUp, ReferenceOps.gatedGradient(dY, gateUp, activation), UNITS);
-    }
-
-    /** Where little of the gate is left, on the side of negative gates: each element by itself. */
-    @ParameterizedTest
-    @EnumSource
-    void smallResultsAreExactToo(Activation activation) {
-        int n = 100;
-        Matrix gateUp = Matrix.filled(1, 2 * n, 1);
-        for (int i = 0; i < n; i++) {
-            gateUp.set(0, i, -i / 25.0);
-        }
-        gateUp = gateUp.rounded(test.ops().computeType());
-        Matrix expected = ReferenceOps.gated(gateUp, activation);
-        Tensor y = test.keep(test.ops().gatedActivation(test.activation(gateUp), activation));
-        // the exponent's rounding counts as often as the exponent is large: up to 10
-        test.assertNear("y", y, expected, expected.absolute(), UNITS + (test.ops().computeType() == DType.F32 ? 24 : 0));
+        test.assertNear("dGateUp", dGateUp, ReferenceOps.gatedGradient(dY, gateUp, activation), ReferenceOps.gatedGradientTerms(dY, gateUp, activation), units());
     }
 
     // ---- embedding

@@ -1,5 +1,7 @@
 package jqlora.ops;
 
+import java.util.function.DoubleUnaryOperator;
+
 /**
  * The operations of {@link Ops} in plain double precision, written from their formulas: here the small ones, in
  * {@link ReferenceNorm}, {@link ReferenceLinear} and {@link ReferenceAttention} the others. {@code ReferenceGradientTest} proves the
@@ -70,7 +72,7 @@ public final class ReferenceOps {
         return switch (activation) {
             case SILU -> x * sigmoid(x);
             case GELU -> x * normalCdf(x);
-            case GELU_TANH -> 0.5 * x * (1 + Math.tanh(tanhArgument(x)));
+            case GELU_TANH -> x * sigmoid(2 * tanhArgument(x));
         };
     }
 
@@ -79,10 +81,34 @@ public final class ReferenceOps {
             case SILU -> sigmoid(x) + x * sigmoid(x) * (1 - sigmoid(x));
             case GELU -> normalCdf(x) + x * density(x);
             case GELU_TANH -> {
-                double tanh = Math.tanh(tanhArgument(x));
-                yield 0.5 * (1 + tanh) + 0.5 * x * (1 - tanh * tanh) * Math.sqrt(2 / Math.PI) * (1 + 3 * 0.044715 * x * x);
+                double s = sigmoid(2 * tanhArgument(x));
+                yield s + x * s * (1 - s) * 2 * tanhSlope(x);
             }
         };
+    }
+
+    private static double tanhSlope(double x) {
+        return Math.sqrt(2 / Math.PI) * (1 + 3 * 0.044715 * x * x);
+    }
+
+    /** Below this an exponential in float32 may be 0. */
+    private static final double SMALLEST = 1e-30;
+
+    /** The magnitudes that {@code activation(x) / x} adds up. The exponential's argument is rounded: that counts as often as the argument is large, on the smaller side. */
+    private static double gateTerms(double x, Activation activation) {
+        return switch (activation) {
+            case SILU -> sigmoid(x);
+            case GELU -> normalCdf(x) + x * x / 2 * normalCdf(-Math.abs(x));
+            case GELU_TANH -> sigmoid(2 * tanhArgument(x)) * (1 + 2 * Math.abs(tanhArgument(x)) * sigmoid(-2 * tanhArgument(x)));
+        } + SMALLEST;
+    }
+
+    private static double slopeTerms(double x, Activation activation) {
+        return switch (activation) {
+            case SILU -> sigmoid(x) * (1 + Math.abs(x));                 // 1 - sigmoid is rounded beside 1
+            case GELU -> gateTerms(x, activation) + Math.abs(x) * density(x) * (1 + x * x / 2);
+            case GELU_TANH -> gateTerms(x, activation) * (1 + Math.abs(x) * sigmoid(-2 * tanhArgument(x)) * (1 + 2 * Math.abs(tanhArgument(x))) * 2 * tanhSlope(x));
+        } + SMALLEST;
     }
 
     /** {@code activation(gate) up}. */
@@ -91,11 +117,26 @@ public final class ReferenceOps {
         return gateUp.columns(0, n).map(gate -> value(gate, activation)).masked(gateUp.columns(n, n));
     }
 
+    /** The magnitudes that {@link #gated} adds up, like it. */
+    public static Matrix gatedTerms(Matrix gateUp, Activation activation) {
+        int n = gateUp.columns() / 2;
+        return gateUp.columns(0, n).map(gate -> Math.abs(gate) * gateTerms(gate, activation)).masked(gateUp.columns(n, n).absolute());
+    }
+
     public static Matrix gatedGradient(Matrix dY, Matrix gateUp, Activation activation) {
+        return gatedGradient(dY, gateUp, x -> value(x, activation), x -> slope(x, activation));
+    }
+
+    /** The magnitudes that {@link #gatedGradient(Matrix, Matrix, Activation)} adds up, like it. */
+    public static Matrix gatedGradientTerms(Matrix dY, Matrix gateUp, Activation activation) {
+        return gatedGradient(dY.absolute(), gateUp, x -> Math.abs(x) * gateTerms(x, activation), x -> slopeTerms(x, activation)).absolute();
+    }
+
+    private static Matrix gatedGradient(Matrix dY, Matrix gateUp, DoubleUnaryOperator value, DoubleUnaryOperator slope) {
         int n = gateUp.columns() / 2;
         Matrix gate = gateUp.columns(0, n), dGateUp = Matrix.zeros(gateUp.rows(), 2 * n);
-        dGateUp.put(0, 0, dY.masked(gateUp.columns(n, n)).masked(gate.map(x -> slope(x, activation))));
-        dGateUp.put(0, n, dY.masked(gate.map(x -> value(x, activation))));
+        dGateUp.put(0, 0, dY.masked(gateUp.columns(n, n)).masked(gate.map(slope)));
+        dGateUp.put(0, n, dY.masked(gate.map(value)));
         return dGateUp;
     }
 
