@@ -4,7 +4,7 @@
 #include "common.cuh"
 
 // dim and half are multiples of 8
-extern "C" __global__ void rope8(bf16* qkv, i64 stride, const float* cos, const float* sin, const int* positions, i64 rows, int heads, int dim, int half, float direction) {
+extern "C" __global__ void __launch_bounds__(256, 8) rope8(bf16* qkv, i64 stride, const float* cos, const float* sin, const int* positions, i64 rows, int heads, int dim, int half, float direction) {
     let_next_begin();
     wait_for_previous();
     i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x;
