@@ -4,14 +4,14 @@
 #include "common.cuh"
 
 // dim and half are multiples of 8
-extern "C" __global__ void __launch_bounds__(256, 8) rope8(bf16* qkv, i64 stride, const float* cos, const float* sin, const int* positions, i64 rows, int heads, int dim, int half, float direction) {
+extern "C" __global__ void rope8(bf16* qkv, i64 stride, const float* cos, const float* sin, const int* positions, i64 rows, int heads, int dim, int half, float direction) {
     let_next_begin();
     wait_for_previous();
     i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x;
-    int parts = half / 8, in_row = heads * parts;
+    u32 parts = half / 8, in_row = heads * parts;
     i64 row = i / in_row;
     if (row >= rows) return;
-    int rest = (int)(i - row * in_row), head = rest / parts, at = (rest - head * parts) * 8;
+    u32 rest = (u32)(i - row * in_row), head = rest / parts, at = (rest - head * parts) * 8;
     bf16* x = qkv + row * stride + (head * dim + at);
     const float4* c4 = (const float4*)(cos + (i64)positions[row] * half + at);
     const float4* s4 = (const float4*)(sin + (i64)positions[row] * half + at);
