@@ -6,6 +6,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.random.RandomGenerator;
 import jqlora.ops.KvCache;
+import jqlora.ops.Norm;
 import jqlora.ops.Ops;
 import jqlora.ops.Parameter;
 import jqlora.ops.RopeTable;
@@ -29,12 +30,12 @@ public final class CausalLm implements AutoCloseable {
     private final DecoderSpec spec;
     private final Parameter embedTokens;
     private final List<DecoderLayer> layers;
-    private final Parameter norm;
+    private final Norm norm;
     private final Linear lmHead;
     private final Map<String, Linear> linears = new LinkedHashMap<>();
     private RopeTable rope;
 
-    CausalLm(Ops ops, DecoderSpec spec, Parameter embedTokens, List<DecoderLayer> layers, Parameter norm, Linear lmHead) {
+    CausalLm(Ops ops, DecoderSpec spec, Parameter embedTokens, List<DecoderLayer> layers, Norm norm, Linear lmHead) {
         ShapeException.require(embedTokens.name(), embedTokens.value().shape(), jqlora.tensor.Shape.of(spec.vocabSize(), spec.hiddenSize()));
         this.ops = ops;
         this.spec = spec;
@@ -85,7 +86,7 @@ public final class CausalLm implements AutoCloseable {
             parameters.addAll(layer.norms());
             layer.linears().forEach(linear -> addOwn(parameters, linear));
         }
-        parameters.add(norm);
+        parameters.addAll(norm.parameters());
         if (!spec.tieWordEmbeddings()) {
             addOwn(parameters, lmHead);
         }
@@ -105,7 +106,7 @@ public final class CausalLm implements AutoCloseable {
         return layers;
     }
 
-    Parameter norm() {
+    Norm norm() {
         return norm;
     }
 
@@ -132,7 +133,7 @@ public final class CausalLm implements AutoCloseable {
             if (rope != null) {
                 rope.close();
             }
-            rope = RopeTables.create(ops, spec.attention().rope(), spec.attention().headDim(), RopeTables.rows(spec.attention().rope(), positions));
+            rope = RopeTables.create(ops, spec.attention().rope(), RopeTables.rows(spec.attention().rope(), positions));
         }
         return rope;
     }

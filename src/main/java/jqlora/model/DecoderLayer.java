@@ -2,12 +2,13 @@ package jqlora.model;
 
 import java.util.List;
 import java.util.stream.Stream;
+import jqlora.ops.Norm;
 import jqlora.ops.Parameter;
 
 /**
  * The weights of one layer. {@code headNorms} is null when the family has none.
  */
-record DecoderLayer(int index, Parameter inputLayernorm, Attention attention, Parameter postAttentionLayernorm, Mlp mlp) implements AutoCloseable {
+record DecoderLayer(int index, Norm inputLayernorm, Attention attention, Norm postAttentionLayernorm, Mlp mlp) implements AutoCloseable {
 
     record Attention(Linear qProj, Linear kProj, Linear vProj, Linear oProj, HeadNorms headNorms) { }
 
@@ -20,10 +21,10 @@ record DecoderLayer(int index, Parameter inputLayernorm, Attention attention, Pa
         return List.of(attention.qProj, attention.kProj, attention.vProj, attention.oProj, mlp.gateProj, mlp.upProj, mlp.downProj);
     }
 
-    /** Norm weights. */
+    /** Weights and biases of norms. */
     List<Parameter> norms() {
         Stream<Parameter> heads = attention.headNorms == null ? Stream.of() : Stream.of(attention.headNorms.qNorm, attention.headNorms.kNorm);
-        return Stream.concat(Stream.of(inputLayernorm, postAttentionLayernorm), heads).toList();
+        return Stream.concat(Stream.of(inputLayernorm, postAttentionLayernorm).flatMap(norm -> norm.parameters().stream()), heads).toList();
     }
 
     boolean isTrained() {

@@ -9,6 +9,7 @@ import jqlora.ops.Ops;
 import jqlora.ops.RopeTable;
 import jqlora.ops.Sequences;
 import jqlora.tensor.DType;
+import jqlora.tensor.FloatConversion;
 import jqlora.tensor.Tensor;
 
 /** The forward and backward of the whole decoder on one batch. */
@@ -38,7 +39,7 @@ final class DecoderPass {
         Deque<LayerState> states = new ArrayDeque<>();
         try (Tensor ids = ops.upload(batch.inputIds()); Tensor positions = ops.upload(batch.sequences().positions())) {
             LayerPass pass = new LayerPass(ops, spec, rope.apply(batch.sequences().maxLength()), batch.sequences(), positions, dropoutKey);
-            Tensor x = ops.embedding(model.embedTokens().value(), ids);
+            Tensor x = ops.embedding(model.embedTokens().value(), ids, embeddingScale());
             for (int i = 0; i < Math.min(lowest, layers.size()); i++) {
                 x = replaced(x, pass.infer(layers.get(i), x, null));
             }
@@ -76,7 +77,7 @@ final class DecoderPass {
                     }
                 }
                 if (model.embedTokens().isTrained()) {
-                    ops.embeddingBackward(model.embedTokens().gradient(), dX, ids);
+                    ops.embeddingBackward(model.embedTokens().gradient(), dX, ids, embeddingScale());
                 }
             }
         } finally {
@@ -95,12 +96,12 @@ final class DecoderPass {
 
     /** Final norm, output layer and loss. Closes {@code x}; returns its gradient. */
     private Tensor headBackward(TokenBatch batch, Tensor x, double scale, Tensor lossSum) {
-        try (x; Tensor rstd = ops.allocate(DType.F32, batch.rows()); Tensor dNormed = ops.allocate(ops.computeType(), batch.rows(), spec.hiddenSize())) {
-            try (Tensor normed = ops.rmsNorm(x, model.norm().value(), spec.rmsNormEps(), rstd)) {
+        try (x; Tensor statistics = statistics(batch.rows()); Tensor dNormed = ops.allocate(ops.computeType(), batch.rows(), spec.hiddenSize())) {
+            try (Tensor normed = ops.norm(x, model.norm(), statistics)) {
                 ops.headLoss(normed, model.lmHead().weights(), batch.targets(), scale, lossSum, dNormed);
             }
             Tensor dX = ops.zeros(ops.computeType(), batch.rows(), spec.hiddenSize());
-            ops.rmsNormBackward(dX, dNormed, x, model.norm(), rstd);
+            ops.normBackward(dX, dNormed, x, model.norm(), statistics);
             return dX;
         }
     }
@@ -131,13 +132,22 @@ final class DecoderPass {
     }
 
     private Tensor hidden(LayerPass pass, Tensor ids, KvCache cache) {
-        Tensor x = ops.embedding(model.embedTokens().value(), ids);
+        Tensor x = ops.embedding(model.embedTokens().value(), ids, embeddingScale());
         for (DecoderLayer layer : model.layers()) {
             x = replaced(x, pass.infer(layer, x, cache));
         }
-        try (Tensor last = x; Tensor rstd = ops.allocate(DType.F32, ids.shape().size())) {
-            return ops.rmsNorm(last, model.norm().value(), spec.rmsNormEps(), rstd);
+        try (Tensor last = x; Tensor statistics = statistics(ids.shape().size())) {
+            return ops.norm(last, model.norm(), statistics);
         }
+    }
+
+    /** Of the last norm. */
+    private Tensor statistics(long rows) {
+        return ops.allocate(DType.F32, model.norm().statistics(rows).toArray());
+    }
+
+    private float embeddingScale() {
+        return FloatConversion.round(spec.embedding().scale(), ops.computeType());
     }
 
     private static Tensor replaced(Tensor before, Tensor after) {

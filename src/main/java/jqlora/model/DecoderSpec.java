@@ -6,11 +6,9 @@ import jqlora.ops.AttentionShape;
  * The shape of a decoder, from {@code config.json} alone.
  *
  * @param modelType {@code model_type} of the config, such as {@code llama}
- * @param rmsNormEps added to the mean square before the root
- * @param tieWordEmbeddings whether the output layer is the embedding table
  */
 public record DecoderSpec(String modelType, int vocabSize, int hiddenSize, int numHiddenLayers, AttentionSpec attention, MlpSpec mlp,
-        float rmsNormEps, boolean tieWordEmbeddings) {
+        NormSpec norm, EmbeddingSpec embedding) {
     public DecoderSpec {
         if (vocabSize < 1 || hiddenSize < 1 || numHiddenLayers < 1) {
             throw new IllegalArgumentException("decoder: vocabSize " + vocabSize + ", hiddenSize " + hiddenSize + ", numHiddenLayers "
@@ -20,6 +18,11 @@ public record DecoderSpec(String modelType, int vocabSize, int hiddenSize, int n
             throw new IllegalArgumentException("decoder: " + attention.slidingWindows().size() + " sliding windows for "
                     + numHiddenLayers + " layers, there must be one each");
         }
+    }
+
+    /** Whether the output layer is the embedding table. */
+    public boolean tieWordEmbeddings() {
+        return embedding.tieWordEmbeddings();
     }
 
     /** The attention of layer {@code layer}, from 0. */

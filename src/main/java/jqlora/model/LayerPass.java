@@ -4,6 +4,7 @@ import java.util.List;
 import jqlora.ops.AttentionShape;
 import jqlora.ops.KvCache;
 import jqlora.ops.LinearWeights;
+import jqlora.ops.Norm;
 import jqlora.ops.Ops;
 import jqlora.ops.RopeTable;
 import jqlora.ops.Sequences;
@@ -66,8 +67,8 @@ record LayerPass(Ops ops, DecoderSpec spec, RopeTable rope, Sequences sequences,
     private void attentionForward(DecoderLayer layer, LayerState state, Inference inference) {
         AttentionShape shape = spec.attentionShape(layer.index());
         long rows = rows();
-        state.inputRstd = ops.allocate(DType.F32, rows);
-        try (Tensor normed = ops.rmsNorm(state.x, layer.inputLayernorm().value(), spec.rmsNormEps(), state.inputRstd)) {
+        state.inputStatistics = statistics(layer.inputLayernorm());
+        try (Tensor normed = ops.norm(state.x, layer.inputLayernorm(), state.inputStatistics)) {
             List<LinearWeights> group = qkvGroup(layer);
             state.qkvInner = inner(group);
             state.qkv = ops.linear(normed, group, state.qkvInner, dropoutKey);
@@ -76,7 +77,7 @@ record LayerPass(Ops ops, DecoderSpec spec, RopeTable rope, Sequences sequences,
             state.qkvBeforeNorm = state.qkv;
             state.headRstd = ops.allocate(DType.F32, rows, shape.numAttentionHeads() + shape.numKeyValueHeads());
             state.qkv = ops.headNorm(state.qkvBeforeNorm, shape, layer.attention().headNorms().qNorm().value(),
-                    layer.attention().headNorms().kNorm().value(), spec.rmsNormEps(), state.headRstd);
+                    layer.attention().headNorms().kNorm().value(), spec.norm().eps(), state.headRstd);
         }
         ops.ropeInPlace(state.qkv, shape, rope, positions);
         if (state.attended == null) {
@@ -88,8 +89,8 @@ record LayerPass(Ops ops, DecoderSpec spec, RopeTable rope, Sequences sequences,
     }
 
     private void gateUpForward(DecoderLayer layer, LayerState state) {
-        state.postAttentionRstd = ops.allocate(DType.F32, rows());
-        try (Tensor normed = ops.rmsNorm(state.middle, layer.postAttentionLayernorm().value(), spec.rmsNormEps(), state.postAttentionRstd)) {
+        state.postAttentionStatistics = statistics(layer.postAttentionLayernorm());
+        try (Tensor normed = ops.norm(state.middle, layer.postAttentionLayernorm(), state.postAttentionStatistics)) {
             List<LinearWeights> group = gateUpGroup(layer);
             state.gateUpInner = inner(group);
             state.gateUp = ops.linear(normed, group, state.gateUpInner, dropoutKey);
@@ -121,7 +122,7 @@ record LayerPass(Ops ops, DecoderSpec spec, RopeTable rope, Sequences sequences,
     void mlpBackward(DecoderLayer layer, LayerState state, Tensor dY) {
         Tensor dGateUp = state.gateUp;                            // in the place of what it is the gradient of
         ops.gatedLinearBackward(dGateUp, dY, state.gateUp, spec.mlp().activation(), List.of(layer.mlp().downProj().weights()), state.downInner, dropoutKey);
-        ops.normedLinearBackward(dY, dGateUp, state.middle, layer.postAttentionLayernorm(), state.postAttentionRstd, gateUpGroup(layer), state.gateUpInner, dropoutKey);
+        ops.normedLinearBackward(dY, dGateUp, state.middle, layer.postAttentionLayernorm(), state.postAttentionStatistics, gateUpGroup(layer), state.gateUpInner, dropoutKey);
         state.closeMlp();
     }
 
@@ -144,7 +145,7 @@ record LayerPass(Ops ops, DecoderSpec spec, RopeTable rope, Sequences sequences,
             if (norms != null) {
                 ops.headNormBackward(dQkv, state.qkvBeforeNorm, shape, norms.qNorm(), norms.kNorm(), state.headRstd);
             }
-            ops.normedLinearBackward(inputWanted ? dMiddle : null, dQkv, state.x, layer.inputLayernorm(), state.inputRstd, qkvGroup(layer), state.qkvInner, dropoutKey);
+            ops.normedLinearBackward(inputWanted ? dMiddle : null, dQkv, state.x, layer.inputLayernorm(), state.inputStatistics, qkvGroup(layer), state.qkvInner, dropoutKey);
         }
     }
 
@@ -154,6 +155,10 @@ record LayerPass(Ops ops, DecoderSpec spec, RopeTable rope, Sequences sequences,
 
     private static List<LinearWeights> gateUpGroup(DecoderLayer layer) {
         return List.of(layer.mlp().gateProj().weights(), layer.mlp().upProj().weights());
+    }
+
+    private Tensor statistics(Norm norm) {
+        return ops.allocate(DType.F32, norm.statistics(rows()).toArray());
     }
 
     private Tensor inner(List<LinearWeights> group) {

@@ -9,8 +9,8 @@ import jqlora.tensor.Tensor;
 final class LayerState implements AutoCloseable {
     /** [rows, hidden], the layer's input. */
     final Tensor x;
-    /** F32 [rows], of the two norms. */
-    Tensor inputRstd, postAttentionRstd;
+    /** F32, of the two norms. */
+    Tensor inputStatistics, postAttentionStatistics;
     /** [rows, sum of r], what each group's adapters computed; null without adapters. */
     Tensor qkvInner, outputInner, gateUpInner, downInner;
     /** [rows, qkv] before the heads were normalised, and the F32 [rows, heads] of that; null when the family has no head norm. */
@@ -38,13 +38,13 @@ final class LayerState implements AutoCloseable {
 
     /** Gives back what the backward of the MLP alone reads; afterwards, that of attention can still be computed. */
     void closeMlp() {
-        close(postAttentionRstd, gateUpInner, middle, gateUp);
-        postAttentionRstd = gateUpInner = middle = gateUp = null;
+        close(postAttentionStatistics, gateUpInner, middle, gateUp);
+        postAttentionStatistics = gateUpInner = middle = gateUp = null;
     }
 
     private void closeAttention() {
-        close(inputRstd, qkvInner, outputInner, qkvBeforeNorm, headRstd, qkv);
-        inputRstd = qkvInner = outputInner = qkvBeforeNorm = headRstd = qkv = null;
+        close(inputStatistics, qkvInner, outputInner, qkvBeforeNorm, headRstd, qkv);
+        inputStatistics = qkvInner = outputInner = qkvBeforeNorm = headRstd = qkv = null;
     }
 
     /**
@@ -68,7 +68,7 @@ final class LayerState implements AutoCloseable {
 
     /** What is there now. */
     List<Tensor> tensors() {
-        return Stream.of(x, inputRstd, postAttentionRstd, qkvInner, outputInner, gateUpInner, downInner, qkvBeforeNorm, headRstd, qkv, attended, logSumExp, middle, gateUp)
+        return Stream.of(x, inputStatistics, postAttentionStatistics, qkvInner, outputInner, gateUpInner, downInner, qkvBeforeNorm, headRstd, qkv, attended, logSumExp, middle, gateUp)
                 .filter(Objects::nonNull).toList();
     }
 

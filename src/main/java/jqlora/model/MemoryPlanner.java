@@ -58,7 +58,8 @@ public final class MemoryPlanner {
         long standing = ops.memory().bytesInUse();
         ops.resetPeak();
         int longest = batch.sequences().maxLength();
-        RopeTable rope = RopeTables.sized(ops, model.spec().attention().headDim(), longest > model.ropePositions() ? RopeTables.rows(model.spec().attention().rope(), longest) : 0);
+        RopeSpec spec = model.spec().attention().rope();
+        RopeTable rope = RopeTables.sized(ops, spec, longest > model.ropePositions() ? RopeTables.rows(spec, longest) : 0);
         try (rope; Tensor lossSum = ops.zeros(DType.F64, 1)) {
             for (int i = 0; i < STEPS; i++) {
                 new DecoderPass(model, ops, positions -> rope).train(batch, 1, lossSum, DROPOUT_KEY, activations);

@@ -43,7 +43,7 @@ public record MemoryReport(List<Part> parts) {
             layer.linears().forEach(linear -> addLinear(parts, linear, linear.name().substring(linear.name().lastIndexOf('.') + 1)));
             layer.norms().forEach(norm -> add(parts, dense("norms", norm.value().dtype(), norm.value().shape().size())));
         }
-        add(parts, dense("norms", model.norm().value().dtype(), model.norm().value().shape().size()));
+        model.norm().parameters().forEach(norm -> add(parts, dense("norms", norm.value().dtype(), norm.value().shape().size())));
         if (!model.spec().tieWordEmbeddings()) {
             addLinear(parts, model.lmHead(), CausalLm.LM_HEAD);
         }

@@ -7,6 +7,7 @@ import java.util.ArrayList;
 import java.util.List;
 import jqlora.format.Checkpoint;
 import jqlora.format.HfConfig;
+import jqlora.ops.Norm;
 import jqlora.ops.Ops;
 import jqlora.ops.Parameter;
 import jqlora.ops.Weight;
@@ -63,7 +64,7 @@ public final class ModelLoader implements AutoCloseable {
     public static CausalLm initialize(HfConfig config, long seed, Ops ops) throws IOException {
         DecoderSpec spec = Families.read(config);
         float deviation = (float) config.values().number("initializer_range", 0.02);
-        return load(spec, new RandomWeights(seed, deviation), LoadOptions.fullFineTuning(), ops);
+        return load(spec, new RandomWeights(seed, deviation, spec.norm().initialWeight()), LoadOptions.fullFineTuning(), ops);
     }
 
     /** A model of the weights that {@code source} has. */
@@ -79,7 +80,7 @@ public final class ModelLoader implements AutoCloseable {
         for (int i = 0; i < spec.numHiddenLayers(); i++) {
             layers.add(layer(spec, i));
         }
-        Parameter norm = parameter("model.norm.weight", Shape.of(spec.hiddenSize()));
+        Norm norm = norm("model.norm", spec);
         Weight head = new Weight.Dense(spec.tieWordEmbeddings() ? embedTokens
                 : parameter(CausalLm.LM_HEAD + ".weight", Shape.of(spec.vocabSize(), spec.hiddenSize())));
         return new CausalLm(ops, spec, embedTokens, layers, norm, new Linear(CausalLm.LM_HEAD, head, null));
@@ -90,18 +91,23 @@ public final class ModelLoader implements AutoCloseable {
         AttentionSpec attention = spec.attention();
         int hidden = spec.hiddenSize(), intermediate = spec.mlp().intermediateSize(), dim = attention.headDim();
         int queries = attention.numAttentionHeads() * dim, keys = attention.numKeyValueHeads() * dim;
-        Parameter inputNorm = parameter(prefix + "input_layernorm.weight", Shape.of(hidden));
+        Norm inputNorm = norm(prefix + "input_layernorm", spec);
         String self = prefix + "self_attn.";
         DecoderLayer.HeadNorms headNorms = attention.headNorm() ? new DecoderLayer.HeadNorms(
                 parameter(self + "q_norm.weight", Shape.of(dim)), parameter(self + "k_norm.weight", Shape.of(dim))) : null;
         var projections = new DecoderLayer.Attention(linear(self + "q_proj", queries, hidden, attention.qkvBias()),
                 linear(self + "k_proj", keys, hidden, attention.qkvBias()), linear(self + "v_proj", keys, hidden, attention.qkvBias()),
                 linear(self + "o_proj", hidden, queries, attention.outputBias()), headNorms);
-        Parameter middleNorm = parameter(prefix + "post_attention_layernorm.weight", Shape.of(hidden));
+        Norm middleNorm = norm(prefix + "post_attention_layernorm", spec);
         boolean bias = spec.mlp().bias();
         var mlp = new DecoderLayer.Mlp(linear(prefix + "mlp.gate_proj", intermediate, hidden, bias),
                 linear(prefix + "mlp.up_proj", intermediate, hidden, bias), linear(prefix + "mlp.down_proj", hidden, intermediate, bias));
         return new DecoderLayer(index, inputNorm, projections, middleNorm, mlp);
+    }
+
+    private Norm norm(String name, DecoderSpec spec) throws IOException {
+        Shape shape = Shape.of(spec.hiddenSize());
+        return spec.norm().of(parameter(name + ".weight", shape), spec.norm().hasBias() ? parameter(name + ".bias", shape) : null);
     }
 
     private Linear linear(String name, int outFeatures, int inFeatures, boolean bias) throws IOException {

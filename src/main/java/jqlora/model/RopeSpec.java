@@ -3,10 +3,16 @@ package jqlora.model;
 /**
  * Rotary positions.
  *
+ * @param rotaryDim how many of a head's coordinates turn, from the front; even
  * @param theta base of the wavelengths
  * @param maxPositionEmbeddings positions that the model was made for
  */
-public record RopeSpec(double theta, Scaling scaling, int maxPositionEmbeddings) {
+public record RopeSpec(int rotaryDim, double theta, Scaling scaling, int maxPositionEmbeddings) {
+    public RopeSpec {
+        if (rotaryDim < 2 || rotaryDim % 2 != 0) {
+            throw new IllegalArgumentException("rope: rotaryDim is " + rotaryDim + ", it must be even and at least 2");
+        }
+    }
 
     /** How a model that was trained on short texts reaches longer ones. */
     public sealed interface Scaling { }
@@ -32,13 +38,13 @@ public record RopeSpec(double theta, Scaling scaling, int maxPositionEmbeddings)
     /**
      * The angle per position of each pair of coordinates, in the float32 steps of transformers.
      *
-     * @return [headDim / 2]
+     * @return [rotaryDim / 2]
      * @see <a href="https://github.com/huggingface/transformers/blob/v5.17.0/src/transformers/modeling_rope_utils.py">transformers modeling_rope_utils.py</a>
      */
-    public float[] inverseFrequencies(int headDim) {
-        float[] frequencies = new float[headDim / 2];
+    public float[] inverseFrequencies() {
+        float[] frequencies = new float[rotaryDim / 2];
         for (int i = 0; i < frequencies.length; i++) {
-            float exponent = (float) (2 * i) / headDim;
+            float exponent = (float) (2 * i) / rotaryDim;
             float unscaled = 1f / (float) Math.pow(theta, exponent);
             frequencies[i] = switch (scaling) {
                 case Unscaled() -> unscaled;

@@ -15,12 +15,12 @@ final class RopeTables {
     }
 
     /** A table that takes what {@link #create} takes, with undefined elements. */
-    static RopeTable sized(Ops ops, int headDim, int positions) {
-        return new RopeTable(ops.allocate(DType.F32, positions, headDim / 2), ops.allocate(DType.F32, positions, headDim / 2));
+    static RopeTable sized(Ops ops, RopeSpec spec, int positions) {
+        return new RopeTable(ops.allocate(DType.F32, positions, spec.rotaryDim() / 2), ops.allocate(DType.F32, positions, spec.rotaryDim() / 2));
     }
 
-    static RopeTable create(Ops ops, RopeSpec spec, int headDim, int positions) {
-        float[] frequencies = spec.inverseFrequencies(headDim);
+    static RopeTable create(Ops ops, RopeSpec spec, int positions) {
+        float[] frequencies = spec.inverseFrequencies();
         int half = frequencies.length;
         float[] cos = new float[positions * half], sin = new float[positions * half];
         for (int position = 0; position < positions; position++) {

@@ -143,40 +143,47 @@ public interface Ops extends AutoCloseable {
     // ---- embedding
 
     /**
-     * Rows of the table.
+     * Rows of the table times {@code scale}, rounded once.
      *
      * @param table [vocab, hidden], F32, BF16 or F16
      * @param ids I32 [rows]
      * @return [rows, hidden]
      * @throws IllegalArgumentException if an id is outside the table, where the backend can tell without waiting for the device
      */
-    Tensor embedding(Tensor table, Tensor ids);
+    Tensor embedding(Tensor table, Tensor ids, float scale);
 
-    /** @param dTable F32 [vocab, hidden], <em>added into</em> */
-    void embeddingBackward(Tensor dTable, Tensor dY, Tensor ids);
+    /** Rows of the table. */
+    default Tensor embedding(Tensor table, Tensor ids) {
+        return embedding(table, ids, 1f);
+    }
+
+    /**
+     * @param dTable F32 [vocab, hidden], <em>added into</em>
+     * @param scale as in the forward
+     */
+    void embeddingBackward(Tensor dTable, Tensor dY, Tensor ids, float scale);
 
     // ---- normalisation
 
     /**
-     * {@code y = x rstd weight} with {@code rstd = 1 / sqrt(mean(x^2) + eps)} over the last axis.
+     * Normalised rows.
      *
      * @param x [rows, hidden]
-     * @param weight [hidden]
-     * @param rstd F32 [rows], overwritten
+     * @param statistics F32, of the shape that {@link Norm#statistics} gives, overwritten
      * @return [rows, hidden]
-     * @see <a href="https://arxiv.org/abs/1910.07467">Root mean square layer normalization</a>
      */
-    Tensor rmsNorm(Tensor x, Tensor weight, float eps, Tensor rstd);
+    Tensor norm(Tensor x, Norm norm, Tensor statistics);
 
-    /** {@code x rstd weight} again, with {@code rstd} as {@link #rmsNorm} wrote it: the same bits. */
-    Tensor rmsNormAgain(Tensor x, Tensor weight, Tensor rstd);
+    /** The result again, with {@code statistics} as {@link #norm} wrote them: the same bits. */
+    Tensor normAgain(Tensor x, Norm norm, Tensor statistics);
 
     /**
+     * The gradients of weights that are trained are added into.
+     *
      * @param dX [rows, hidden], <em>added into</em>: x also feeds the residual stream
      * @param dY [rows, hidden], read
-     * @param weight its gradient is added into when it is trained
      */
-    void rmsNormBackward(Tensor dX, Tensor dY, Tensor x, Parameter weight, Tensor rstd);
+    void normBackward(Tensor dX, Tensor dY, Tensor x, Norm norm, Tensor statistics);
 
     /**
      * RMS normalisation of each query and key head (Qwen3); values are copied.
@@ -227,18 +234,17 @@ public interface Ops extends AutoCloseable {
     void linearBackward(Tensor dX, Tensor dY, Tensor x, List<LinearWeights> group, Tensor inner, long dropoutKey);
 
     /**
-     * The backward of {@link #rmsNorm} and of the {@link #linear} that reads its result, which is made again in passing.
+     * The backward of {@link #norm} and of the {@link #linear} that reads its result, which is made again in passing.
      *
-     * @param dX [rows, inFeatures], <em>added into</em>, as in {@link #rmsNormBackward}; null when nothing below is trained
+     * @param dX [rows, inFeatures], <em>added into</em>, as in {@link #normBackward}; null when nothing below is trained
      * @param x what was normalised
-     * @param weight of the normalisation; its gradient is added into when it is trained
      */
-    void normedLinearBackward(Tensor dX, Tensor dY, Tensor x, Parameter weight, Tensor rstd, List<LinearWeights> group, Tensor inner, long dropoutKey);
+    void normedLinearBackward(Tensor dX, Tensor dY, Tensor x, Norm norm, Tensor statistics, List<LinearWeights> group, Tensor inner, long dropoutKey);
 
     // ---- attention
 
     /**
-     * Rotates queries and keys by their positions, in place.
+     * Rotates queries and keys by their positions, in place: of each head the coordinates from the front that the table has angles for.
      *
      * @param qkv [rows, qkv]
      * @param positions I32 [rows], below the table's positions

@@ -65,17 +65,19 @@ public final class OpsArguments {
 
     // ---- normalisation
 
-    /** @param what {@code rmsNorm} or {@code rmsNormAgain} */
-    public static void rmsNorm(String what, Tensor x, Tensor weight, Tensor rstd) {
+    /** @param what {@code norm} or {@code normAgain} */
+    public static void norm(String what, Tensor x, Norm norm, Tensor statistics) {
         requireMatrix(what + ": x", x, "[rows, hidden]");
-        ShapeException.require(what + ": weight", weight.shape(), Shape.of(x.shape().dim(1)));
-        require(what + ": rstd", rstd, DType.F32, Shape.of(x.shape().dim(0)));
+        for (Parameter parameter : norm.parameters()) {
+            ShapeException.require(what + ": " + parameter.name(), parameter.value().shape(), Shape.of(x.shape().dim(1)));
+        }
+        require(what + ": statistics", statistics, DType.F32, norm.statistics(x.shape().dim(0)));
     }
 
-    public static void rmsNormBackward(Tensor dX, Tensor dY, Tensor x, Parameter weight, Tensor rstd) {
-        rmsNorm("rmsNormBackward", x, weight.value(), rstd);
-        ShapeException.require("rmsNormBackward: dX", dX.shape(), x.shape());
-        ShapeException.require("rmsNormBackward: dY", dY.shape(), x.shape());
+    public static void normBackward(Tensor dX, Tensor dY, Tensor x, Norm norm, Tensor statistics) {
+        norm("normBackward", x, norm, statistics);
+        ShapeException.require("normBackward: dX", dX.shape(), x.shape());
+        ShapeException.require("normBackward: dY", dY.shape(), x.shape());
     }
 
     /** @param what {@code headNorm} or {@code headNormBackward} */
@@ -130,8 +132,8 @@ public final class OpsArguments {
         }
     }
 
-    public static void normedLinearBackward(Tensor dX, Tensor dY, Tensor x, Parameter weight, Tensor rstd, List<LinearWeights> group, Tensor inner) {
-        rmsNorm("normedLinearBackward", x, weight.value(), rstd);
+    public static void normedLinearBackward(Tensor dX, Tensor dY, Tensor x, Norm norm, Tensor statistics, List<LinearWeights> group, Tensor inner) {
+        norm("normedLinearBackward", x, norm, statistics);
         linearBackward(null, dY, x, group, inner);
         if (dX != null) {
             ShapeException.require("normedLinearBackward: dX", dX.shape(), x.shape());
@@ -143,7 +145,10 @@ public final class OpsArguments {
     /** @param what {@code rope} or {@code ropeBackward} */
     public static void rope(String what, Tensor qkv, AttentionShape shape, RopeTable table, Tensor positions) {
         requireQkv(what + ": qkv", qkv, shape);
-        require(what + ": cos", table.cos(), DType.F32, Shape.of(table.positions(), shape.headDim() / 2));
+        require(what + ": cos", table.cos(), DType.F32, Shape.of(table.positions(), table.half()));
+        if (2 * table.half() > shape.headDim()) {
+            throw new ShapeException(what + ": cos has shape " + table.cos().shape() + ", it must be [positions, " + shape.headDim() / 2 + " or less]");
+        }
         require(what + ": positions", positions, DType.I32, Shape.of(qkv.shape().dim(0)));
     }
 

@@ -222,25 +222,25 @@ public final class Rehearsal implements Ops {
     // ---- embedding and normalisation
 
     @Override
-    public Tensor embedding(Tensor table, Tensor ids) {
+    public Tensor embedding(Tensor table, Tensor ids, float scale) {
         return activation(ids.shape().size(), table.shape().dim(1));
     }
 
     @Override
-    public void embeddingBackward(Tensor dTable, Tensor dY, Tensor ids) { }
+    public void embeddingBackward(Tensor dTable, Tensor dY, Tensor ids, float scale) { }
 
     @Override
-    public Tensor rmsNorm(Tensor x, Tensor weight, float eps, Tensor rstd) {
+    public Tensor norm(Tensor x, Norm norm, Tensor statistics) {
         return new Counted(account.computeType(), x.shape());
     }
 
     @Override
-    public Tensor rmsNormAgain(Tensor x, Tensor weight, Tensor rstd) {
+    public Tensor normAgain(Tensor x, Norm norm, Tensor statistics) {
         return new Counted(account.computeType(), x.shape());
     }
 
     @Override
-    public void rmsNormBackward(Tensor dX, Tensor dY, Tensor x, Parameter weight, Tensor rstd) { }
+    public void normBackward(Tensor dX, Tensor dY, Tensor x, Norm norm, Tensor statistics) { }
 
     @Override
     public Tensor headNorm(Tensor qkv, AttentionShape shape, Tensor qWeight, Tensor kWeight, float eps, Tensor rstd) {
@@ -272,8 +272,8 @@ public final class Rehearsal implements Ops {
     }
 
     @Override
-    public void normedLinearBackward(Tensor dX, Tensor dY, Tensor x, Parameter weight, Tensor rstd, List<LinearWeights> group, Tensor inner, long dropoutKey) {
-        account.normedLinearBackward(rows(dY), group, isDropped(group, dropoutKey), dX != null || weight.isTrained());
+    public void normedLinearBackward(Tensor dX, Tensor dY, Tensor x, Norm norm, Tensor statistics, List<LinearWeights> group, Tensor inner, long dropoutKey) {
+        account.normedLinearBackward(rows(dY), group, isDropped(group, dropoutKey), dX != null || norm.isTrained());
     }
 
     // ---- attention and MLP

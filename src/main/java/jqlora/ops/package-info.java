@@ -4,7 +4,7 @@
  *
  * <p>May import: tensor, quant. {@code ops.cpu} is the only place for the DJL engine and, with {@code quant}, for the Vector API.
  * <p>Read in this order: {@link jqlora.ops.Ops}, {@link jqlora.ops.LinearWeights}, {@link jqlora.ops.Weight},
- * {@link jqlora.ops.LoraFactors}, {@link jqlora.ops.Sequences}, {@link jqlora.ops.AttentionShape}; for decoding {@link jqlora.ops.Sampler} and
+ * {@link jqlora.ops.LoraFactors}, {@link jqlora.ops.Norm}, {@link jqlora.ops.Sequences}, {@link jqlora.ops.AttentionShape}; for decoding {@link jqlora.ops.Sampler} and
  * {@link jqlora.ops.Repetition}; {@link jqlora.ops.Rehearsal}.
  *
  * <h2>Shapes</h2>

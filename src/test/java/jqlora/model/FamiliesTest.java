@@ -70,7 +70,7 @@ class FamiliesTest {
     @Test
     void everyRequiredFamilyHasACase() throws IOException {
         List<String> names = supported().map(folder -> folder.getFileName().toString()).toList();
-        assertTrue(names.containsAll(List.of("llama", "llama_tied", "llama3_rope", "llama_bias", "mistral", "qwen2", "qwen3")), "families with a case: " + names);
+        assertTrue(names.containsAll(List.of("llama", "llama_tied", "llama3_rope", "llama_bias", "mistral", "qwen2", "qwen3", "gemma", "stablelm")), "families with a case: " + names);
     }
 
     @ParameterizedTest
@@ -168,6 +168,6 @@ class FamiliesTest {
     @MethodSource("others")
     void otherFamiliesAreRefusedByName(Path folder) {
         assertFails(JsonFileException.class, () -> ModelLoader.load(folder, LoadOptions.asStored(), ops, LoadListener.SILENT),
-                "config.json", "model_type", "llama, mistral, qwen2, qwen3");
+                "config.json", "model_type", "llama, mistral, qwen2, qwen3, gemma, stablelm");
     }
 }

@@ -184,9 +184,21 @@ class AttentionTest {
     @ParameterizedTest
     @MethodSource("jqlora.ops.AttentionTest$Case#all")
     void rope(Case c) {
+        rope(c, c.headDim / 2);
+    }
+
+    @ParameterizedTest
+    @MethodSource("jqlora.ops.AttentionTest$Case#all")
+    void ropeOfTheFrontOfAHead(Case c) {
+        rope(c, Math.max(1, c.headDim / 8));
+        rope(c, Math.max(1, c.headDim / 4));
+    }
+
+    /** @param half of the coordinates that turn */
+    private void rope(Case c, int half) {
         AttentionShape shape = c.shape();
         Random random = new Random(3);
-        int half = c.headDim / 2, positions = 400;
+        int positions = 400;
         Matrix angles = Matrix.zeros(positions, half);
         for (int position = 0; position < positions; position++) {
             for (int i = 0; i < half; i++) {

@@ -97,12 +97,30 @@ class AutogradTest {
         Matrix x = random(random, rows, hidden), weight = random(random, 1, hidden), dY = random(random, rows, hidden);
         Result expected = torch(inputs("x", x, "weight", weight), dY,
                 in -> in.get("x").mul(in.get("x").square().mean(new int[] {-1}, true).add(EPS).pow(-0.5)).mul(in.get("weight")));
-        Parameter parameter = trained("norm", weight, hidden);
+        Norm norm = new Norm.Rms(trained("norm", weight, hidden), 0, EPS);
         Tensor xT = test.activation(x), rstd = test.poisoned(DType.F32, rows), dX = test.keep(ops.zeros(DType.F32, rows, hidden));
-        test.assertNear("y", test.keep(ops.rmsNorm(xT, parameter.value(), EPS, rstd)), expected.y, UNITS);
-        ops.rmsNormBackward(dX, test.activation(dY), xT, parameter, rstd);
+        test.assertNear("y", test.keep(ops.norm(xT, norm, rstd)), expected.y, UNITS);
+        ops.normBackward(dX, test.activation(dY), xT, norm, rstd);
         test.assertNear("dX", dX, expected.gradients.get("x"), UNITS);
-        test.assertNear("dWeight", parameter.gradient(), expected.gradients.get("weight"), UNITS);
+        test.assertNear("dWeight", norm.weight().gradient(), expected.gradients.get("weight"), UNITS);
+    }
+
+    @ParameterizedTest
+    @CsvSource({"2, 8", "5, 65", "33, 128"})
+    void layerNorm(int rows, int hidden) {
+        Random random = new Random(hidden);
+        Matrix x = random(random, rows, hidden), weight = random(random, 1, hidden), bias = random(random, 1, hidden), dY = random(random, rows, hidden);
+        Result expected = torch(inputs("x", x, "weight", weight, "bias", bias), dY, in -> {
+            NDArray deviation = in.get("x").sub(in.get("x").mean(new int[] {-1}, true));
+            return deviation.mul(deviation.square().mean(new int[] {-1}, true).add(EPS).pow(-0.5)).mul(in.get("weight")).add(in.get("bias"));
+        });
+        Norm.Layer norm = new Norm.Layer(trained("norm", weight, hidden), trained("bias", bias, hidden), EPS);
+        Tensor xT = test.activation(x), statistics = test.poisoned(DType.F32, rows, 2), dX = test.keep(ops.zeros(DType.F32, rows, hidden));
+        test.assertNear("y", test.keep(ops.norm(xT, norm, statistics)), expected.y, UNITS);
+        ops.normBackward(dX, test.activation(dY), xT, norm, statistics);
+        test.assertNear("dX", dX, expected.gradients.get("x"), UNITS);
+        test.assertNear("dWeight", norm.weight().gradient(), expected.gradients.get("weight"), UNITS);
+        test.assertNear("dBias", norm.bias().gradient(), expected.gradients.get("bias"), UNITS);
     }
 
     @ParameterizedTest
@@ -179,17 +197,22 @@ class AutogradTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"1, 3", "17, 65", "40, 128"})
-    void swiGlu(int rows, int intermediate) {
+    @CsvSource({"SILU, 1, 3", "SILU, 17, 65", "SILU, 40, 128", "GELU, 1, 3", "GELU, 17, 65", "GELU, 40, 128", "GELU_TANH, 1, 3", "GELU_TANH, 17, 65", "GELU_TANH, 40, 128"})
+    void gatedMlp(Activation activation, int rows, int intermediate) {
         Random random = new Random(rows);
         Matrix gateUp = random(random, rows, 2 * intermediate).scaled(3), dY = random(random, rows, intermediate);
         Result expected = torch(inputs("gateUp", gateUp), dY, t -> {
             NDArray gate = columns(t.get("gateUp"), 0, intermediate);
-            return gate.div(gate.neg().exp().add(1)).mul(columns(t.get("gateUp"), intermediate, intermediate));
+            NDArray activated = switch (activation) {
+                case SILU -> gate.div(gate.neg().exp().add(1));
+                case GELU -> gate.mul(0.5f).mul(gate.mul(Math.sqrt(0.5)).erf().add(1));
+                case GELU_TANH -> gate.mul(0.5f).mul(gate.pow(3).mul(0.044715f).add(gate).mul(Math.sqrt(2 / Math.PI)).tanh().add(1));
+            };
+            return activated.mul(columns(t.get("gateUp"), intermediate, intermediate));
         });
         Tensor gateUpT = test.activation(gateUp), dGateUp = test.poisoned(DType.F32, rows, 2 * intermediate);
-        test.assertNear("y", test.keep(ops.gatedActivation(gateUpT, Activation.SILU)), expected.y, UNITS);
-        ops.gatedActivationBackward(dGateUp, test.activation(dY), gateUpT, Activation.SILU);
+        test.assertNear("y", test.keep(ops.gatedActivation(gateUpT, activation)), expected.y, UNITS);
+        ops.gatedActivationBackward(dGateUp, test.activation(dY), gateUpT, activation);
         test.assertNear("dGateUp", dGateUp, expected.gradients.get("gateUp"), UNITS);
     }
 
@@ -227,7 +250,7 @@ class AutogradTest {
         });
         Tensor idsT = test.ids(ids), dTable = test.keep(ops.zeros(DType.F32, 17, 9));
         test.assertNear("y", test.keep(ops.embedding(test.floats(table), idsT)), expected.y, 0);
-        ops.embeddingBackward(dTable, test.activation(dY), idsT);
+        ops.embeddingBackward(dTable, test.activation(dY), idsT, 1);
         test.assertNear("dTable", dTable, expected.gradients.get("table"), UNITS);
     }
 }

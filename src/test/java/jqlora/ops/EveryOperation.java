@@ -60,12 +60,15 @@ public final class EveryOperation {
         linear(x, sequences, seeds, dropoutKey);
         attention(sequences, seeds);
         Tensor gateUp = test.activation(rows("gateUp", sequences, seeds, 2 * INTERMEDIATE));
-        made("gated", ops.gatedActivation(gateUp, Activation.SILU));
-        Tensor dGateUp = result("dGateUp", test.poisoned(ops.computeType(), rows, 2 * INTERMEDIATE));
-        ops.gatedActivationBackward(dGateUp, test.activation(rows("dGated", sequences, seeds, INTERMEDIATE)), gateUp, Activation.SILU);
+        Tensor dGated = test.activation(rows("dGated", sequences, seeds, INTERMEDIATE));
+        for (Activation activation : Activation.values()) {
+            made(activation + " gated", ops.gatedActivation(gateUp, activation));
+            Tensor dGateUp = result("dGateUp of " + activation, test.poisoned(ops.computeType(), rows, 2 * INTERMEDIATE));
+            ops.gatedActivationBackward(dGateUp, dGated, gateUp, activation);
+        }
         made("added", ops.add(x, dY));
         int[] ids = IntStream.range(0, sequences.count()).flatMap(i -> new Random(seeds[i]).ints(sequences.length(i), 0, VOCAB)).toArray();
-        made("embedding", ops.embedding(test.floats(test.random(new Random(1), VOCAB, HIDDEN)), test.ids(ids)));
+        made("embedding", ops.embedding(test.floats(test.random(new Random(1), VOCAB, HIDDEN)), test.ids(ids), 8.0625f));
 
         Map<String, Matrix> byName = new LinkedHashMap<>();
         results.forEach((name, tensor) -> byName.put(name, Matrix.of(rows, (int) tensor.shape().size() / rows, test.values(tensor))));
@@ -75,10 +78,13 @@ public final class EveryOperation {
     private void norms(Tensor x, Tensor dY, Sequences sequences, int[] seeds) {
         Random random = new Random(2);
         Parameter weight = test.frozen("norm", DType.BF16, Matrix.random(random, 1, HIDDEN).rounded(DType.BF16), HIDDEN);
-        Tensor rstd = result("rstd", test.poisoned(DType.F32, sequences.rows()));
-        made("normed", ops.rmsNorm(x, weight.value(), 1e-5f, rstd));
-        Tensor dX = result("dX of norm", test.activation(rows("dX", sequences, seeds, HIDDEN)));
-        ops.rmsNormBackward(dX, dY, x, weight, rstd);
+        for (Norm norm : List.of(new Norm.Rms(weight, 0, 1e-5f), new Norm.Rms(weight, 1, 1e-5f), new Norm.Layer(weight, weight, 1e-5f), new Norm.Layer(weight, null, 1e-5f))) {
+            String name = " of norm " + results.size();
+            Tensor statistics = result("statistics" + name, test.poisoned(DType.F32, norm.statistics(sequences.rows()).toArray()));
+            made("result" + name, ops.norm(x, norm, statistics));
+            Tensor dX = result("dX" + name, test.activation(rows("dX", sequences, seeds, HIDDEN)));
+            ops.normBackward(dX, dY, x, norm, statistics);
+        }
 
         Parameter head = test.frozen("q_norm", DType.F32, Matrix.random(random, 1, 12).rounded(DType.F32), 12);
         Tensor qkv = test.activation(rows("qkv", sequences, seeds, HEADS.qkvColumns()));
@@ -129,14 +135,16 @@ public final class EveryOperation {
         ops.linearBackward(null, dY, x, group.weights(), inner, 77);
         List<Parameter> trained = new ArrayList<>(group.trained());
 
-        Parameter norm = test.trained("norm", Matrix.random(random, 1, HIDDEN).rounded(DType.F32), Matrix.zeros(1, HIDDEN), HIDDEN);
-        Tensor rstd = test.poisoned(DType.F32, rows), dX = test.activation(test.random(random, rows, HIDDEN));
-        test.keep(ops.rmsNorm(x, norm.value(), 1e-5f, rstd));
-        ops.rmsNormBackward(dX, dX, x, norm, rstd);
-        trained.add(norm);
+        Tensor dX = test.activation(test.random(random, rows, HIDDEN));
+        for (Norm norm : List.of(new Norm.Rms(trained("rms norm", random), 1, 1e-5f), new Norm.Layer(trained("layer norm", random), trained("bias", random), 1e-5f))) {
+            Tensor statistics = test.poisoned(DType.F32, norm.statistics(rows).toArray());
+            test.keep(ops.norm(x, norm, statistics));
+            ops.normBackward(dX, dX, x, norm, statistics);
+            trained.addAll(norm.parameters());
+        }
 
         Parameter table = test.trained("table", Matrix.random(random, VOCAB, HIDDEN).rounded(DType.F32), Matrix.zeros(VOCAB, HIDDEN), VOCAB, HIDDEN);
-        ops.embeddingBackward(table.gradient(), dX, test.ids(random.ints(rows, 0, VOCAB).toArray()));
+        ops.embeddingBackward(table.gradient(), dX, test.ids(random.ints(rows, 0, VOCAB).toArray()), 8.0625f);
         Tensor lossSum = test.keep(ops.zeros(DType.F64, 1)), gradientNorm = test.keep(ops.zeros(DType.F64, 1));
         Tensor dHidden = test.poisoned(ops.computeType(), rows, HIDDEN);
         ops.headLoss(x, new LinearWeights(new Weight.Dense(table), null, null), random.ints(rows, 0, VOCAB).toArray(), 0.01, lossSum, dHidden);
@@ -158,6 +166,10 @@ public final class EveryOperation {
         byName.put("dX of head", test.values(dHidden));
         byName.put("large sum", test.values(test.keep(ops.add(large.value(), large.gradient()))));
         return byName;
+    }
+
+    private Parameter trained(String name, Random random) {
+        return test.trained(name, Matrix.random(random, 1, HIDDEN).rounded(DType.F32), Matrix.zeros(1, HIDDEN), HIDDEN);
     }
 
     private Tensor zerosLike(Parameter parameter) {

@@ -140,19 +140,24 @@ class Fp8LinearTest {
         List<LinearWeights> to = List.of(new LinearWeights(WeightKind.NF4.make(test, random, 2 * n, 64).weight(), null, null));
         Tensor x = test.activation(test.random(random, rows, n)), gateUp = test.activation(test.random(random, rows, 2 * n)), dY = test.activation(test.random(random, rows, n));
         Parameter weight = test.frozen("norm", jqlora.tensor.DType.BF16, test.random(random, 1, n), n);
-        Tensor rstd = test.poisoned(jqlora.tensor.DType.F32, rows), dX = test.activation(test.random(random, rows, n)), dGateUp = test.poisoned(ops.computeType(), rows, 2 * n);
-        assertCodes("rmsNorm", test, test.keep(ops.rmsNorm(x, weight.value(), 1e-5f, rstd)), from);
-        assertCodes("gatedActivation", test, test.keep(ops.gatedActivation(gateUp, Activation.SILU)), from);
-        ops.rmsNormBackward(dX, dY, x, weight, rstd);
-        assertCodes("rmsNormBackward", test, dX, from);
+        Tensor dX = test.activation(test.random(random, rows, n)), dGateUp = test.poisoned(ops.computeType(), rows, 2 * n);
+        for (Norm norm : List.of(new Norm.Rms(weight, 0, 1e-5f), new Norm.Rms(weight, 1, 1e-5f), new Norm.Layer(weight, weight, 1e-5f))) {
+            Tensor statistics = test.poisoned(jqlora.tensor.DType.F32, norm.statistics(rows).toArray());
+            assertCodes("norm", test, test.keep(ops.norm(x, norm, statistics)), from);
+            ops.normBackward(dX, dY, x, norm, statistics);
+            assertCodes("normBackward", test, dX, from);
+        }
         ops.addInPlace(dX, dY);
         assertCodes("addInPlace", test, dX, from);
-        ops.gatedActivationBackward(dGateUp, dY, gateUp, Activation.SILU);
         Tensor copy = test.keep(ops.allocate(ops.computeType(), rows, 2 * n)), gradient = test.poisoned(ops.computeType(), rows, 64), ofCopy = test.poisoned(ops.computeType(), rows, 64);
-        ops.copyInto(copy, dGateUp);
-        ops.linearBackward(gradient, dGateUp, gradient, to, null, 0);
-        ops.linearBackward(ofCopy, copy, ofCopy, to, null, 0);
-        assertSameBits("gatedActivationBackward", test.values(gradient), test.values(ofCopy));
+        for (Activation activation : Activation.values()) {
+            assertCodes("gatedActivation", test, test.keep(ops.gatedActivation(gateUp, activation)), from);
+            ops.gatedActivationBackward(dGateUp, dY, gateUp, activation);
+            ops.copyInto(copy, dGateUp);
+            ops.linearBackward(gradient, dGateUp, gradient, to, null, 0);
+            ops.linearBackward(ofCopy, copy, ofCopy, to, null, 0);
+            assertSameBits("gatedActivationBackward", test.values(gradient), test.values(ofCopy));
+        }
         test.finish();
     }
 

@@ -1,5 +1,6 @@
 package jqlora.ops;
 
+import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 import java.util.stream.Stream;
@@ -8,6 +9,7 @@ import jqlora.tensor.Tensor;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.params.ParameterizedClass;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** The backward of linear layers together with what made their input. */
@@ -16,7 +18,6 @@ import org.junit.jupiter.params.provider.MethodSource;
 class LayerBackwardTest {
     /** A sum of up to 130 products, then the backward of what feeds it; the input of the adapters is rounded once more. */
     private static final double UNITS = 12;
-    private static final float EPS = 1e-5f;
 
     private final TestOps test;
 
@@ -30,7 +31,15 @@ class LayerBackwardTest {
     }
 
     record Case(int rows, int in, long dropoutKey, boolean below, boolean normTrained, List<LinearGroup.Layer> layers) {
-        static Stream<Case> all() {
+        static Stream<Arguments> ofNorms() {
+            return all().flatMap(c -> Arrays.stream(NormUnderTest.Kind.values()).map(kind -> Arguments.of(kind, c)));
+        }
+
+        static Stream<Arguments> ofActivations() {
+            return all().flatMap(c -> Arrays.stream(Activation.values()).map(activation -> Arguments.of(activation, c)));
+        }
+
+        private static Stream<Case> all() {
             var adapted = new LinearGroup.Layer(65, WeightKind.NF4_DOUBLE, 4, true, 0, null);
             var dropped = new LinearGroup.Layer(64, WeightKind.NF4_DOUBLE, 16, true, 0.2f, false);
             var plain = new LinearGroup.Layer(17, WeightKind.BF16, 0, true, 0, null);
@@ -47,45 +56,42 @@ class LayerBackwardTest {
     }
 
     @ParameterizedTest
-    @MethodSource("jqlora.ops.LayerBackwardTest$Case#all")
-    void afterANorm(Case c) {
+    @MethodSource("jqlora.ops.LayerBackwardTest$Case#ofNorms")
+    void afterANorm(NormUnderTest.Kind kind, Case c) {
         Random random = new Random(c.rows);
         LinearGroup group = new LinearGroup(test, random, c.in, c.layers);
-        Matrix x = test.random(random, c.rows, c.in), weight = Matrix.random(random, 1, c.in).rounded(DType.F32), dWeight = Matrix.random(random, 1, c.in).rounded(DType.F32);
-        Matrix dY = test.random(random, c.rows, group.outFeatures()), dX = test.random(random, c.rows, c.in);
-        Parameter norm = c.normTrained ? test.trained("norm.weight", weight, dWeight, c.in) : test.frozen("norm.weight", DType.F32, weight, c.in);
-        Tensor xT = test.activation(x), rstd = test.poisoned(DType.F32, c.rows), inner = inner(group, c.rows);
-        Tensor normedT = test.keep(test.ops().rmsNorm(xT, norm.value(), EPS, rstd));
+        NormUnderTest under = new NormUnderTest(test, random, c.in, kind, DType.F32, c.normTrained);
+        Matrix x = test.random(random, c.rows, c.in), dY = test.random(random, c.rows, group.outFeatures()), dX = test.random(random, c.rows, c.in);
+        Tensor xT = test.activation(x), statistics = under.statistics(c.rows), inner = inner(group, c.rows);
+        Tensor normedT = test.keep(test.ops().norm(xT, under.norm(), statistics));
         Matrix normed = Matrix.of(c.rows, c.in, test.values(normedT));
         test.keep(test.ops().linear(normedT, group.weights(), inner, c.dropoutKey));
 
         Tensor dXT = c.below ? test.activation(dX) : null, dYT = test.activation(dY);
-        test.ops().normedLinearBackward(dXT, dYT, xT, norm, rstd, group.weights(), inner, c.dropoutKey);
+        test.ops().normedLinearBackward(dXT, dYT, xT, under.norm(), statistics, group.weights(), inner, c.dropoutKey);
         group.assertGradients(dY, normed, c.dropoutKey, UNITS);
         Matrix dNormed = group.inputGradient(dY, normed, c.dropoutKey);
         if (c.below) {
-            test.assertNear("dX", dXT, dX.plus(ReferenceNorm.inputGradient(dNormed, x, weight, EPS)), UNITS);
+            test.assertNear("dX", dXT, dX.plus(under.inputGradient(dNormed, x)), UNITS);
         }
-        if (c.normTrained) {
-            test.assertNear("dWeight", norm.gradient(), dWeight.plus(ReferenceNorm.weightGradient(dNormed, x, EPS)), UNITS);
-        }
+        under.assertGradients(dNormed, x, UNITS);
         test.assertNear("dY is read only", dYT, dY, 0);
     }
 
     @ParameterizedTest
-    @MethodSource("jqlora.ops.LayerBackwardTest$Case#all")
-    void afterAnActivation(Case c) {
+    @MethodSource("jqlora.ops.LayerBackwardTest$Case#ofActivations")
+    void afterAnActivation(Activation activation, Case c) {
         Random random = new Random(c.rows);
         LinearGroup group = new LinearGroup(test, random, c.in, c.layers);
         Matrix gateUp = test.random(random, c.rows, 2 * c.in), dY = test.random(random, c.rows, group.outFeatures());
         Tensor gateUpT = test.activation(gateUp), inner = inner(group, c.rows), dGateUp = test.poisoned(test.ops().computeType(), c.rows, 2 * c.in);
-        Tensor activatedT = test.keep(test.ops().gatedActivation(gateUpT, Activation.SILU));
+        Tensor activatedT = test.keep(test.ops().gatedActivation(gateUpT, activation));
         Matrix activated = Matrix.of(c.rows, c.in, test.values(activatedT));
         test.keep(test.ops().linear(activatedT, group.weights(), inner, c.dropoutKey));
 
-        test.ops().gatedLinearBackward(dGateUp, test.activation(dY), gateUpT, Activation.SILU, group.weights(), inner, c.dropoutKey);
+        test.ops().gatedLinearBackward(dGateUp, test.activation(dY), gateUpT, activation, group.weights(), inner, c.dropoutKey);
         group.assertGradients(dY, activated, c.dropoutKey, UNITS);
-        test.assertNear("dGateUp", dGateUp, ReferenceOps.siluGradient(group.inputGradient(dY, activated, c.dropoutKey), gateUp), UNITS);
+        test.assertNear("dGateUp", dGateUp, ReferenceOps.gatedGradient(group.inputGradient(dY, activated, c.dropoutKey), gateUp, activation), UNITS);
         test.assertNear("gateUp is read only", gateUpT, gateUp, 0);
     }
 }

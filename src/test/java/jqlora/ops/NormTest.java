@@ -2,6 +2,8 @@ package jqlora.ops;
 
 import static jqlora.Assert.assertSameBits;
 
+import java.util.Arrays;
+import java.util.List;
 import java.util.Random;
 import java.util.stream.Stream;
 import jqlora.tensor.DType;
@@ -9,6 +11,8 @@ import jqlora.tensor.Tensor;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.params.ParameterizedClass;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 @ParameterizedClass
@@ -30,36 +34,47 @@ class NormTest {
     }
 
     record Case(int rows, int hidden, DType weightType, boolean trained) {
-        static Stream<Case> all() {
-            return Stream.of(new Case(1, 1, DType.F32, true), new Case(3, 5, DType.F32, true), new Case(5, 3, DType.BF16, false),
+        static Stream<Arguments> all() {
+            List<Case> cases = List.of(new Case(1, 1, DType.F32, true), new Case(3, 5, DType.F32, true), new Case(5, 3, DType.BF16, false),
                     new Case(17, 63, DType.F16, false), new Case(63, 17, DType.F32, true), new Case(64, 64, DType.BF16, false),
-                    new Case(65, 127, DType.F32, false), new Case(127, 65, DType.F32, true), new Case(129, 300, DType.F32, true));
+                    new Case(65, 127, DType.F32, false), new Case(127, 65, DType.F32, true), new Case(129, 300, DType.F32, true), new Case(2, 8200, DType.BF16, false));
+            return cases.stream().flatMap(c -> Arrays.stream(NormUnderTest.Kind.values()).map(kind -> Arguments.of(kind, c)));
         }
     }
 
     @ParameterizedTest
     @MethodSource("jqlora.ops.NormTest$Case#all")
-    void rmsNorm(Case c) {
-        Random random = new Random(c.hashCode());
-        Matrix x = test.random(random, c.rows, c.hidden), weight = Matrix.random(random, 1, c.hidden).rounded(c.weightType);
-        Tensor xT = test.activation(x), rstd = test.poisoned(DType.F32, c.rows);
-        Matrix dWeight = Matrix.random(random, 1, c.hidden).rounded(DType.F32);
-        Parameter parameter = c.trained ? test.trained("norm.weight", weight, dWeight, c.hidden) : test.frozen("norm.weight", c.weightType, weight, c.hidden);
+    void rows(NormUnderTest.Kind kind, Case c) {
+        Random random = new Random(c.rows * 1000L + c.hidden);
+        NormUnderTest under = new NormUnderTest(test, random, c.hidden, kind, c.weightType, c.trained);
+        Matrix x = test.random(random, c.rows, c.hidden);
+        Tensor xT = test.activation(x), statistics = under.statistics(c.rows);
 
         test.poisonNext(c.rows, c.hidden);
-        Tensor y = test.keep(test.ops().rmsNorm(xT, parameter.value(), EPS, rstd));
-        test.assertNear("y", y, ReferenceNorm.forward(x, weight, EPS), UNITS);
-        test.assertNear("rstd", rstd, ReferenceNorm.rstd(x, EPS), UNITS);
+        Tensor y = test.keep(test.ops().norm(xT, under.norm(), statistics));
+        under.assertForward(y, statistics, x, UNITS);
         test.poisonNext(c.rows, c.hidden);
-        assertSameBits("y again", test.values(test.keep(test.ops().rmsNormAgain(xT, parameter.value(), rstd))), test.values(y));
+        assertSameBits("y again", test.values(test.keep(test.ops().normAgain(xT, under.norm(), statistics))), test.values(y));
 
         Matrix dY = test.random(random, c.rows, c.hidden), dX = test.random(random, c.rows, c.hidden);
         Tensor dXT = test.activation(dX);
-        test.ops().rmsNormBackward(dXT, test.activation(dY), xT, parameter, rstd);
-        test.assertNear("dX", dXT, dX.plus(ReferenceNorm.inputGradient(dY, x, weight, EPS)), UNITS);
-        if (c.trained) {
-            test.assertNear("dWeight", parameter.gradient(), dWeight.plus(ReferenceNorm.weightGradient(dY, x, EPS)), UNITS);
-        }
+        test.ops().normBackward(dXT, test.activation(dY), xT, under.norm(), statistics);
+        under.assertInputGradient(dXT, dX, dY, x, UNITS);
+        under.assertGradients(dY, x, UNITS);
+    }
+
+    /** Rows far from zero: the deviations from a mean that is a thousand times larger. */
+    @ParameterizedTest
+    @CsvSource({"5, 64", "3, 301"})
+    void aLayerNormOfRowsFarFromZero(int rows, int hidden) {
+        Random random = new Random(hidden);
+        NormUnderTest under = new NormUnderTest(test, random, hidden, NormUnderTest.Kind.LAYER, DType.F32, true);
+        Matrix x = Matrix.random(random, rows, hidden).map(value -> 1000 + value).rounded(test.ops().computeType()), dY = test.random(random, rows, hidden);
+        Tensor xT = test.activation(x), statistics = under.statistics(rows), dX = test.keep(test.ops().zeros(test.ops().computeType(), rows, hidden));
+        under.assertForward(test.keep(test.ops().norm(xT, under.norm(), statistics)), statistics, x, UNITS);
+        test.ops().normBackward(dX, test.activation(dY), xT, under.norm(), statistics);
+        under.assertInputGradient(dX, Matrix.zeros(rows, hidden), dY, x, UNITS);
+        under.assertGradients(dY, x, UNITS);
     }
 
     record HeadCase(int rows, AttentionShape shape, DType weightType, boolean qTrained, boolean kTrained) {

@@ -90,24 +90,26 @@ class OpsArgumentsTest {
         shape(() -> ops.embedding(floats(5), test.ids(1)), "embedding: table has shape [5], it must be [vocab, hidden]");
         argument(() -> ops.embedding(floats(5, 2), floats(3)), "embedding: ids is F32, it must be I32");
         shape(() -> ops.embedding(floats(5, 2), tensor(DType.I32, 3, 1)), "embedding: ids has shape [3, 1], it must be [3]");
-        argument(() -> ops.embeddingBackward(floats(5, 2), floats(1, 2), test.ids(7)), "embeddingBackward: token id 7 at row 0 must be in [0, 5)");
-        shape(() -> ops.embeddingBackward(floats(5, 2), floats(2, 2), test.ids(1)), "embeddingBackward: dY has shape [2, 2], it must be [1, 2]");
-        argument(() -> ops.embeddingBackward(tensor(DType.BF16, 5, 2), floats(1, 2), test.ids(1)), "embeddingBackward: dTable is BF16, it must be F32");
-        shape(() -> ops.embeddingBackward(floats(10), floats(1, 2), test.ids(1)), "embeddingBackward: dTable has shape [10], it must be [vocab, hidden]");
+        argument(() -> ops.embeddingBackward(floats(5, 2), floats(1, 2), test.ids(7), 1), "embeddingBackward: token id 7 at row 0 must be in [0, 5)");
+        shape(() -> ops.embeddingBackward(floats(5, 2), floats(2, 2), test.ids(1), 1), "embeddingBackward: dY has shape [2, 2], it must be [1, 2]");
+        argument(() -> ops.embeddingBackward(tensor(DType.BF16, 5, 2), floats(1, 2), test.ids(1), 1), "embeddingBackward: dTable is BF16, it must be F32");
+        shape(() -> ops.embeddingBackward(floats(10), floats(1, 2), test.ids(1), 1), "embeddingBackward: dTable has shape [10], it must be [vocab, hidden]");
     }
 
     @Test
-    void rmsNorm() {
-        Tensor x = floats(3, 4), weight = floats(4), rstd = floats(3);
-        shape(() -> ops.rmsNorm(floats(4), weight, 1, rstd), "rmsNorm: x has shape [4], it must be [rows, hidden]");
-        shape(() -> ops.rmsNorm(x, floats(5), 1, rstd), "rmsNorm: weight has shape [5], it must be [4]");
-        shape(() -> ops.rmsNorm(x, weight, 1, floats(4)), "rmsNorm: rstd has shape [4], it must be [3]");
-        argument(() -> ops.rmsNorm(x, weight, 1, tensor(DType.F64, 3)), "rmsNorm: rstd is F64, it must be F32");
-        shape(() -> ops.rmsNormAgain(x, weight, floats(2)), "rmsNormAgain: rstd has shape [2], it must be [3]");
-        Parameter parameter = Parameter.frozen("norm.weight", weight);
-        shape(() -> ops.rmsNormBackward(floats(3, 5), x, x, parameter, rstd), "rmsNormBackward: dX has shape [3, 5], it must be [3, 4]");
-        shape(() -> ops.rmsNormBackward(x, floats(4, 4), x, parameter, rstd), "rmsNormBackward: dY has shape [4, 4], it must be [3, 4]");
-        shape(() -> ops.rmsNormBackward(x, x, x, frozen("w", 3), rstd), "rmsNormBackward: weight has shape [3], it must be [4]");
+    void norm() {
+        Tensor x = floats(3, 4), rstd = floats(3), both = floats(3, 2);
+        Norm rms = new Norm.Rms(frozen("norm.weight", 4), 0, 1), layer = new Norm.Layer(frozen("norm.weight", 4), frozen("norm.bias", 4), 1);
+        shape(() -> ops.norm(floats(4), rms, rstd), "norm: x has shape [4], it must be [rows, hidden]");
+        shape(() -> ops.norm(x, new Norm.Rms(frozen("norm.weight", 5), 0, 1), rstd), "norm: norm.weight has shape [5], it must be [4]");
+        shape(() -> ops.norm(x, new Norm.Layer(frozen("norm.weight", 4), frozen("norm.bias", 3), 1), both), "norm: norm.bias has shape [3], it must be [4]");
+        shape(() -> ops.norm(x, rms, floats(4)), "norm: statistics has shape [4], it must be [3]");
+        shape(() -> ops.norm(x, layer, rstd), "norm: statistics has shape [3], it must be [3, 2]");
+        argument(() -> ops.norm(x, rms, tensor(DType.F64, 3)), "norm: statistics is F64, it must be F32");
+        shape(() -> ops.normAgain(x, rms, floats(2)), "normAgain: statistics has shape [2], it must be [3]");
+        shape(() -> ops.normBackward(floats(3, 5), x, x, rms, rstd), "normBackward: dX has shape [3, 5], it must be [3, 4]");
+        shape(() -> ops.normBackward(x, floats(4, 4), x, layer, both), "normBackward: dY has shape [4, 4], it must be [3, 4]");
+        shape(() -> ops.normBackward(x, x, x, new Norm.Layer(frozen("w", 3), null, 1), both), "normBackward: w has shape [3], it must be [4]");
     }
 
     @Test
@@ -149,8 +151,8 @@ class OpsArgumentsTest {
         argument(() -> ops.ropeInPlace(qkv, HEADS, table, test.ids(0, -1, 3)), "rope: position -1 of row 1 must be in [0, 10)");
         shape(() -> ops.ropeInPlace(qkv, HEADS, table, test.ids(0, 1)), "rope: positions has shape [2], it must be [3]");
         shape(() -> ops.ropeInPlace(floats(3, 24), HEADS, table, test.ids(0, 1, 2)), "rope: qkv has shape [3, 24], it must be [rows, 48]");
-        RopeTable narrow = new RopeTable(floats(10, 2), floats(10, 2));
-        shape(() -> ops.ropeBackwardInPlace(qkv, HEADS, narrow, test.ids(0, 1, 2)), "ropeBackward: cos has shape [10, 2], it must be [10, 3]");
+        RopeTable wide = new RopeTable(floats(10, 4), floats(10, 4));
+        shape(() -> ops.ropeBackwardInPlace(qkv, HEADS, wide, test.ids(0, 1, 2)), "ropeBackward: cos has shape [10, 4], it must be [positions, 3 or less]");
     }
 
     @Test
@@ -216,9 +218,9 @@ class OpsArgumentsTest {
     void backwardOfALayerAndWhatFeedsIt() {
         LinearWeights layer = new LinearWeights(new Weight.Dense(frozen("weight", 5, 4)), null, null);
         Tensor x = floats(3, 4), dY = floats(3, 5), rstd = floats(3), gateUp = floats(3, 8);
-        Parameter norm = frozen("norm.weight", 4);
+        Norm norm = new Norm.Rms(frozen("norm.weight", 4), 0, 1);
         shape(() -> ops.normedLinearBackward(floats(3, 5), dY, x, norm, rstd, List.of(layer), null, 0), "normedLinearBackward: dX has shape [3, 5], it must be [3, 4]");
-        shape(() -> ops.normedLinearBackward(x, dY, x, norm, floats(4), List.of(layer), null, 0), "normedLinearBackward: rstd has shape [4], it must be [3]");
+        shape(() -> ops.normedLinearBackward(x, dY, x, norm, floats(4), List.of(layer), null, 0), "normedLinearBackward: statistics has shape [4], it must be [3]");
         shape(() -> ops.normedLinearBackward(x, x, x, norm, rstd, List.of(layer), null, 0), "linearBackward: dY has shape [3, 4], it must be [3, 5]");
         shape(() -> ops.gatedLinearBackward(x, dY, gateUp, Activation.SILU, List.of(layer), null, 0), "gatedLinearBackward: dGateUp has shape [3, 4], it must be [3, 8]");
         shape(() -> ops.gatedLinearBackward(gateUp, x, gateUp, Activation.SILU, List.of(layer), null, 0), "gatedLinearBackward: dY has shape [3, 4], it must be [3, 5]");

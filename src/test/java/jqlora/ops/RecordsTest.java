@@ -140,6 +140,7 @@ class RecordsTest {
         table.close();
         assertEquals(List.of("cos", "sin"), closed);
         assertFails(ShapeException.class, () -> new RopeTable(tensor("cos", 10, 3), tensor("sin", 10, 4)), "rope: sin has shape [10, 4], it must be [10, 3]");
+        assertFails(ShapeException.class, () -> new RopeTable(tensor("cos", 10), tensor("sin", 10)), "rope: cos has shape [10], it must be [positions, rotaryDim / 2]");
     }
 
     @Test

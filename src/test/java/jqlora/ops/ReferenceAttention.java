@@ -7,14 +7,14 @@ public final class ReferenceAttention {
     // ---- rotary embedding
 
     /**
-     * Queries and keys rotated: {@code (x_i, x_j) -> (x_i cos - x_j sin, x_j cos + x_i sin)} with {@code j = i + headDim / 2}.
+     * Queries and keys rotated: {@code (x_i, x_j) -> (x_i cos - x_j sin, x_j cos + x_i sin)} with {@code j = i + rotaryDim / 2}; those from rotaryDim on stay.
      *
-     * @param cos [positions, headDim / 2]
+     * @param cos [positions, rotaryDim / 2]
      * @param direction 1, or -1 for the gradient, since a rotation's transpose is the rotation back
      */
     public static Matrix rotate(Matrix qkv, AttentionShape shape, Matrix cos, Matrix sin, int[] positions, int direction) {
         Matrix y = qkv.scaled(1);
-        int half = shape.headDim() / 2;
+        int half = cos.columns();
         for (int row = 0; row < qkv.rows(); row++) {
             for (int head = 0; head < shape.numAttentionHeads() + shape.numKeyValueHeads(); head++) {
                 for (int i = 0; i < half; i++) {

@@ -3,6 +3,7 @@ package jqlora.ops;
 import static jqlora.Assert.assertClose;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
+import java.util.Arrays;
 import java.util.Random;
 import java.util.function.Function;
 import java.util.function.ToDoubleFunction;
@@ -10,6 +11,7 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** The gradients of the reference operations against central differences of its forward operations. */
@@ -51,6 +53,15 @@ class ReferenceGradientTest {
         Matrix x = random(rows, hidden), weight = random(1, hidden), dY = random(rows, hidden);
         assertGradient("dX", ReferenceNorm.inputGradient(dY, x, weight, EPS), x, dY, at -> ReferenceNorm.forward(at, weight, EPS));
         assertGradient("dWeight", ReferenceNorm.weightGradient(dY, x, EPS), weight, dY, at -> ReferenceNorm.forward(x, at, EPS));
+    }
+
+    @ParameterizedTest
+    @CsvSource({"1, 1", "3, 5", "2, 8"})
+    void layerNorm(int rows, int hidden) {
+        Matrix x = random(rows, hidden), weight = random(1, hidden), bias = random(1, hidden), dY = random(rows, hidden);
+        assertGradient("dX", ReferenceLayerNorm.inputGradient(dY, x, weight, EPS), x, dY, at -> ReferenceLayerNorm.forward(at, weight, bias, EPS));
+        assertGradient("dWeight", ReferenceLayerNorm.weightGradient(dY, x, EPS), weight, dY, at -> ReferenceLayerNorm.forward(x, at, bias, EPS));
+        assertGradient("dBias", dY.columnSums(), bias, dY, at -> ReferenceLayerNorm.forward(x, weight, at, EPS));
     }
 
     @Test
@@ -117,10 +128,25 @@ class ReferenceGradientTest {
         assertGradient("dTable", ReferenceOps.embeddingGradient(dY, ids, 5), table, dY, at -> ReferenceOps.embedding(at, ids));
     }
 
-    @Test
-    void silu() {
+    @ParameterizedTest
+    @EnumSource
+    void gated(Activation activation) {
         Matrix gateUp = random(3, 10), dY = random(3, 5);
-        assertGradient("dGateUp", ReferenceOps.siluGradient(dY, gateUp), gateUp, dY, ReferenceOps::silu);
+        assertGradient("dGateUp", ReferenceOps.gatedGradient(dY, gateUp, activation), gateUp, dY, at -> ReferenceOps.gated(at, activation));
+    }
+
+    /** mpmath 1.4.1 with 30 digits: {@code ncdf(x)}, and {@code x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))}. */
+    @Test
+    void normalDistributionAndTanhAreThoseOfMpmath() {
+        double[] x = {-30, -8, -5.5, -4.5, -1, -0.25, 0, 0.5, 2, 5.5};
+        double[] cdf = {4.9067139271481871e-198, 6.2209605742717841e-16, 1.8989562465887719e-8, 3.3976731247300604e-6, 0.15865525393145705, 0.40129367431707628, 0.5,
+            0.6914624612740131, 0.97724986805182079, 0.99999998101043753};
+        double[] tanh = {0, -3.1077829374203843e-21, -5.927640263880262e-9, -5.1367374119586498e-6, -0.1588080093917233, -0.100324649298315, 0, 0.34571400982514392,
+            1.954597694087775, 5.4999999940723597};
+        assertClose("normal distribution", Arrays.stream(x).map(ReferenceOps::normalCdf).toArray(), cdf, 1e-10, 0);
+        Matrix gateUp = Matrix.filled(1, 2 * x.length, 1);
+        gateUp.put(0, 0, Matrix.row(x));
+        assertClose("GELU by tanh", ReferenceOps.gated(gateUp, Activation.GELU_TANH).toArray(), tanh, 1e-14, 1e-15);
     }
 
     @Test

@@ -55,6 +55,22 @@ public final class ReferenceNorm {
         return dWeight;
     }
 
+    /** The sum of the magnitudes that {@link #inputGradient} adds up, like it. */
+    public static Matrix inputGradientTerms(Matrix dY, Matrix x, Matrix weight, double eps) {
+        Matrix rstd = rstd(x, eps), terms = Matrix.zeros(x.rows(), x.columns());
+        int n = x.columns();
+        for (int row = 0; row < x.rows(); row++) {
+            double r = rstd.get(row, 0), sum = 0;
+            for (int i = 0; i < n; i++) {
+                sum += Math.abs(dY.get(row, i) * weight.get(0, i) * x.get(row, i));
+            }
+            for (int j = 0; j < n; j++) {
+                terms.set(row, j, r * Math.abs(weight.get(0, j) * dY.get(row, j)) + r * r * r * Math.abs(x.get(row, j)) / n * sum);
+            }
+        }
+        return terms;
+    }
+
     // ---- heads of queries and keys; values are copied
 
     /** [rows, qHeads + kvHeads] */

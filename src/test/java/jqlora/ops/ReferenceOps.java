@@ -1,5 +1,7 @@
 package jqlora.ops;
 
+import java.util.function.DoubleUnaryOperator;
+
 /**
  * The operations of {@link Ops} in plain double precision, written from their formulas: here the small ones, in
  * {@link ReferenceNorm}, {@link ReferenceLinear} and {@link ReferenceAttention} the others. {@code ReferenceGradientTest} proves the
@@ -35,30 +37,106 @@ public final class ReferenceOps {
         return 1 / (1 + Math.exp(-x));
     }
 
-    /** {@code gate sigmoid(gate) up}. */
-    public static Matrix silu(Matrix gateUp) {
-        int n = gateUp.columns() / 2;
-        Matrix y = Matrix.zeros(gateUp.rows(), n);
-        for (int row = 0; row < gateUp.rows(); row++) {
-            for (int i = 0; i < n; i++) {
-                double gate = gateUp.get(row, i);
-                y.set(row, i, gate * sigmoid(gate) * gateUp.get(row, n + i));
-            }
-        }
-        return y;
+    private static double density(double x) {
+        return Math.exp(-x * x / 2) / Math.sqrt(2 * Math.PI);
     }
 
-    /** With {@code d silu(g) / dg = s + g s (1 - s)}, s the sigmoid of g. */
-    public static Matrix siluGradient(Matrix dY, Matrix gateUp) {
-        int n = gateUp.columns() / 2;
-        Matrix dGateUp = Matrix.zeros(gateUp.rows(), 2 * n);
-        for (int row = 0; row < gateUp.rows(); row++) {
-            for (int i = 0; i < n; i++) {
-                double gate = gateUp.get(row, i), s = sigmoid(gate);
-                dGateUp.set(row, i, dY.get(row, i) * gateUp.get(row, n + i) * (s + gate * s * (1 - s)));
-                dGateUp.set(row, n + i, dY.get(row, i) * gate * s);
+    /**
+     * The normal distribution's cumulative function. Up to 5 deviations by its series, {@code 1/2 + density (x + x^3/3 + x^5/(3 5) + ...)}, beyond
+     * by the tail's continued fraction, {@code density / (x + 1/(x + 2/(x + 3/ ...)))}.
+     *
+     * @see <a href="https://dlmf.nist.gov/7.9">NIST Digital Library of Mathematical Functions, 7.6 and 7.9</a>
+     */
+    public static double normalCdf(double x) {
+        if (Math.abs(x) > 5) {
+            double denominator = Math.abs(x);
+            for (int i = 60; i > 0; i--) {
+                denominator = Math.abs(x) + i / denominator;
             }
+            return x > 0 ? 1 - density(x) / denominator : density(x) / denominator;
         }
+        double sum = 0, term = x;
+        for (int i = 1; i < 120; i++) {
+            sum += term;
+            term *= x * x / (2 * i + 1);
+        }
+        return 0.5 + density(x) * sum;
+    }
+
+    /** The argument of the tanh in GELU's approximation. */
+    private static double tanhArgument(double x) {
+        return Math.sqrt(2 / Math.PI) * (x + 0.044715 * x * x * x);
+    }
+
+    private static double value(double x, Activation activation) {
+        return switch (activation) {
+            case SILU -> x * sigmoid(x);
+            case GELU -> x * normalCdf(x);
+            case GELU_TANH -> x * sigmoid(2 * tanhArgument(x));
+        };
+    }
+
+    private static double slope(double x, Activation activation) {
+        return switch (activation) {
+            case SILU -> sigmoid(x) + x * sigmoid(x) * (1 - sigmoid(x));
+            case GELU -> normalCdf(x) + x * density(x);
+            case GELU_TANH -> {
+                double s = sigmoid(2 * tanhArgument(x));
+                yield s + x * s * (1 - s) * 2 * tanhSlope(x);
+            }
+        };
+    }
+
+    private static double tanhSlope(double x) {
+        return Math.sqrt(2 / Math.PI) * (1 + 3 * 0.044715 * x * x);
+    }
+
+    /** Below this an exponential in float32 may be 0. */
+    private static final double SMALLEST = 1e-30;
+
+    /** The magnitudes that {@code activation(x) / x} adds up. The exponential's argument is rounded: that counts as often as the argument is large, on the smaller side. */
+    private static double gateTerms(double x, Activation activation) {
+        return switch (activation) {
+            case SILU -> sigmoid(x);
+            case GELU -> normalCdf(x) + x * x / 2 * normalCdf(-Math.abs(x));
+            case GELU_TANH -> sigmoid(2 * tanhArgument(x)) * (1 + 2 * Math.abs(tanhArgument(x)) * sigmoid(-2 * tanhArgument(x)));
+        } + SMALLEST;
+    }
+
+    private static double slopeTerms(double x, Activation activation) {
+        return switch (activation) {
+            case SILU -> sigmoid(x) * (1 + Math.abs(x));                 // 1 - sigmoid is rounded beside 1
+            case GELU -> gateTerms(x, activation) + Math.abs(x) * density(x) * (1 + x * x / 2);
+            case GELU_TANH -> gateTerms(x, activation) * (1 + Math.abs(x) * sigmoid(-2 * tanhArgument(x)) * (1 + 2 * Math.abs(tanhArgument(x))) * 2 * tanhSlope(x));
+        } + SMALLEST;
+    }
+
+    /** {@code activation(gate) up}. */
+    public static Matrix gated(Matrix gateUp, Activation activation) {
+        int n = gateUp.columns() / 2;
+        return gateUp.columns(0, n).map(gate -> value(gate, activation)).masked(gateUp.columns(n, n));
+    }
+
+    /** The magnitudes that {@link #gated} adds up, like it. */
+    public static Matrix gatedTerms(Matrix gateUp, Activation activation) {
+        int n = gateUp.columns() / 2;
+        return gateUp.columns(0, n).map(gate -> Math.abs(gate) * gateTerms(gate, activation)).masked(gateUp.columns(n, n).absolute());
+    }
+
+    public static Matrix gatedGradient(Matrix dY, Matrix gateUp, Activation activation) {
+        return gatedGradient(dY, gateUp, x -> value(x, activation), x -> slope(x, activation));
+    }
+
+    /** The magnitudes that {@link #gatedGradient(Matrix, Matrix, Activation)} adds up, like it. */
+    public static Matrix gatedGradientTerms(Matrix dY, Matrix gateUp, Activation activation) {
+        return gatedGradient(dY.absolute(), gateUp, x -> Math.abs(x) * gateTerms(x, activation), x -> slopeTerms(x, activation)).absolute();
+    }
+
+    private static Matrix gatedGradient(Matrix dY, Matrix gateUp, DoubleUnaryOperator value, DoubleUnaryOperator slope) {
+        int n = gateUp.columns() / 2;
+        Matrix gate = gateUp.columns(0, n), dGateUp = Matrix.zeros(gateUp.rows(), 2 * n);
+        dGateUp.put(0, 0, dY.masked(gateUp.columns(n, n)).masked(gate.map(slope)));
+        dGateUp.put(0, n, dY.masked(gate.map(value)));
         return dGateUp;
     }
 

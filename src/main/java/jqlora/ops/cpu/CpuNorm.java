@@ -5,39 +5,53 @@ import static jqlora.tensor.TensorView.FLOAT;
 import java.lang.foreign.MemorySegment;
 import java.util.function.Consumer;
 import jqlora.ops.AttentionShape;
+import jqlora.ops.Norm;
 import jqlora.ops.Parameter;
 import jqlora.tensor.DType;
 import jqlora.tensor.Tensor;
+import jqlora.tensor.TensorView;
 
-/** RMS normalisation of whole rows, and of the heads within a row. */
+/** Normalisation of whole rows, and of the heads within a row; {@link CpuLayerNorm} has layer normalisation. */
 final class CpuNorm {
-    private static final int GRAIN = 16;                          // rows that one task takes at least
+    static final int GRAIN = 16;                                 // rows that one task takes at least
 
     private final CpuOps ops;
+    private final CpuLayerNorm layers;
 
     CpuNorm(CpuOps ops) {
         this.ops = ops;
+        this.layers = new CpuLayerNorm(ops);
     }
 
-    Tensor forward(Tensor x, Tensor weight, float eps, Tensor rstd) {
+    Tensor forward(Tensor x, Norm norm, Tensor statistics) {
         int hidden = (int) x.shape().dim(1);
-        MemorySegment in = CpuTensor.memory(x), inverse = CpuTensor.memory(rstd);
+        MemorySegment in = CpuTensor.memory(x), out = CpuTensor.memory(statistics);
         ops.workers().ranges(x.shape().dim(0), GRAIN, (from, to) -> {
             for (long row = from; row < to; row++) {
-                inverse.set(FLOAT, row * 4, inverseDeviation(in, row * hidden, hidden, eps));
+                switch (norm) {
+                    case Norm.Rms rms -> out.set(FLOAT, row * 4, inverseDeviation(in, row * hidden, hidden, rms.eps()));
+                    case Norm.Layer layer -> layers.statistics(in, row, hidden, layer.eps(), out);
+                }
             }
         });
-        return again(x, weight, rstd);
+        return again(x, norm, statistics);
     }
 
     private float inverseDeviation(MemorySegment x, long at, int count, float eps) {
         return (float) (1 / Math.sqrt(ops.math().dot(x, at, x, at, count) / count + eps));
     }
 
-    Tensor again(Tensor x, Tensor weight, Tensor rstd) {
+    Tensor again(Tensor x, Norm norm, Tensor statistics) {
+        return switch (norm) {
+            case Norm.Rms rms -> again(x, rms, statistics);
+            case Norm.Layer layer -> layers.again(x, layer, statistics);
+        };
+    }
+
+    private Tensor again(Tensor x, Norm.Rms norm, Tensor rstd) {
         int hidden = (int) x.shape().dim(1);
         Tensor y = ops.allocate(DType.F32, x.shape().toArray());
-        try (Tensor floats = ops.asFloats(weight)) {
+        try (Tensor floats = factors(norm)) {
             MemorySegment in = CpuTensor.memory(x), out = CpuTensor.memory(y), w = CpuTensor.memory(floats), inverse = CpuTensor.memory(rstd);
             ops.workers().ranges(x.shape().dim(0), GRAIN, (from, to) -> {
                 for (long row = from; row < to; row++) {
@@ -48,22 +62,46 @@ final class CpuNorm {
         return y;
     }
 
-    /** The backward after that of the layers that read the result; {@code layers} is given the gradient of the result to fill, null when nobody wants it. */
-    void linearBackward(Tensor dX, Tensor x, Parameter weight, Tensor rstd, Consumer<Tensor> layers) {
-        if (dX == null && !weight.isTrained()) {
-            layers.accept(null);
+    /** {@code weightOffset + weight} as F32. */
+    private Tensor factors(Norm.Rms norm) {
+        Tensor weight = norm.weight().value();
+        if (norm.weightOffset() == 0) {
+            return ops.asFloats(weight);
+        }
+        float[] factors = ops.download(weight).toFloats();
+        for (int i = 0; i < factors.length; i++) {
+            factors[i] += norm.weightOffset();
+        }
+        return ops.upload(TensorView.ofFloats(factors, factors.length));
+    }
+
+    /** The backward after that of the layers that read the result; {@code readers} is given the gradient of the result to fill, null when nobody wants it. */
+    void linearBackward(Tensor dX, Tensor x, Norm norm, Tensor statistics, Consumer<Tensor> readers) {
+        if (dX == null && !norm.isTrained()) {
+            readers.accept(null);
             return;
         }
         long[] dims = x.shape().toArray();
         try (Tensor dNormed = ops.allocate(DType.F32, dims); Tensor unwanted = dX == null ? ops.zeros(DType.F32, dims) : null) {
-            layers.accept(dNormed);
-            backward(dX == null ? unwanted : dX, dNormed, x, weight, rstd);
+            readers.accept(dNormed);
+            backward(dX == null ? unwanted : dX, dNormed, x, norm, statistics);
         }
     }
 
-    void backward(Tensor dX, Tensor dY, Tensor x, Parameter weight, Tensor rstd) {
+    void backward(Tensor dX, Tensor dY, Tensor x, Norm norm, Tensor statistics) {
+        switch (norm) {
+            case Norm.Rms rms -> backward(dX, dY, x, rms, statistics);
+            case Norm.Layer layer -> layers.backward(dX, dY, x, layer, statistics);
+        }
+    }
+
+    private void backward(Tensor dX, Tensor dY, Tensor x, Norm.Rms norm, Tensor rstd) {
         int hidden = (int) x.shape().dim(1);
-        try (Tensor floats = ops.asFloats(weight.value())) {
+        // before dX: that may be dY
+        if (norm.isTrained()) {
+            addWeightGradient(norm.weight().gradient(), dY, x, rstd);
+        }
+        try (Tensor floats = factors(norm)) {
             MemorySegment w = CpuTensor.memory(floats), in = CpuTensor.memory(x), dIn = CpuTensor.memory(dX), dOut = CpuTensor.memory(dY);
             ops.workers().ranges(x.shape().dim(0), GRAIN, (from, to) -> {
                 MemorySegment weighted = ops.rowScratch(hidden);
@@ -74,9 +112,6 @@ final class CpuNorm {
                     ops.math().normBackward(dIn, dOut, in, row * hidden, w, inverse, mean, hidden);
                 }
             });
-        }
-        if (weight.isTrained()) {
-            addWeightGradient(weight.gradient(), dY, x, rstd);
         }
     }
 

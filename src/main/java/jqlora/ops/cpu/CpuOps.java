@@ -17,6 +17,7 @@ import jqlora.ops.LinearWeights;
 import jqlora.ops.LoraFactors;
 import jqlora.ops.MemoryUse;
 import jqlora.ops.MergedStorage;
+import jqlora.ops.Norm;
 import jqlora.ops.Ops;
 import jqlora.ops.OpsArguments;
 import jqlora.ops.Parameter;
@@ -50,7 +51,8 @@ public final class CpuOps implements Ops {
     private final FourBitCodec codec;
     private final CpuLinear linear = new CpuLinear(this);
     private final CpuAttention attention = new CpuAttention(this);
-    private final CpuNorm norm = new CpuNorm(this);
+    private final CpuNorm norms = new CpuNorm(this);
+    private final CpuGated gated = new CpuGated(this);
     private final CpuLoss loss = new CpuLoss(this);
     private final CpuOptimizer optimizer = new CpuOptimizer(this);
     private final CpuMerge merge;
@@ -264,7 +266,7 @@ public final class CpuOps implements Ops {
     // ---- embedding
 
     @Override
-    public Tensor embedding(Tensor table, Tensor ids) {
+    public Tensor embedding(Tensor table, Tensor ids, float scale) {
         OpsArguments.embedding(table, ids);
         int hidden = (int) table.shape().dim(1);
         long rows = ids.shape().size();
@@ -275,6 +277,9 @@ public final class CpuOps implements Ops {
             float[] buffer = new float[hidden];
             for (long row = from; row < to; row++) {
                 source.read(CpuTensor.memory(ids).get(INT, row * 4), 0, hidden, buffer, 0);
+                for (int i = 0; i < hidden; i++) {
+                    buffer[i] *= scale;
+                }
                 MemorySegment.copy(buffer, 0, CpuTensor.memory(y), FLOAT, row * hidden * 4, hidden);
             }
         });
@@ -288,46 +293,48 @@ public final class CpuOps implements Ops {
     }
 
     @Override
-    public void embeddingBackward(Tensor dTable, Tensor dY, Tensor ids) {
+    public void embeddingBackward(Tensor dTable, Tensor dY, Tensor ids, float scale) {
         OpsArguments.embeddingBackward(dTable, dY, ids);
         requireIds("embeddingBackward", ids, dTable);
         int hidden = (int) dTable.shape().dim(1);
+        MemorySegment scaled = rowScratch(hidden);
         for (long row = 0; row < ids.shape().size(); row++) {
             long id = CpuTensor.memory(ids).get(INT, row * 4);
-            math.add(CpuTensor.memory(dY), row * hidden, CpuTensor.memory(dTable), id * hidden, hidden);
+            math.scale(CpuTensor.memory(dY), row * hidden, scale, null, scaled, 0, hidden);
+            math.add(scaled, 0, CpuTensor.memory(dTable), id * hidden, hidden);
         }
     }
 
     // ---- layers
 
     @Override
-    public Tensor rmsNorm(Tensor x, Tensor weight, float eps, Tensor rstd) {
-        OpsArguments.rmsNorm("rmsNorm", x, weight, rstd);
-        return norm.forward(x, weight, eps, rstd);
+    public Tensor norm(Tensor x, Norm norm, Tensor statistics) {
+        OpsArguments.norm("norm", x, norm, statistics);
+        return norms.forward(x, norm, statistics);
     }
 
     @Override
-    public Tensor rmsNormAgain(Tensor x, Tensor weight, Tensor rstd) {
-        OpsArguments.rmsNorm("rmsNormAgain", x, weight, rstd);
-        return norm.again(x, weight, rstd);
+    public Tensor normAgain(Tensor x, Norm norm, Tensor statistics) {
+        OpsArguments.norm("normAgain", x, norm, statistics);
+        return norms.again(x, norm, statistics);
     }
 
     @Override
-    public void rmsNormBackward(Tensor dX, Tensor dY, Tensor x, Parameter weight, Tensor rstd) {
-        OpsArguments.rmsNormBackward(dX, dY, x, weight, rstd);
-        norm.backward(dX, dY, x, weight, rstd);
+    public void normBackward(Tensor dX, Tensor dY, Tensor x, Norm norm, Tensor statistics) {
+        OpsArguments.normBackward(dX, dY, x, norm, statistics);
+        norms.backward(dX, dY, x, norm, statistics);
     }
 
     @Override
     public Tensor headNorm(Tensor qkv, AttentionShape shape, Tensor qWeight, Tensor kWeight, float eps, Tensor rstd) {
         OpsArguments.headNorm("headNorm", qkv, shape, qWeight, kWeight, rstd);
-        return norm.headForward(qkv, shape, qWeight, kWeight, eps, rstd);
+        return norms.headForward(qkv, shape, qWeight, kWeight, eps, rstd);
     }
 
     @Override
     public void headNormBackward(Tensor dQkv, Tensor qkv, AttentionShape shape, Parameter qWeight, Parameter kWeight, Tensor rstd) {
         OpsArguments.headNormBackward(dQkv, qkv, shape, qWeight, kWeight, rstd);
-        norm.headBackward(dQkv, qkv, shape, qWeight, kWeight, rstd);
+        norms.headBackward(dQkv, qkv, shape, qWeight, kWeight, rstd);
     }
 
     @Override
@@ -351,10 +358,10 @@ public final class CpuOps implements Ops {
     }
 
     @Override
-    public void normedLinearBackward(Tensor dX, Tensor dY, Tensor x, Parameter weight, Tensor rstd, List<LinearWeights> group, Tensor inner, long dropoutKey) {
-        OpsArguments.normedLinearBackward(dX, dY, x, weight, rstd, group, inner);
-        norm.linearBackward(dX, x, weight, rstd, dNormed -> {
-            try (Tensor normed = norm.again(x, weight.value(), rstd)) {
+    public void normedLinearBackward(Tensor dX, Tensor dY, Tensor x, Norm norm, Tensor statistics, List<LinearWeights> group, Tensor inner, long dropoutKey) {
+        OpsArguments.normedLinearBackward(dX, dY, x, norm, statistics, group, inner);
+        norms.linearBackward(dX, x, norm, statistics, dNormed -> {
+            try (Tensor normed = norms.again(x, norm, statistics)) {
                 linear.backward(dNormed, dY, normed, group, inner, dropoutKey);
             }
         });
@@ -373,7 +380,7 @@ public final class CpuOps implements Ops {
     }
 
     private void rotate(Tensor qkv, AttentionShape shape, RopeTable table, Tensor positions, float direction) {
-        int half = (int) table.cos().shape().dim(1), heads = shape.numAttentionHeads() + shape.numKeyValueHeads();
+        int half = table.half(), heads = shape.numAttentionHeads() + shape.numKeyValueHeads();
         MemorySegment memory = CpuTensor.memory(qkv), cos = CpuTensor.memory(table.cos()), sin = CpuTensor.memory(table.sin());
         for (long row = 0; row < qkv.shape().dim(0); row++) {
             OpsArguments.position(CpuTensor.memory(positions).get(INT, row * 4), row, table);
@@ -410,33 +417,13 @@ public final class CpuOps implements Ops {
     @Override
     public Tensor gatedActivation(Tensor gateUp, Activation activation) {
         OpsArguments.gatedActivation("gatedActivation", gateUp);
-        int intermediate = (int) (gateUp.shape().dim(1) / 2);
-        Tensor y = allocate(DType.F32, gateUp.shape().dim(0), intermediate);
-        MemorySegment in = CpuTensor.memory(gateUp), out = CpuTensor.memory(y);
-        workers.ranges(gateUp.shape().dim(0), 4, (from, to) -> {
-            for (long row = from; row < to; row++) {
-                long gate = row * 2 * intermediate;
-                switch (activation) {
-                    case SILU -> math.silu(in, gate, gate + intermediate, out, row * intermediate, intermediate);
-                }
-            }
-        });
-        return y;
+        return gated.forward(gateUp, activation);
     }
 
     @Override
     public void gatedActivationBackward(Tensor dGateUp, Tensor dY, Tensor gateUp, Activation activation) {
         OpsArguments.gatedActivationBackward(dGateUp, dY, gateUp);
-        int intermediate = (int) (gateUp.shape().dim(1) / 2);
-        MemorySegment in = CpuTensor.memory(gateUp), dIn = CpuTensor.memory(dGateUp), dOut = CpuTensor.memory(dY);
-        workers.ranges(gateUp.shape().dim(0), 4, (from, to) -> {
-            for (long row = from; row < to; row++) {
-                long gate = row * 2 * intermediate;
-                switch (activation) {
-                    case SILU -> math.siluBackward(dIn, in, gate, gate + intermediate, dOut, row * intermediate, intermediate);
-                }
-            }
-        });
+        gated.backward(dGateUp, dY, gateUp, activation);
     }
 
     @Override

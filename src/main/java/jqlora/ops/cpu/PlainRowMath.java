@@ -24,6 +24,15 @@ final class PlainRowMath implements RowMath {
     }
 
     @Override
+    public float sum(MemorySegment x, long xAt, int count) {
+        double sum = 0;
+        for (int i = 0; i < count; i++) {
+            sum += get(x, xAt + i);
+        }
+        return (float) sum;
+    }
+
+    @Override
     public void add(MemorySegment x, long xAt, MemorySegment y, long yAt, int count) {
         for (int i = 0; i < count; i++) {
             set(y, yAt + i, get(y, yAt + i) + get(x, xAt + i));
@@ -42,6 +51,23 @@ final class PlainRowMath implements RowMath {
     public void normBackward(MemorySegment dX, MemorySegment dY, MemorySegment x, long at, MemorySegment weight, float rstd, float mean, int count) {
         for (int i = 0; i < count; i++) {
             float inner = get(dY, at + i) * get(weight, i) - get(x, at + i) * (rstd * mean);
+            set(dX, at + i, get(dX, at + i) + rstd * inner);
+        }
+    }
+
+    @Override
+    public void normalize(MemorySegment x, long xAt, float mean, float rstd, MemorySegment weight, MemorySegment bias, MemorySegment out, long outAt, int count) {
+        for (int i = 0; i < count; i++) {
+            float normalized = (get(x, xAt + i) - mean) * rstd;
+            float weighted = weight == null ? normalized : normalized * get(weight, i);
+            set(out, outAt + i, bias == null ? weighted : weighted + get(bias, i));
+        }
+    }
+
+    @Override
+    public void layerNormBackward(MemorySegment dX, long at, MemorySegment weighted, MemorySegment normalized, float rstd, float mean, float product, int count) {
+        for (int i = 0; i < count; i++) {
+            float inner = get(weighted, i) - mean - get(normalized, i) * product;
             set(dX, at + i, get(dX, at + i) + rstd * inner);
         }
     }
@@ -94,6 +120,42 @@ final class PlainRowMath implements RowMath {
             float sigmoid = 1f / (1f + RowMath.exp(-g));
             set(dGateUp, upAt + i, d * (g * sigmoid));
             set(dGateUp, gateAt + i, d * u * (sigmoid * Math.fma(g, 1f - sigmoid, 1f)));
+        }
+    }
+
+    @Override
+    public void gelu(MemorySegment gate, long gateAt, long upAt, MemorySegment out, long outAt, int count) {
+        for (int i = 0; i < count; i++) {
+            float g = get(gate, gateAt + i);
+            set(out, outAt + i, g * RowMath.normalCdf(g, RowMath.exp(g * g * -0.5f)) * get(gate, upAt + i));
+        }
+    }
+
+    @Override
+    public void geluBackward(MemorySegment dGateUp, MemorySegment gateUp, long gateAt, long upAt, MemorySegment dY, long dYAt, int count) {
+        for (int i = 0; i < count; i++) {
+            float g = get(gateUp, gateAt + i), u = get(gateUp, upAt + i), d = get(dY, dYAt + i);
+            float e = RowMath.exp(g * g * -0.5f), phi = RowMath.normalCdf(g, e);
+            set(dGateUp, upAt + i, d * (g * phi));
+            set(dGateUp, gateAt + i, d * u * Math.fma(g * DENSITY, e, phi));
+        }
+    }
+
+    @Override
+    public void geluTanh(MemorySegment gate, long gateAt, long upAt, MemorySegment out, long outAt, int count) {
+        for (int i = 0; i < count; i++) {
+            float g = get(gate, gateAt + i);
+            set(out, outAt + i, g / (1f + RowMath.exp(-(g * Math.fma(g * g, TANH_3, TANH_1)))) * get(gate, upAt + i));
+        }
+    }
+
+    @Override
+    public void geluTanhBackward(MemorySegment dGateUp, MemorySegment gateUp, long gateAt, long upAt, MemorySegment dY, long dYAt, int count) {
+        for (int i = 0; i < count; i++) {
+            float g = get(gateUp, gateAt + i), u = get(gateUp, upAt + i), d = get(dY, dYAt + i), square = g * g;
+            float e = RowMath.exp(-(g * Math.fma(square, TANH_3, TANH_1))), sigmoid = 1f / (1f + e), slope = g * Math.fma(square, 3 * TANH_3, TANH_1);
+            set(dGateUp, upAt + i, d * (g * sigmoid));
+            set(dGateUp, gateAt + i, d * u * (sigmoid * Math.fma(slope, e * sigmoid, 1f)));       // 1 - sigmoid, which the slope makes large, without its loss
         }
     }
 

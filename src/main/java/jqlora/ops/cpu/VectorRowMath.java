@@ -51,6 +51,27 @@ final class VectorRowMath implements RowMath {
         return result.blend(0f, x.compare(VectorOperators.LT, EXP_LOWEST)).blend(x, x.test(VectorOperators.IS_NAN));
     }
 
+    /** {@link RowMath#normalCdf}, lane by lane, with the same bits. */
+    private static FloatVector normalCdf(FloatVector x, FloatVector e) {
+        FloatVector one = FloatVector.broadcast(SPECIES, 1f), t = one.div(x.abs().fma(FloatVector.broadcast(SPECIES, TAIL), one));
+        FloatVector p = FloatVector.broadcast(SPECIES, T9).fma(t, FloatVector.broadcast(SPECIES, T8));
+        p = p.fma(t, FloatVector.broadcast(SPECIES, T7));
+        p = p.fma(t, FloatVector.broadcast(SPECIES, T6));
+        p = p.fma(t, FloatVector.broadcast(SPECIES, T5));
+        p = p.fma(t, FloatVector.broadcast(SPECIES, T4));
+        p = p.fma(t, FloatVector.broadcast(SPECIES, T3));
+        p = p.fma(t, FloatVector.broadcast(SPECIES, T2));
+        p = p.fma(t, FloatVector.broadcast(SPECIES, T1));
+        p = p.fma(t, FloatVector.broadcast(SPECIES, T0));
+        FloatVector smaller = p.mul(t).mul(e);
+        return smaller.blend(one.sub(smaller), x.compare(VectorOperators.GT, 0f));
+    }
+
+    /** exp(-2 u), u the tanh's argument in GELU's approximation. */
+    private static FloatVector tanhExp(FloatVector g, FloatVector square) {
+        return exp(g.mul(square.fma(FloatVector.broadcast(SPECIES, TANH_3), FloatVector.broadcast(SPECIES, TANH_1))).neg());
+    }
+
     @Override
     public float dot(MemorySegment x, long xAt, MemorySegment y, long yAt, int count) {
         FloatVector even = FloatVector.zero(SPECIES), odd = even;
@@ -62,6 +83,21 @@ final class VectorRowMath implements RowMath {
         float sum = sum(even.add(odd));
         for (; i < count; i++) {
             sum += x.get(FLOAT, (xAt + i) * 4) * y.get(FLOAT, (yAt + i) * 4);
+        }
+        return sum;
+    }
+
+    @Override
+    public float sum(MemorySegment x, long xAt, int count) {
+        FloatVector even = FloatVector.zero(SPECIES), odd = even;
+        int i = 0;
+        for (; i + 2 * LANES <= count; i += 2 * LANES) {
+            even = even.add(load(x, xAt + i));
+            odd = odd.add(load(x, xAt + i + LANES));
+        }
+        float sum = sum(even.add(odd));
+        for (; i < count; i++) {
+            sum += x.get(FLOAT, (xAt + i) * 4);
         }
         return sum;
     }
@@ -94,6 +130,27 @@ final class VectorRowMath implements RowMath {
             store(load(dX, at + i).add(inner.mul(rstd)), dX, at + i);
         }
         plain.normBackward(dX, dY, x, at + i, weight.asSlice(4L * i), rstd, mean, count - i);
+    }
+
+    @Override
+    public void normalize(MemorySegment x, long xAt, float mean, float rstd, MemorySegment weight, MemorySegment bias, MemorySegment out, long outAt, int count) {
+        int i = 0;
+        for (; i + LANES <= count; i += LANES) {
+            FloatVector normalized = load(x, xAt + i).sub(mean).mul(rstd);
+            FloatVector weighted = weight == null ? normalized : normalized.mul(load(weight, i));
+            store(bias == null ? weighted : weighted.add(load(bias, i)), out, outAt + i);
+        }
+        plain.normalize(x, xAt + i, mean, rstd, weight == null ? null : weight.asSlice(4L * i), bias == null ? null : bias.asSlice(4L * i), out, outAt + i, count - i);
+    }
+
+    @Override
+    public void layerNormBackward(MemorySegment dX, long at, MemorySegment weighted, MemorySegment normalized, float rstd, float mean, float product, int count) {
+        int i = 0;
+        for (; i + LANES <= count; i += LANES) {
+            FloatVector inner = load(weighted, i).sub(mean).sub(load(normalized, i).mul(product));
+            store(load(dX, at + i).add(inner.mul(rstd)), dX, at + i);
+        }
+        plain.layerNormBackward(dX, at + i, weighted.asSlice(4L * i), normalized.asSlice(4L * i), rstd, mean, product, count - i);
     }
 
     @Override
@@ -163,6 +220,51 @@ final class VectorRowMath implements RowMath {
             store(d.mul(u).mul(sigmoid.mul(g.fma(one.sub(sigmoid), one))), dGateUp, gateAt + i);
         }
         plain.siluBackward(dGateUp, gateUp, gateAt + i, upAt + i, dY, dYAt + i, count - i);
+    }
+
+    @Override
+    public void gelu(MemorySegment gate, long gateAt, long upAt, MemorySegment out, long outAt, int count) {
+        int i = 0;
+        for (; i + LANES <= count; i += LANES) {
+            FloatVector g = load(gate, gateAt + i);
+            store(g.mul(normalCdf(g, exp(g.mul(g).mul(-0.5f)))).mul(load(gate, upAt + i)), out, outAt + i);
+        }
+        plain.gelu(gate, gateAt + i, upAt + i, out, outAt + i, count - i);
+    }
+
+    @Override
+    public void geluBackward(MemorySegment dGateUp, MemorySegment gateUp, long gateAt, long upAt, MemorySegment dY, long dYAt, int count) {
+        int i = 0;
+        for (; i + LANES <= count; i += LANES) {
+            FloatVector g = load(gateUp, gateAt + i), u = load(gateUp, upAt + i), d = load(dY, dYAt + i);
+            FloatVector e = exp(g.mul(g).mul(-0.5f)), phi = normalCdf(g, e);
+            store(d.mul(g.mul(phi)), dGateUp, upAt + i);
+            store(d.mul(u).mul(g.mul(DENSITY).fma(e, phi)), dGateUp, gateAt + i);
+        }
+        plain.geluBackward(dGateUp, gateUp, gateAt + i, upAt + i, dY, dYAt + i, count - i);
+    }
+
+    @Override
+    public void geluTanh(MemorySegment gate, long gateAt, long upAt, MemorySegment out, long outAt, int count) {
+        int i = 0;
+        for (; i + LANES <= count; i += LANES) {
+            FloatVector g = load(gate, gateAt + i);
+            store(g.div(tanhExp(g, g.mul(g)).add(1f)).mul(load(gate, upAt + i)), out, outAt + i);
+        }
+        plain.geluTanh(gate, gateAt + i, upAt + i, out, outAt + i, count - i);
+    }
+
+    @Override
+    public void geluTanhBackward(MemorySegment dGateUp, MemorySegment gateUp, long gateAt, long upAt, MemorySegment dY, long dYAt, int count) {
+        FloatVector one = FloatVector.broadcast(SPECIES, 1f), first = FloatVector.broadcast(SPECIES, TANH_1), third = FloatVector.broadcast(SPECIES, 3 * TANH_3);
+        int i = 0;
+        for (; i + LANES <= count; i += LANES) {
+            FloatVector g = load(gateUp, gateAt + i), u = load(gateUp, upAt + i), d = load(dY, dYAt + i), square = g.mul(g);
+            FloatVector e = tanhExp(g, square), sigmoid = one.div(e.add(1f)), slope = g.mul(square.fma(third, first));
+            store(d.mul(g.mul(sigmoid)), dGateUp, upAt + i);
+            store(d.mul(u).mul(sigmoid.mul(slope.fma(e.mul(sigmoid), one))), dGateUp, gateAt + i);
+        }
+        plain.geluTanhBackward(dGateUp, gateUp, gateAt + i, upAt + i, dY, dYAt + i, count - i);
     }
 
     @Override

@@ -65,10 +65,10 @@ final class CudaAttention implements AutoCloseable {
     // ---- rotation
 
     void rotate(CudaTensor qkv, AttentionShape shape, RopeTable table, Tensor positions, float direction) {
-        int half = (int) table.cos().shape().dim(1), heads = shape.numAttentionHeads() + shape.numKeyValueHeads();
-        boolean wide = half % 8 == 0;
-        ops.kernel("rope", wide ? "rope8" : "rope").matrix(qkv).address(table.cos()).address(table.sin()).address(positions).number(qkv.rows()).integer(heads).integer(half)
-                .real(direction).launchFor(qkv.rows() * heads * (wide ? half / 8 : half));
+        int half = table.half(), heads = shape.numAttentionHeads() + shape.numKeyValueHeads();
+        boolean wide = half % 8 == 0 && shape.headDim() % 8 == 0;
+        ops.kernel("rope", wide ? "rope8" : "rope").matrix(qkv).address(table.cos()).address(table.sin()).address(positions).number(qkv.rows()).integer(heads).integer(shape.headDim())
+                .integer(half).real(direction).launchFor(qkv.rows() * heads * (wide ? half / 8 : half));
     }
 
     // ---- a batch by itself

@@ -59,6 +59,8 @@ final class CudaGated {
     private static String name(Activation activation) {
         return switch (activation) {
             case SILU -> "silu";
+            case GELU -> "gelu";
+            case GELU_TANH -> "gelu_tanh";
         };
     }
 

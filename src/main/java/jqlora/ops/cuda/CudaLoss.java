@@ -57,7 +57,7 @@ final class CudaLoss {
         List<LinearWeights> group = List.of(head);
         try (CudaTensor rowsT = ops.integers(rows); CudaTensor targetsT = ops.integers(ids); CudaTensor part = ops.matrix(rows.length, x.columns());
                 CudaTensor inner = head.lora() == null ? null : ops.matrix(rows.length, head.lora().r())) {
-            gathered.gather(part, x, rowsT);
+            gathered.gather(part, x, rowsT, 1f);
             try (CudaTensor logits = linear.forward(part, group, inner, 0, null)) {
                 ops.kernel("cross_entropy", "cross_entropy").matrix(logits).address(targetsT).number(losses).integer(logits.columns()).real(scale).integer(dX == null ? 0 : 1)
                         .launch(rows.length, THREADS);

@@ -3,25 +3,36 @@ package jqlora.ops.cuda;
 import java.util.List;
 import jqlora.ops.AttentionShape;
 import jqlora.ops.LinearWeights;
+import jqlora.ops.Norm;
 import jqlora.ops.Parameter;
 import jqlora.tensor.Tensor;
 
-/** Root mean square normalisation of rows, and of each query and key head. */
+/** Normalisation of rows, and of each query and key head; {@link CudaLayerNorm} has layer normalisation. */
 final class CudaNorm {
     private static final String SOURCE = "rms_norm";
     private static final int THREADS = 256, WARPS = 8, CHUNK = 8, HELD = 4;
 
     private final CudaOps ops;
+    private final CudaLayerNorm layers;
 
     CudaNorm(CudaOps ops) {
         this.ops = ops;
+        this.layers = new CudaLayerNorm(ops);
     }
 
-    CudaTensor forward(CudaTensor x, CudaTensor weight, float eps, Tensor rstd) {
-        CudaTensor y = ops.matrix(x.rows(), x.columns());
+    CudaTensor forward(CudaTensor x, Norm norm, Tensor statistics) {
+        return switch (norm) {
+            case Norm.Rms rms -> forward(x, rms, statistics);
+            case Norm.Layer layer -> layers.forward(x, layer, statistics);
+        };
+    }
+
+    private CudaTensor forward(CudaTensor x, Norm.Rms norm, Tensor rstd) {
+        CudaTensor y = ops.matrix(x.rows(), x.columns()), weight = CudaTensor.of(norm.weight().value());
         boolean held = isHeld(x);
         Fp8Rows eights = held ? ops.fp8Rows(x.rows(), x.columns()) : null;
-        Kernel kernel = ops.kernel(SOURCE, held ? "rms_norm8" : "rms_norm").matrix(y).address(rstd).matrix(x).address(weight).real(eps).integer(x.columns()).integer(weight.type());
+        Kernel kernel = ops.kernel(SOURCE, held ? "rms_norm8" : "rms_norm").matrix(y).address(rstd).matrix(x).address(weight).real(norm.weightOffset()).real(norm.eps())
+                .integer(x.columns()).integer(weight.type());
         launch(kernel, held, eights, y);
         return y;
     }
@@ -43,14 +54,30 @@ final class CudaNorm {
         kernel.launch(made.rows(), THREADS);
     }
 
-    CudaTensor again(CudaTensor x, CudaTensor weight, Tensor rstd) {
-        CudaTensor y = ops.matrix(x.rows(), x.columns());
-        ops.kernel(SOURCE, "rms_norm_again").matrix(y).address(rstd).matrix(x).address(weight).integer(x.columns()).integer(weight.type()).launch(x.rows(), THREADS);
+    CudaTensor again(CudaTensor x, Norm norm, Tensor statistics) {
+        return switch (norm) {
+            case Norm.Rms rms -> again(x, rms, statistics);
+            case Norm.Layer layer -> layers.again(x, layer, statistics);
+        };
+    }
+
+    private CudaTensor again(CudaTensor x, Norm.Rms norm, Tensor rstd) {
+        CudaTensor y = ops.matrix(x.rows(), x.columns()), weight = CudaTensor.of(norm.weight().value());
+        ops.kernel(SOURCE, "rms_norm_again").matrix(y).address(rstd).matrix(x).address(weight).real(norm.weightOffset()).integer(x.columns()).integer(weight.type())
+                .launch(x.rows(), THREADS);
         return y;
     }
 
     /** @param again whether the result of the forward takes the place of dY */
-    void backward(CudaTensor dX, Tensor dY, CudaTensor x, Parameter weight, Tensor rstd, boolean again) {
+    void backward(CudaTensor dX, Tensor dY, CudaTensor x, Norm norm, Tensor statistics, boolean again) {
+        switch (norm) {
+            case Norm.Rms rms -> backward(dX, dY, x, rms, statistics, again);
+            case Norm.Layer layer -> layers.backward(dX, dY, x, layer, statistics, again);
+        }
+    }
+
+    private void backward(CudaTensor dX, Tensor dY, CudaTensor x, Norm.Rms norm, Tensor rstd, boolean again) {
+        Parameter weight = norm.weight();
         CudaTensor value = CudaTensor.of(weight.value());
         // before dX: that may be dY
         if (weight.isTrained()) {
@@ -59,22 +86,22 @@ final class CudaNorm {
         }
         boolean held = isHeld(x);
         Fp8Rows eights = held ? ops.fp8Rows(x.rows(), x.columns()) : null;
-        Kernel kernel = ops.kernel(SOURCE, held ? "rms_norm_backward8" : "rms_norm_backward").matrix(dX).matrix(dY).matrix(x).address(value).address(rstd).integer(x.columns())
-                .integer(value.type()).integer(again ? 1 : 0);
+        Kernel kernel = ops.kernel(SOURCE, held ? "rms_norm_backward8" : "rms_norm_backward").matrix(dX).matrix(dY).matrix(x).address(value).real(norm.weightOffset()).address(rstd)
+                .integer(x.columns()).integer(value.type()).integer(again ? 1 : 0);
         launch(kernel, held, eights, dX);
     }
 
-    /** The backward of {@code layers}, which read the result, and then of the normalisation; see {@link jqlora.ops.Ops#normedLinearBackward}. */
-    void linearBackward(CudaLinear layers, CudaTensor dX, CudaTensor dY, CudaTensor x, Parameter weight, Tensor rstd, List<LinearWeights> group, CudaTensor inner, long dropoutKey) {
-        if (dX == null && !weight.isTrained()) {
-            try (CudaTensor normed = again(x, CudaTensor.of(weight.value()), rstd)) {
-                layers.backward(null, dY, normed, group, inner, dropoutKey);
+    /** The backward of {@code readers}, which read the result, and then of the normalisation; see {@link jqlora.ops.Ops#normedLinearBackward}. */
+    void linearBackward(CudaLinear readers, CudaTensor dX, CudaTensor dY, CudaTensor x, Norm norm, Tensor statistics, List<LinearWeights> group, CudaTensor inner, long dropoutKey) {
+        if (dX == null && !norm.isTrained()) {
+            try (CudaTensor normed = again(x, norm, statistics)) {
+                readers.backward(null, dY, normed, group, inner, dropoutKey);
             }
             return;
         }
         try (CudaTensor normed = ops.matrix(x.rows(), x.columns()); CudaTensor unwanted = dX == null ? ops.matrix(x.rows(), x.columns()) : null) {
-            layers.backward(normed, dY, () -> {
-                backward(dX == null ? unwanted : dX, normed, x, weight, rstd, true);
+            readers.backward(normed, dY, () -> {
+                backward(dX == null ? unwanted : dX, normed, x, norm, statistics, true);
                 return normed;
             }, group, inner, dropoutKey);
         }

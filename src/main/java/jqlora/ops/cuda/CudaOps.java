@@ -12,6 +12,7 @@ import jqlora.ops.LinearWeights;
 import jqlora.ops.LoraFactors;
 import jqlora.ops.MemoryUse;
 import jqlora.ops.MergedStorage;
+import jqlora.ops.Norm;
 import jqlora.ops.Ops;
 import jqlora.ops.OpsArguments;
 import jqlora.ops.Parameter;
@@ -46,7 +47,7 @@ public final class CudaOps implements Ops {
     private final Operands operands;
     private final CudaLinear linear;
     private final CudaRows rows;
-    private final CudaNorm norm;
+    private final CudaNorm norms;
     private final CudaGated gated;
     private final CudaAttention attention;
     private final NextTokens nextTokens;
@@ -72,7 +73,7 @@ public final class CudaOps implements Ops {
         Fp8Linear fp8 = products == CudaOptions.Products.FP8 ? new Fp8Linear(this, memory, matmul, operands, dropout, scalesApart || !matmul.scalesRows()) : null;
         linear = new CudaLinear(this, matmul, operands, fewRows, dropout, fp8);
         rows = new CudaRows(this);
-        norm = new CudaNorm(this);
+        norms = new CudaNorm(this);
         gated = new CudaGated(this);
         attention = new CudaAttention(this, device, memory, transfers, options.attention());
         nextTokens = new NextTokens(this, memory, transfers);
@@ -327,49 +328,49 @@ public final class CudaOps implements Ops {
     // ---- embedding
 
     @Override
-    public Tensor embedding(Tensor table, Tensor ids) {
+    public Tensor embedding(Tensor table, Tensor ids, float scale) {
         OpsArguments.embedding(table, ids);
         CudaTensor y = matrix(ids.shape().size(), table.shape().dim(1));
-        rows.gather(y, CudaTensor.of(table), CudaTensor.of(ids));
+        rows.gather(y, CudaTensor.of(table), CudaTensor.of(ids), scale);
         return y;
     }
 
     @Override
-    public void embeddingBackward(Tensor dTable, Tensor dY, Tensor ids) {
+    public void embeddingBackward(Tensor dTable, Tensor dY, Tensor ids, float scale) {
         OpsArguments.embeddingBackward(dTable, dY, ids);
-        rows.addTo(CudaTensor.of(dTable), CudaTensor.of(dY), CudaTensor.of(ids));
+        rows.addTo(CudaTensor.of(dTable), CudaTensor.of(dY), CudaTensor.of(ids), scale);
     }
 
     // ---- layers
 
     @Override
-    public Tensor rmsNorm(Tensor x, Tensor weight, float eps, Tensor rstd) {
-        OpsArguments.rmsNorm("rmsNorm", x, weight, rstd);
-        return norm.forward(CudaTensor.of(x), CudaTensor.of(weight), eps, rstd);
+    public Tensor norm(Tensor x, Norm norm, Tensor statistics) {
+        OpsArguments.norm("norm", x, norm, statistics);
+        return norms.forward(CudaTensor.of(x), norm, statistics);
     }
 
     @Override
-    public Tensor rmsNormAgain(Tensor x, Tensor weight, Tensor rstd) {
-        OpsArguments.rmsNorm("rmsNormAgain", x, weight, rstd);
-        return norm.again(CudaTensor.of(x), CudaTensor.of(weight), rstd);
+    public Tensor normAgain(Tensor x, Norm norm, Tensor statistics) {
+        OpsArguments.norm("normAgain", x, norm, statistics);
+        return norms.again(CudaTensor.of(x), norm, statistics);
     }
 
     @Override
-    public void rmsNormBackward(Tensor dX, Tensor dY, Tensor x, Parameter weight, Tensor rstd) {
-        OpsArguments.rmsNormBackward(dX, dY, x, weight, rstd);
-        norm.backward(CudaTensor.toChange(dX), dY, CudaTensor.of(x), weight, rstd, false);
+    public void normBackward(Tensor dX, Tensor dY, Tensor x, Norm norm, Tensor statistics) {
+        OpsArguments.normBackward(dX, dY, x, norm, statistics);
+        norms.backward(CudaTensor.toChange(dX), dY, CudaTensor.of(x), norm, statistics, false);
     }
 
     @Override
     public Tensor headNorm(Tensor qkv, AttentionShape shape, Tensor qWeight, Tensor kWeight, float eps, Tensor rstd) {
         OpsArguments.headNorm("headNorm", qkv, shape, qWeight, kWeight, rstd);
-        return norm.headForward(CudaTensor.of(qkv), shape, CudaTensor.of(qWeight), CudaTensor.of(kWeight), eps, rstd);
+        return norms.headForward(CudaTensor.of(qkv), shape, CudaTensor.of(qWeight), CudaTensor.of(kWeight), eps, rstd);
     }
 
     @Override
     public void headNormBackward(Tensor dQkv, Tensor qkv, AttentionShape shape, Parameter qWeight, Parameter kWeight, Tensor rstd) {
         OpsArguments.headNormBackward(dQkv, qkv, shape, qWeight, kWeight, rstd);
-        norm.headBackward(CudaTensor.toChange(dQkv), CudaTensor.of(qkv), shape, qWeight, kWeight, rstd);
+        norms.headBackward(CudaTensor.toChange(dQkv), CudaTensor.of(qkv), shape, qWeight, kWeight, rstd);
     }
 
     @Override
@@ -391,9 +392,9 @@ public final class CudaOps implements Ops {
     }
 
     @Override
-    public void normedLinearBackward(Tensor dX, Tensor dY, Tensor x, Parameter weight, Tensor rstd, List<LinearWeights> group, Tensor inner, long dropoutKey) {
-        OpsArguments.normedLinearBackward(dX, dY, x, weight, rstd, group, inner);
-        norm.linearBackward(linear, dX == null ? null : CudaTensor.toChange(dX), CudaTensor.of(dY), CudaTensor.of(x), weight, rstd, group, inner == null ? null : CudaTensor.of(inner), dropoutKey);
+    public void normedLinearBackward(Tensor dX, Tensor dY, Tensor x, Norm norm, Tensor statistics, List<LinearWeights> group, Tensor inner, long dropoutKey) {
+        OpsArguments.normedLinearBackward(dX, dY, x, norm, statistics, group, inner);
+        norms.linearBackward(linear, dX == null ? null : CudaTensor.toChange(dX), CudaTensor.of(dY), CudaTensor.of(x), norm, statistics, group, inner == null ? null : CudaTensor.of(inner), dropoutKey);
     }
 
     @Override

@@ -25,9 +25,9 @@ final class CudaRows {
         }
     }
 
-    /** y = the rows {@code ids} of {@code table}. */
-    void gather(CudaTensor y, CudaTensor table, CudaTensor ids) {
-        ops.kernel(SOURCE, "gather_rows").matrix(y).matrix(table).address(ids).integer(y.columns()).integer(table.type()).integer(table.rows()).launch(y.rows(), THREADS);
+    /** y = the rows {@code ids} of {@code table}, times {@code scale}. */
+    void gather(CudaTensor y, CudaTensor table, CudaTensor ids, float scale) {
+        ops.kernel(SOURCE, "gather_rows").matrix(y).matrix(table).address(ids).integer(y.columns()).integer(table.type()).integer(table.rows()).real(scale).launch(y.rows(), THREADS);
     }
 
     /** Overwrites the rows {@code ids} of {@code y} with those of x. */
@@ -35,9 +35,9 @@ final class CudaRows {
         ops.kernel(SOURCE, "scatter_rows").matrix(y).matrix(x).address(ids).integer(x.columns()).launch(x.rows(), THREADS);
     }
 
-    /** Adds the rows of x to the rows {@code ids} of {@code sums}, F32. */
-    void addTo(CudaTensor sums, CudaTensor x, CudaTensor ids) {
-        ops.kernel(SOURCE, "add_to_rows").address(sums).matrix(x).address(ids).integer(x.rows()).integer(x.columns()).launch(x.rows(), THREADS);
+    /** Adds the rows of x, times {@code scale}, to the rows {@code ids} of {@code sums}, F32. */
+    void addTo(CudaTensor sums, CudaTensor x, CudaTensor ids, float scale) {
+        ops.kernel(SOURCE, "add_to_rows").address(sums).matrix(x).address(ids).integer(x.rows()).integer(x.columns()).real(scale).launch(x.rows(), THREADS);
     }
 
     /** {@code floats} = the numbers of x. */

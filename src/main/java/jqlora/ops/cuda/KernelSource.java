@@ -10,7 +10,7 @@ import java.util.List;
  * @param common the text of {@code common.cuh}, which it includes */
 record KernelSource(String name, String text, String common) {
     /** All there are. */
-    static final List<String> NAMES = List.of("four_bit", "linear", "rms_norm", "rope", "gated", "rows", "cross_entropy", "optimizer", "attention", "merge", "dropout",
+    static final List<String> NAMES = List.of("four_bit", "linear", "rms_norm", "layer_norm", "rope", "gated", "rows", "cross_entropy", "optimizer", "attention", "merge", "dropout",
             "decode_attention", "few_rows", "next_token", "fp8");
 
     static KernelSource of(String name) {

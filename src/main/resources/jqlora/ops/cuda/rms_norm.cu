@@ -1,13 +1,20 @@
-// rms_norm.cu: y = x rstd weight over the last axis, and its gradients; the same for each query and key head. arXiv 1910.07467
+// rms_norm.cu: y = x rstd (offset + weight) over the last axis, and its gradients; the same for each query and key head, without offset. arXiv 1910.07467
 // Layout x, y, dx, dy [rows, hidden] bfloat16 with strides; rstd [rows] float; sums in float, the result rounded once.
 // Oracle: NormTest; CPU twin CpuNorm
 #include "common.cuh"
 
-__device__ __forceinline__ void scaled_row(bf16* y, const bf16* x, const void* weight, float rstd, int hidden, int type, int thread, int threads) {
+// offset + weight from i on
+__device__ __forceinline__ void read_factors(const void* weight, float offset, int i, float* w, int count, int type) {
+    read_some(weight, i, w, count, type);
+#pragma unroll
+    for (int k = 0; k < 8; k++) w[k] += offset;
+}
+
+__device__ __forceinline__ void scaled_row(bf16* y, const bf16* x, const void* weight, float offset, float rstd, int hidden, int type, int thread, int threads) {
     for (int i = thread * 8; i < hidden; i += threads * 8) {
         float v[8], w[8];
         load_some(x + i, v, hidden - i);
-        read_some(weight, i, w, hidden - i, type);
+        read_factors(weight, offset, i, w, hidden - i, type);
 #pragma unroll
         for (int k = 0; k < 8; k++) v[k] = v[k] * rstd * w[k];
         store_some(y + i, v, hidden - i);
@@ -15,7 +22,7 @@ __device__ __forceinline__ void scaled_row(bf16* y, const bf16* x, const void* w
 }
 
 // Launch: a block of 256 a row
-extern "C" __global__ void rms_norm(bf16* y, i64 y_stride, float* rstd, const bf16* x, i64 x_stride, const void* weight, float eps, int hidden, int type) {
+extern "C" __global__ void rms_norm(bf16* y, i64 y_stride, float* rstd, const bf16* x, i64 x_stride, const void* weight, float offset, float eps, int hidden, int type) {
     __shared__ float shared[33];
     let_next_begin();
     wait_for_previous();
@@ -30,14 +37,14 @@ extern "C" __global__ void rms_norm(bf16* y, i64 y_stride, float* rstd, const bf
     }
     float r = rsqrtf(block_sum(squares, shared) / hidden + eps);
     if (threadIdx.x == 0) rstd[row] = r;
-    scaled_row(y + row * y_stride, x, weight, r, hidden, type, threadIdx.x, blockDim.x);
+    scaled_row(y + row * y_stride, x, weight, offset, r, hidden, type, threadIdx.x, blockDim.x);
 }
 
 #define HELD 4
 
 // As rms_norm with the row in registers; y in e4m3 too unless codes is null: codes u8 [rows, hidden], scales [rows].
 // hidden is a multiple of 8. Launch: a block a row, of at least hidden / 8 / HELD threads
-extern "C" __global__ void rms_norm8(bf16* y, i64 y_stride, float* rstd, const bf16* x, i64 x_stride, const void* weight, float eps, int hidden, int type,
+extern "C" __global__ void rms_norm8(bf16* y, i64 y_stride, float* rstd, const bf16* x, i64 x_stride, const void* weight, float offset, float eps, int hidden, int type,
                                      u8* codes, float* scales) {
     __shared__ float shared[33];
     let_next_begin();
@@ -67,7 +74,7 @@ extern "C" __global__ void rms_norm8(bf16* y, i64 y_stride, float* rstd, const b
         if (chunk < chunks) {
             u32 words[4] = {held[i].x, held[i].y, held[i].z, held[i].w};
             float w[8];
-            read_some(weight, chunk * 8, w, 8, type);
+            read_factors(weight, offset, chunk * 8, w, 8, type);
 #pragma unroll
             for (int k = 0; k < 4; k++) words[k] = pack(low_half(words[k]) * r * w[2 * k], high_half(words[k]) * r * w[2 * k + 1]);
             held[i] = make_uint4(words[0], words[1], words[2], words[3]);
@@ -87,14 +94,14 @@ extern "C" __global__ void rms_norm8(bf16* y, i64 y_stride, float* rstd, const b
 #endif
 }
 
-extern "C" __global__ void rms_norm_again(bf16* y, i64 y_stride, const float* rstd, const bf16* x, i64 x_stride, const void* weight, int hidden, int type) {
+extern "C" __global__ void rms_norm_again(bf16* y, i64 y_stride, const float* rstd, const bf16* x, i64 x_stride, const void* weight, float offset, int hidden, int type) {
     i64 row = blockIdx.x;
-    scaled_row(y + row * y_stride, x + row * x_stride, weight, rstd[row], hidden, type, threadIdx.x, blockDim.x);
+    scaled_row(y + row * y_stride, x + row * x_stride, weight, offset, rstd[row], hidden, type, threadIdx.x, blockDim.x);
 }
 
-// dx += rstd (t - x rstd^2 mean(t x)), t = dy weight; then y again in the place of dy where `again` is set. Launch: a block of 256 a row
+// dx += rstd (t - x rstd^2 mean(t x)), t = dy (offset + weight); then y again in the place of dy where `again` is set. Launch: a block of 256 a row
 extern "C" __global__ void rms_norm_backward(bf16* dx, i64 dx_stride, bf16* dy, i64 dy_stride, const bf16* x, i64 x_stride, const void* weight,
-                                             const float* rstd, int hidden, int type, int again) {
+                                             float offset, const float* rstd, int hidden, int type, int again) {
     __shared__ float shared[33];
     i64 row = blockIdx.x;
     dx += row * dx_stride; dy += row * dy_stride; x += row * x_stride;
@@ -103,7 +110,7 @@ extern "C" __global__ void rms_norm_backward(bf16* dx, i64 dx_stride, bf16* dy, 
         float d[8], v[8], w[8];
         load_some(dy + i, d, hidden - i);
         load_some(x + i, v, hidden - i);
-        read_some(weight, i, w, hidden - i, type);
+        read_factors(weight, offset, i, w, hidden - i, type);
 #pragma unroll
         for (int k = 0; k < 8; k++) product += d[k] * w[k] * v[k];
     }
@@ -112,7 +119,7 @@ extern "C" __global__ void rms_norm_backward(bf16* dx, i64 dx_stride, bf16* dy, 
         float d[8], v[8], w[8], sum[8];
         load_some(dy + i, d, hidden - i);
         load_some(x + i, v, hidden - i);
-        read_some(weight, i, w, hidden - i, type);
+        read_factors(weight, offset, i, w, hidden - i, type);
         load_some(dx + i, sum, hidden - i);
 #pragma unroll
         for (int k = 0; k < 8; k++) {
@@ -127,7 +134,7 @@ extern "C" __global__ void rms_norm_backward(bf16* dx, i64 dx_stride, bf16* dy, 
 // As rms_norm_backward with the row in registers; dx in e4m3 too unless codes is null: codes u8 [rows, hidden], scales [rows].
 // hidden is a multiple of 8. Launch: a block a row, of at least hidden / 8 / HELD threads
 extern "C" __global__ void rms_norm_backward8(bf16* dx, i64 dx_stride, bf16* dy, i64 dy_stride, const bf16* x, i64 x_stride, const void* weight,
-                                              const float* rstd, int hidden, int type, int again, u8* codes, float* scales) {
+                                              float offset, const float* rstd, int hidden, int type, int again, u8* codes, float* scales) {
     __shared__ float shared[33];
     i64 row = blockIdx.x;
     uint4* to = (uint4*)(dx + row * dx_stride);
@@ -149,7 +156,7 @@ extern "C" __global__ void rms_norm_backward8(bf16* dx, i64 dx_stride, bf16* dy,
             float d[8], v[8], w[8];
             unpack8(held_d[i], d);
             unpack8(held_x[i], v);
-            read_some(weight, chunk * 8, w, 8, type);
+            read_factors(weight, offset, chunk * 8, w, 8, type);
 #pragma unroll
             for (int k = 0; k < 8; k++) product += d[k] * w[k] * v[k];
         }
@@ -162,7 +169,7 @@ extern "C" __global__ void rms_norm_backward8(bf16* dx, i64 dx_stride, bf16* dy,
             float d[8], v[8], w[8], sum[8];
             unpack8(held_d[i], d);
             unpack8(held_x[i], v);
-            read_some(weight, chunk * 8, w, 8, type);
+            read_factors(weight, offset, chunk * 8, w, 8, type);
             unpack8(to[chunk], sum);
 #pragma unroll
             for (int k = 0; k < 8; k++) {

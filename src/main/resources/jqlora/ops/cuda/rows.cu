@@ -25,8 +25,9 @@ extern "C" __global__ void convert_to_float(float* out, const void* x, i64 strid
     if (i < rows * columns) out[i] = read(x, i / columns * stride + i % columns, type);
 }
 
-// y[row] = table[ids[row]]; NaN for an id outside the table. Launch: a block of 128 a row
-extern "C" __global__ void gather_rows(bf16* y, i64 y_stride, const void* table, i64 table_stride, const int* ids, int columns, int type, int table_rows) {
+// y[row] = table[ids[row]] scale; NaN for an id outside the table. Launch: a block of 128 a row
+extern "C" __global__ void gather_rows(bf16* y, i64 y_stride, const void* table, i64 table_stride, const int* ids, int columns, int type, int table_rows,
+                                       float scale) {
     let_next_begin();
     wait_for_previous();
     i64 row = blockIdx.x, from = (i64)ids[row] * table_stride;
@@ -35,6 +36,8 @@ extern "C" __global__ void gather_rows(bf16* y, i64 y_stride, const void* table,
         float v[8];
         if (inside) read_some(table, from + at, v, columns - at, type);
         else for (int k = 0; k < 8; k++) v[k] = __int_as_float(0x7fffffff);
+#pragma unroll
+        for (int k = 0; k < 8; k++) v[k] *= scale;
         store_some(y + row * y_stride + at, v, columns - at);
     }
 }
@@ -49,15 +52,15 @@ extern "C" __global__ void scatter_rows(bf16* y, i64 y_stride, const bf16* x, i6
     }
 }
 
-// table[ids[row]] += dy[row], rows in their order: the first row with an id adds for all that have it. Launch: a block of 128 a row
-extern "C" __global__ void add_to_rows(float* table, const bf16* dy, i64 dy_stride, const int* ids, int rows, int columns) {
+// table[ids[row]] += dy[row] scale, rows in their order: the first row with an id adds for all that have it. Launch: a block of 128 a row
+extern "C" __global__ void add_to_rows(float* table, const bf16* dy, i64 dy_stride, const int* ids, int rows, int columns, float scale) {
     int row = blockIdx.x, id = ids[row], earlier = 0;
     for (int i = threadIdx.x; i < row; i += blockDim.x) earlier |= ids[i] == id;
     if (__syncthreads_or(earlier)) return;
     for (int at = threadIdx.x; at < columns; at += blockDim.x) {
         float sum = table[(i64)id * columns + at];
         for (int i = row; i < rows; i++)
-            if (ids[i] == id) sum += to_float(dy[i * dy_stride + at]);
+            if (ids[i] == id) sum += to_float(dy[i * dy_stride + at]) * scale;
         table[(i64)id * columns + at] = sum;
     }
 }

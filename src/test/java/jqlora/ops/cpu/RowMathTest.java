@@ -9,6 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.lang.foreign.MemorySegment;
 import java.util.Random;
 import java.util.stream.Stream;
+import jqlora.ops.ReferenceOps;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -131,10 +132,17 @@ class RowMathTest {
                 new Elementwise("scale", (math, m, at, count) -> math.scale(m[0], at, 1.7f, null, m[1], at + 1, count)),
                 new Elementwise("scale by a weight", (math, m, at, count) -> math.scale(m[0], at, 1.7f, m[2], m[1], at + 1, count)),
                 new Elementwise("normBackward", (math, m, at, count) -> math.normBackward(m[0], m[1], m[2], at, m[3], 0.7f, -0.3f, count)),
+                new Elementwise("normalize", (math, m, at, count) -> math.normalize(m[0], at, 0.3f, 1.7f, m[2], m[3], m[1], at + 1, count)),
+                new Elementwise("normalize without a weight", (math, m, at, count) -> math.normalize(m[0], at, 0.3f, 1.7f, null, null, m[1], at + 1, count)),
+                new Elementwise("layerNormBackward", (math, m, at, count) -> math.layerNormBackward(m[0], at, m[1], m[2], 0.7f, -0.3f, 0.2f, count)),
                 new Elementwise("softmaxAgain", (math, m, at, count) -> math.softmaxAgain(m[0], at, count, 0.3f, 1.1f)),
                 new Elementwise("softmaxBackward", (math, m, at, count) -> math.softmaxBackward(m[0], m[1], at, count, 0.4f, 0.3f)),
                 new Elementwise("silu", (math, m, at, count) -> math.silu(m[0], at, at + 120, m[1], at + 5, count)),
                 new Elementwise("siluBackward", (math, m, at, count) -> math.siluBackward(m[0], m[1], at, at + 120, m[2], at + 7, count)),
+                new Elementwise("gelu", (math, m, at, count) -> math.gelu(m[0], at, at + 120, m[1], at + 5, count)),
+                new Elementwise("geluBackward", (math, m, at, count) -> math.geluBackward(m[0], m[1], at, at + 120, m[2], at + 7, count)),
+                new Elementwise("geluTanh", (math, m, at, count) -> math.geluTanh(m[0], at, at + 120, m[1], at + 5, count)),
+                new Elementwise("geluTanhBackward", (math, m, at, count) -> math.geluTanhBackward(m[0], m[1], at, at + 120, m[2], at + 7, count)),
                 new Elementwise("rotate", (math, m, at, count) -> math.rotate(m[0], at, at + 120, m[1], m[2], at + 2, count, 1f)),
                 new Elementwise("rotate back", (math, m, at, count) -> math.rotate(m[0], at, at + 120, m[1], m[2], at + 2, count, -1f)),
                 new Elementwise("adamW", (math, m, at, count) -> math.adamW(step, m[0], m[1], m[2], positive(m[3]), at, count)));
@@ -181,6 +189,33 @@ class RowMathTest {
             assertClose("plain", PLAIN.dot(x, 3, y, 5, count), expected, 0x1p-24, 0);                    // a sum in double, rounded once
             assertClose("vector", VECTOR.dot(x, 3, y, 5, count), expected, 0, 4 * 0x1p-24 * magnitudes);
         }
+    }
+
+    @Test
+    void sum() {
+        for (int count : new int[] {0, 1, 7, 16, 31, 32, 33, 65, 129, 1000}) {
+            MemorySegment x = random(new Random(count), count + 3);
+            double expected = 0, magnitudes = 0;
+            for (int i = 0; i < count; i++) {
+                expected += x.get(FLOAT, (i + 3) * 4L);
+                magnitudes += Math.abs(x.get(FLOAT, (i + 3) * 4L));
+            }
+            assertClose("plain", PLAIN.sum(x, 3, count), expected, 0x1p-24, 0);                          // a sum in double, rounded once
+            assertClose("vector", VECTOR.sum(x, 3, count), expected, 0, 4 * 0x1p-24 * magnitudes);
+        }
+    }
+
+    /** Within 4 units of the last place as the exponential's argument allows: its rounding counts as often as it is large. */
+    @Test
+    void normalDistribution() {
+        for (float x = -13.2f; x <= 13.2f; x += 0.00137f) {
+            double expected = ReferenceOps.normalCdf(x), units = 4 + x * x / 2;
+            float actual = RowMath.normalCdf(x, RowMath.exp(x * x * -0.5f));
+            if (!(Math.abs(actual - expected) <= units * 2 * 0x1p-24 * expected)) {
+                assertEquals(expected, actual, "normal distribution at " + x);
+            }
+        }
+        assertEquals(0.5f, RowMath.normalCdf(0, 1), "at 0");
     }
 
     @Test
