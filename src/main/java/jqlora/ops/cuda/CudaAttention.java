@@ -67,8 +67,8 @@ final class CudaAttention implements AutoCloseable {
     void rotate(CudaTensor qkv, AttentionShape shape, RopeTable table, Tensor positions, float direction) {
         int half = table.half(), heads = shape.numAttentionHeads() + shape.numKeyValueHeads();
         boolean wide = half % 8 == 0 && shape.headDim() % 8 == 0;
-        ops.kernel("rope", wide ? "rope8" : "rope").matrix(qkv).address(table.cos()).address(table.sin()).address(positions).number(qkv.rows()).integer(heads).integer(shape.headDim())
-                .integer(half).real(direction).launchFor(qkv.rows() * heads * (wide ? half / 8 : half));
+        ops.kernel("rope", wide ? "rope8" : "rope").matrix(qkv).address(table.cos()).address(table.sin()).address(positions).number(qkv.rows()).integer(heads).integer(half)
+                .real(direction).integer(shape.headDim()).launchFor(qkv.rows() * heads * (wide ? half / 8 : half));
     }
 
     // ---- a batch by itself

@@ -4,15 +4,15 @@
 #include "common.cuh"
 
 // dim and half are multiples of 8
-extern "C" __global__ void rope8(bf16* qkv, i64 stride, const float* cos, const float* sin, const int* positions, i64 rows, int heads, int dim, int half, float direction) {
+extern "C" __global__ void rope8(bf16* qkv, i64 stride, const float* cos, const float* sin, const int* positions, i64 rows, int heads, int half, float direction, int dim) {
     let_next_begin();
     wait_for_previous();
     i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x;
-    u32 parts = half / 8, in_row = heads * parts;
+    int parts = half / 8, in_row = heads * parts;
     i64 row = i / in_row;
     if (row >= rows) return;
-    u32 rest = (u32)(i - row * in_row), head = rest / parts, at = (rest - head * parts) * 8;
-    bf16* x = qkv + row * stride + (head * dim + at);
+    int rest = (int)(i - row * in_row), head = rest / parts, at = (rest - head * parts) * 8;
+    bf16* x = qkv + row * stride + (i64)head * dim + at;
     const float4* c4 = (const float4*)(cos + (i64)positions[row] * half + at);
     const float4* s4 = (const float4*)(sin + (i64)positions[row] * half + at);
     float4 c0 = c4[0], c1 = c4[1], s0 = s4[0], s1 = s4[1];
@@ -30,7 +30,7 @@ extern "C" __global__ void rope8(bf16* qkv, i64 stride, const float* cos, const 
     store8(x + half, b);
 }
 
-extern "C" __global__ void rope(bf16* qkv, i64 stride, const float* cos, const float* sin, const int* positions, i64 rows, int heads, int dim, int half, float direction) {
+extern "C" __global__ void rope(bf16* qkv, i64 stride, const float* cos, const float* sin, const int* positions, i64 rows, int heads, int half, float direction, int dim) {
     let_next_begin();
     wait_for_previous();
     i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x;
@@ -38,7 +38,7 @@ extern "C" __global__ void rope(bf16* qkv, i64 stride, const float* cos, const f
     i64 row = i / in_row;
     if (row >= rows) return;
     int rest = (int)(i - row * in_row), head = rest / half, at = rest - head * half;
-    bf16* x = qkv + row * stride + (head * dim + at);
+    bf16* x = qkv + row * stride + (i64)head * dim + at;
     float c = cos[(i64)positions[row] * half + at], t = sin[(i64)positions[row] * half + at] * direction, u = to_float(x[0]), v = to_float(x[half]);
     x[0] = to_bf16(u * c - v * t);
     x[half] = to_bf16(v * c + u * t);
