@@ -19,7 +19,9 @@ import jqlora.ops.Activation;
 import jqlora.ops.AttentionShape;
 import jqlora.ops.KvCache;
 import jqlora.ops.LinearWeights;
+import jqlora.ops.Norm;
 import jqlora.ops.Ops;
+import jqlora.ops.Parameter;
 import jqlora.ops.Repetition;
 import jqlora.ops.Sampler;
 import jqlora.ops.cuda.CudaOps;
@@ -158,14 +160,14 @@ public final class GpuDecodeBench {
         int hidden = model.spec().hiddenSize(), intermediate = model.spec().mlp().intermediateSize();
         try (Tensor x = ops.zeros(DType.BF16, 1, hidden); Tensor middle = ops.zeros(DType.BF16, 1, intermediate); Tensor qkv = ops.zeros(DType.BF16, 1, shape.qkvColumns());
                 Tensor attended = ops.zeros(DType.BF16, 1, shape.queryColumns()); Tensor gateUp = ops.zeros(DType.BF16, 1, 2L * intermediate); Tensor rstd = ops.zeros(DType.F32, 1);
-                Tensor weight = ops.zeros(DType.BF16, hidden); Tensor at = ops.upload(new int[] {position}); Tensor id = ops.zeros(DType.I32, 1);
+                Norm norm = new Norm.Rms(Parameter.frozen("norm", ops.zeros(DType.BF16, hidden)), 0, 1e-5f); Tensor at = ops.upload(new int[] {position}); Tensor id = ops.zeros(DType.I32, 1);
                 Tensor logits = ops.zeros(DType.BF16, 1, model.spec().vocabSize()); KvCache cache = model.newCache(1, maxLength)) {
             part("query, key, value", layer -> ops.linear(x, group(layer, "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"), null, 0), "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj");
             part("output", layer -> ops.linearAdd(x, attended, group(layer, "self_attn.o_proj"), null, 0), "self_attn.o_proj");
             part("gate, up", layer -> ops.linear(x, group(layer, "mlp.gate_proj", "mlp.up_proj"), null, 0), "mlp.gate_proj", "mlp.up_proj");
             part("down", layer -> ops.linearAdd(x, middle, group(layer, "mlp.down_proj"), null, 0), "mlp.down_proj");
             part("attention", layer -> ops.cachedAttention(qkv, shape, at, cache, layer));
-            part("norm", layer -> ops.rmsNorm(x, weight, 1e-5f, rstd));
+            part("norm", layer -> ops.norm(x, norm, rstd));
             part("activation", layer -> ops.gatedActivation(gateUp, Activation.SILU));
             Linear head = model.linear(CausalLm.LM_HEAD);
             double ms = time(1, layer -> ops.linear(x, List.of(new LinearWeights(head.weight(), head.bias(), null)), null, 0));

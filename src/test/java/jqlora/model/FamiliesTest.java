@@ -11,12 +11,16 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
+import java.util.Random;
 import java.util.stream.Stream;
 import jqlora.Oracle;
 import jqlora.PaddedBatch;
 import jqlora.format.HfConfig;
 import jqlora.format.JsonFileException;
 import jqlora.format.SafetensorsFile;
+import jqlora.ops.Activation;
+import jqlora.ops.Matrix;
 import jqlora.ops.Parameter;
 import jqlora.ops.Sequences;
 import jqlora.ops.cpu.CpuOps;
@@ -27,7 +31,10 @@ import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Every supported family against transformers: logits, loss, every gradient, a greedy continuation. */
 class FamiliesTest {
@@ -162,6 +169,65 @@ class FamiliesTest {
             best = scores[i] > scores[best] ? i : best;
         }
         return best;
+    }
+
+    // ---- what a config says
+
+    private static HfConfig config(String family) throws IOException {
+        return HfConfig.read(Oracle.path("families/" + family));
+    }
+
+    static Stream<Arguments> refused() {
+        Map<String, Object> odd = Map.of("rope_type", "default", "partial_rotary_factor", 0.2);
+        return Stream.of(Arguments.of("stablelm", "use_parallel_residual", true, "use_parallel_residual is true, it must be false"),
+                Arguments.of("stablelm", "qk_layernorm", true, "qk_layernorm is true, it must be false"),
+                Arguments.of("stablelm", "rope_parameters", odd, "rope_parameters.partial_rotary_factor is 0.2, it must be such that an even part of a head's 16 coordinates turns, not 3"),
+                Arguments.of("stablelm", "num_attention_heads", 5, "num_attention_heads is 5, it must be a divisor of hidden_size, 64"),
+                Arguments.of("gemma", "use_bidirectional_attention", true, "use_bidirectional_attention is true, it must be false"),
+                Arguments.of("gemma", "hidden_activation", "gelu", "hidden_activation is \"gelu\", it must be null or as hidden_act, \"gelu_pytorch_tanh\""),
+                Arguments.of("llama", "hidden_act", "quick_gelu", "hidden_act is \"quick_gelu\", it must be one of silu, swish, gelu, gelu_pytorch_tanh, gelu_new"),
+                Arguments.of("llama", "partial_rotary_factor", 0.5, "partial_rotary_factor is 0.5, it must be 1 for this family"));
+    }
+
+    @ParameterizedTest
+    @MethodSource("refused")
+    void whatCannotBeComputedIsRefused(String family, String key, Object value, String message) throws IOException {
+        HfConfig config = config(family).with(key, value);
+        assertFails(JsonFileException.class, () -> Families.read(config), "config.json: " + message);
+    }
+
+    @Test
+    void whatAConfigLeavesOutIsTheFamilysOwn() throws IOException {
+        DecoderSpec gemma = Families.read(config("gemma").without("head_dim").without("tie_word_embeddings").without("hidden_act"));
+        assertEquals(256, gemma.attention().headDim());
+        assertEquals(new EmbeddingSpec(true, 8), gemma.embedding());
+        assertEquals(Activation.GELU_TANH, gemma.mlp().activation());
+        assertEquals(new NormSpec(NormSpec.Kind.RMS_FROM_ONE, 1e-6f), gemma.norm());
+        DecoderSpec stablelm = Families.read(config("stablelm").without("rope_parameters").without("partial_rotary_factor").without("layer_norm_eps").with("use_qkv_bias", true));
+        assertEquals(4, stablelm.attention().rope().rotaryDim());
+        assertEquals(new NormSpec(NormSpec.Kind.LAYER, 1e-5f), stablelm.norm());
+        assertTrue(stablelm.attention().qkvBias() && !stablelm.attention().outputBias(), stablelm.attention().toString());
+        assertEquals(new EmbeddingSpec(false, 1), stablelm.embedding());
+    }
+
+    @ParameterizedTest
+    @CsvSource({"silu, SILU", "swish, SILU", "gelu, GELU", "gelu_new, GELU_TANH", "gelu_pytorch_tanh, GELU_TANH"})
+    void activationsHaveTheNamesOfTransformers(String name, Activation activation) throws IOException {
+        assertEquals(activation, Families.read(config("llama").with("hidden_act", name)).mlp().activation());
+    }
+
+    /** Whatever the stored number means: the rows of an untrained model are normalised and nothing else. */
+    @ParameterizedTest
+    @ValueSource(strings = {"llama", "gemma", "stablelm"})
+    void anUntrainedNormIsNeutral(String family) throws IOException {
+        try (CausalLm model = ModelLoader.initialize(config(family), 1, ops); Tensor x = ops.upload(TensorView.ofFloats(Matrix.random(new Random(1), 1, 64).toFloats(), 1, 64));
+                Tensor statistics = ops.allocate(DType.F32, model.norm().statistics(1).toArray()); Tensor y = ops.norm(x, model.norm(), statistics)) {
+            double squares = 0;
+            for (float value : ops.download(y).toFloats()) {
+                squares += value * value;
+            }
+            assertClose("mean square", squares / 64, 1, 1e-4, 0);
+        }
     }
 
     @ParameterizedTest

@@ -11,8 +11,10 @@ import java.util.List;
 import java.util.Optional;
 import java.util.Random;
 import java.util.stream.Stream;
+import jqlora.Oracle;
 import jqlora.TinyModel;
 import jqlora.data.TokenizedRow;
+import jqlora.format.HfConfig;
 import jqlora.lora.LoraAdapter;
 import jqlora.lora.LoraConfig;
 import jqlora.model.ActivationBudget;
@@ -40,6 +42,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** What is predicted against what is taken, on the processor or, where one is asked for, on a GPU; and on a GPU that is not there, what is proposed and refused. */
@@ -64,7 +67,11 @@ class MemoryPlannerTest {
     }
 
     private static TinyModel model() throws IOException {
-        return TinyModel.llama().with("hidden_size", 128).with("intermediate_size", 344).with("num_hidden_layers", 4).with("vocab_size", 999);
+        return model("llama");
+    }
+
+    private static TinyModel model(String family) throws IOException {
+        return new TinyModel(HfConfig.read(Oracle.path("families/" + family))).with("hidden_size", 128).with("intermediate_size", 344).with("num_hidden_layers", 4).with("vocab_size", 999);
     }
 
     /** Small enough that the adapter is not most of it. */
@@ -72,10 +79,12 @@ class MemoryPlannerTest {
         return LoraConfig.defaults().withR(4).withLoraDropout(dropout);
     }
 
-    static Stream<ActivationBudget> budgets() {
+    static Stream<Arguments> budgets() {
         Stream<ActivationBudget> others = Arrays.stream(Place.values()).flatMap(place -> Arrays.stream(Kept.values())
                 .flatMap(kept -> Stream.of(0L, 2_500_000L).map(bytes -> new ActivationBudget(bytes, kept, place))));
-        return Stream.concat(Stream.of(ActivationBudget.keepAll()), others);
+        Stream<Arguments> ofLlama = Stream.concat(Stream.of(ActivationBudget.keepAll()), others).map(budget -> Arguments.of("llama", budget));
+        return Stream.concat(ofLlama, Stream.of("gemma", "stablelm").flatMap(family -> Stream.of(ActivationBudget.keepAll(), ActivationBudget.recomputeAll())
+                .map(budget -> Arguments.of(family, budget))));
     }
 
     private static TokenBatch batch(boolean all, int... lengths) {
@@ -94,8 +103,8 @@ class MemoryPlannerTest {
 
     @ParameterizedTest
     @MethodSource("budgets")
-    void thePeakIsPredicted(ActivationBudget budget) throws IOException {
-        TinyModel tiny = model();
+    void thePeakIsPredicted(String family, ActivationBudget budget) throws IOException {
+        TinyModel tiny = model(family);
         tiny.write(folder, DType.BF16, 1, ops);
         for (float dropout : new float[] {0, 0.1f}) {
             for (TokenBatch batch : List.of(batch(true, 150, 150), batch(false, 250, 35, 15))) {
@@ -124,12 +133,13 @@ class MemoryPlannerTest {
     @ParameterizedTest
     @MethodSource("options")
     void aPlannedModelHasTheBytesOfTheLoadedOne(LoadOptions options) throws IOException {
-        for (DType stored : new DType[] {DType.BF16, DType.F32}) {
-            TinyModel tiny = model();
-            tiny.write(folder, stored, 1, ops);
-            long planned = MemoryPlanner.plannedModel(tiny.config().withDtype(stored), options, ops).ops().memory().bytesInUse();
-            try (CausalLm model = ModelLoader.load(folder, options, ops, LoadListener.SILENT)) {
-                assertEquals(ops.memory().bytesInUse(), planned, model + " stored as " + stored + ", loaded with " + options);
+        for (TinyModel tiny : List.of(model(), model("gemma"), model("stablelm"))) {
+            for (DType stored : new DType[] {DType.BF16, DType.F32}) {
+                tiny.write(folder, stored, 1, ops);
+                long planned = MemoryPlanner.plannedModel(tiny.config().withDtype(stored), options, ops).ops().memory().bytesInUse();
+                try (CausalLm model = ModelLoader.load(folder, options, ops, LoadListener.SILENT)) {
+                    assertEquals(ops.memory().bytesInUse(), planned, model + " stored as " + stored + ", loaded with " + options);
+                }
             }
         }
     }
