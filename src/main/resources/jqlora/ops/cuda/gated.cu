@@ -1,5 +1,6 @@
-// gated.cu: y = a(gate) up for an activation a, and its gradient; the backward makes y again in the place of dy where `again` is set.  Layout gate_up [rows, 2 n]: all gates of a row, then all ups; y [rows, n]; bfloat16 with strides
-// Kernels of eights need n to be a multiple of 8.  Launch: a thread 8 (1) columns of a row.  Oracle: MlpAndEmbeddingTest; CPU twin PlainRowMath
+// gated.cu: y = a(gate) up for an activation a, and its gradient; the backward makes y again in the place of dy where `again` is set.
+// Layout gate_up [rows, 2 n]: all gates of a row, then all ups; y [rows, n]; bfloat16 with strides
+// Kernels whose name ends with 8 need n to be a multiple of 8.  Launch: a thread 8 (1) columns of a row.  Oracle: MlpAndEmbeddingTest; CPU twin PlainRowMath
 #include "common.cuh"
 
 __device__ __forceinline__ float sigmoid(float x) { return 1.f / (1.f + expf(-x)); }
