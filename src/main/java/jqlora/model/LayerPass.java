@@ -2,6 +2,7 @@ package jqlora.model;
 
 import java.util.List;
 import jqlora.ops.AttentionShape;
+import jqlora.ops.GatedMlp;
 import jqlora.ops.KvCache;
 import jqlora.ops.LinearWeights;
 import jqlora.ops.Norm;
@@ -120,9 +121,8 @@ record LayerPass(Ops ops, DecoderSpec spec, RopeTable rope, Sequences sequences,
      * @param dY [rows, hidden], read as the gradient of the layer's output, overwritten with the gradient of {@code middle}
      */
     void mlpBackward(DecoderLayer layer, LayerState state, Tensor dY) {
-        Tensor dGateUp = state.gateUp;                            // in the place of what it is the gradient of
-        ops.gatedLinearBackward(dGateUp, dY, state.gateUp, spec.mlp().activation(), List.of(layer.mlp().downProj().weights()), state.downInner, dropoutKey);
-        ops.normedLinearBackward(dY, dGateUp, state.middle, layer.postAttentionLayernorm(), state.postAttentionStatistics, gateUpGroup(layer), state.gateUpInner, dropoutKey);
+        GatedMlp mlp = new GatedMlp(layer.postAttentionLayernorm(), layer.mlp().gateProj().weights(), layer.mlp().upProj().weights(), spec.mlp().activation(), layer.mlp().downProj().weights());
+        ops.mlpBackward(dY, mlp, state.middle, state.postAttentionStatistics, state.gateUpInner, state.gateUp, state.downInner, dropoutKey);
         state.closeMlp();
     }
 

@@ -58,6 +58,12 @@ public interface MemoryAccount {
     /** {@link Ops#gatedLinearBackward}. */
     void gatedLinearBackward(long rows, List<LinearWeights> group, boolean dropped);
 
+    /** {@link Ops#mlpBackward}. */
+    default void mlpBackward(long rows, GatedMlp mlp, boolean dropped) {
+        gatedLinearBackward(rows, mlp.downAlone(), dropped);
+        normedLinearBackward(rows, mlp.gateUp(), dropped, true);
+    }
+
     /** {@link Ops#attention} and, where {@code backward} is set, {@link Ops#attentionBackward}. */
     void attention(AttentionShape shape, Sequences sequences, boolean backward);
 

@@ -314,6 +314,18 @@ public interface Ops extends AutoCloseable {
      */
     void gatedLinearBackward(Tensor dGateUp, Tensor dY, Tensor gateUp, Activation activation, List<LinearWeights> group, Tensor inner, long dropoutKey);
 
+    /**
+     * The backward of the second half of a layer: {@link #gatedLinearBackward}, then {@link #normedLinearBackward}.
+     *
+     * @param dX [rows, hidden], read as the gradient of the layer's result, overwritten with that of x
+     * @param x [rows, hidden], what was normalised
+     * @param gateUp [rows, 2 intermediate], as in the forward; overwritten with its gradient
+     */
+    default void mlpBackward(Tensor dX, GatedMlp mlp, Tensor x, Tensor statistics, Tensor gateUpInner, Tensor gateUp, Tensor downInner, long dropoutKey) {
+        gatedLinearBackward(gateUp, dX, gateUp, mlp.activation(), mlp.downAlone(), downInner, dropoutKey);
+        normedLinearBackward(dX, gateUp, x, mlp.norm(), statistics, mlp.gateUp(), gateUpInner, dropoutKey);
+    }
+
     // ---- loss
 
     /**

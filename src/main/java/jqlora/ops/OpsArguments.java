@@ -260,6 +260,11 @@ public final class OpsArguments {
         }
     }
 
+    public static void mlpBackward(Tensor dX, GatedMlp mlp, Tensor x, Tensor statistics, Tensor gateUpInner, Tensor gateUp, Tensor downInner) {
+        gatedLinearBackward(gateUp, dX, gateUp, mlp.downAlone(), downInner);
+        normedLinearBackward(dX, gateUp, x, mlp.norm(), statistics, mlp.gateUp(), gateUpInner);
+    }
+
     // ---- loss and optimizer
 
     public static void headLoss(Tensor x, LinearWeights head, int[] targets, Tensor lossSum, Tensor dX) {

@@ -322,6 +322,11 @@ public final class Rehearsal implements Ops {
         account.gatedLinearBackward(rows(dY), group, isDropped(group, dropoutKey));
     }
 
+    @Override
+    public void mlpBackward(Tensor dX, GatedMlp mlp, Tensor x, Tensor statistics, Tensor gateUpInner, Tensor gateUp, Tensor downInner, long dropoutKey) {
+        account.mlpBackward(rows(dX), mlp, isDropped(mlp.gateUp(), dropoutKey) || isDropped(mlp.downAlone(), dropoutKey));
+    }
+
     // ---- loss and optimizer
 
     @Override

@@ -94,4 +94,56 @@ class LayerBackwardTest {
         test.assertNear("dGateUp", dGateUp, ReferenceOps.gatedGradient(group.inputGradient(dY, activated, c.dropoutKey), gateUp, activation), UNITS);
         test.assertNear("gateUp is read only", gateUpT, gateUp, 0);
     }
+
+    /** @param r ranks of the adapters of gate, up and down; 0 for none */
+    record MlpCase(int rows, int hidden, int intermediate, int[] r, long dropoutKey, boolean trained, boolean fullTraining, Activation activation) {
+        @Override
+        public String toString() {
+            return rows + " rows, " + hidden + " to " + intermediate + ", r " + Arrays.toString(r) + ", key " + dropoutKey + (trained ? "" : ", frozen") + (fullTraining ? ", full" : "") + ", " + activation;
+        }
+    }
+
+    static Stream<MlpCase> mlps() {
+        return Stream.of(new MlpCase(33, 24, 64, new int[] {4, 4, 4}, 0, true, false, Activation.SILU), new MlpCase(300, 40, 128, new int[] {16, 16, 16}, 0, true, false, Activation.SILU),
+                new MlpCase(2100, 64, 64, new int[] {8, 8, 8}, 0, true, false, Activation.SILU), new MlpCase(70, 64, 192, new int[] {3, 20, 7}, 0, true, false, Activation.GELU_TANH),
+                new MlpCase(40, 24, 64, new int[] {64, 64, 64}, 0, true, false, Activation.SILU), new MlpCase(65, 24, 64, new int[] {0, 9, 0}, 0, true, false, Activation.GELU),
+                new MlpCase(65, 24, 64, new int[] {40, 0, 33}, 0, true, false, Activation.SILU), new MlpCase(7, 24, 64, new int[] {65, 4, 4}, 0, true, false, Activation.SILU),
+                new MlpCase(40, 32, 64, new int[] {8, 8, 8}, 9, true, false, Activation.SILU), new MlpCase(40, 32, 64, new int[] {8, 8, 8}, 0, false, false, Activation.SILU),
+                new MlpCase(31, 16, 65, new int[] {4, 4, 4}, 0, true, false, Activation.SILU), new MlpCase(31, 16, 64, new int[] {4, 4, 4}, 0, true, true, Activation.SILU));
+    }
+
+    @ParameterizedTest
+    @MethodSource("mlps")
+    void secondHalfOfALayer(MlpCase c) {
+        Random random = new Random(c.rows);
+        WeightKind kind = c.fullTraining ? WeightKind.F32_TRAINED : WeightKind.NF4_DOUBLE;
+        LinearGroup gateUpGroup = new LinearGroup(test, random, c.hidden, List.of(layer(c, c.intermediate, kind, 0), layer(c, c.intermediate, kind, 1)));
+        LinearGroup downGroup = new LinearGroup(test, random, c.intermediate, List.of(layer(c, c.hidden, kind, 2)));
+        NormUnderTest under = new NormUnderTest(test, random, c.hidden, NormUnderTest.Kind.values()[0], DType.F32, c.fullTraining);
+        Matrix x = test.random(random, c.rows, c.hidden), dY = test.random(random, c.rows, c.hidden);
+        Tensor xT = test.activation(x), statistics = under.statistics(c.rows), gateUpInner = inner(gateUpGroup, c.rows), downInner = inner(downGroup, c.rows);
+        Tensor normedT = test.keep(test.ops().norm(xT, under.norm(), statistics));
+        Tensor gateUpT = test.keep(test.ops().linear(normedT, gateUpGroup.weights(), gateUpInner, c.dropoutKey));
+        Tensor activatedT = test.keep(test.ops().gatedActivation(gateUpT, c.activation));
+        test.keep(test.ops().linear(activatedT, downGroup.weights(), downInner, c.dropoutKey));
+        Matrix normed = Matrix.of(c.rows, c.hidden, test.values(normedT)), gateUp = Matrix.of(c.rows, 2 * c.intermediate, test.values(gateUpT));
+        Matrix activated = Matrix.of(c.rows, c.intermediate, test.values(activatedT));
+
+        Tensor dX = test.activation(dY);
+        List<LinearWeights> gateUpWeights = gateUpGroup.weights();
+        GatedMlp mlp = new GatedMlp(under.norm(), gateUpWeights.get(0), gateUpWeights.get(1), c.activation, downGroup.weights().getFirst());
+        test.ops().mlpBackward(dX, mlp, xT, statistics, gateUpInner, gateUpT, downInner, c.dropoutKey);
+
+        downGroup.assertGradients(dY, activated, c.dropoutKey, UNITS);
+        Matrix dGateUp = ReferenceOps.gatedGradient(downGroup.inputGradient(dY, activated, c.dropoutKey), gateUp, c.activation);
+        test.assertNear("dGateUp", gateUpT, dGateUp, UNITS);
+        gateUpGroup.assertGradients(Matrix.of(c.rows, 2 * c.intermediate, test.values(gateUpT)), normed, c.dropoutKey, UNITS);
+        Matrix dNormed = gateUpGroup.inputGradient(Matrix.of(c.rows, 2 * c.intermediate, test.values(gateUpT)), normed, c.dropoutKey);
+        test.assertNear("dX", dX, dY.plus(under.inputGradient(dNormed, x)), UNITS);
+        under.assertGradients(dNormed, x, UNITS);
+    }
+
+    private static LinearGroup.Layer layer(MlpCase c, int out, WeightKind kind, int at) {
+        return new LinearGroup.Layer(out, kind, c.r[at], c.trained, c.dropoutKey == 0 ? 0 : 0.2f, null);
+    }
 }

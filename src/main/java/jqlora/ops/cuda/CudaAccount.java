@@ -5,6 +5,7 @@ import java.util.List;
 import java.util.function.Supplier;
 import jqlora.ops.AttentionShape;
 import jqlora.ops.DropoutMask;
+import jqlora.ops.GatedMlp;
 import jqlora.ops.LinearWeights;
 import jqlora.ops.MemoryAccount;
 import jqlora.ops.MemoryUse;
@@ -291,6 +292,21 @@ final class CudaAccount implements MemoryAccount {
                 way.tensor(DType.U8, 2 * rows * ins(group));      // the gradients of gates and ups in e4m3
             }
         }
+    }
+
+    @Override
+    public void mlpBackward(long rows, GatedMlp mlp, boolean dropped) {
+        if (dropped || isInFp8(mlp.gateUp()) || isInFp8(mlp.downAlone()) || !CudaMlp.takes(mlp)) {
+            MemoryAccount.super.mlpBackward(rows, mlp, dropped);
+            return;
+        }
+        try (Way way = new Way()) {
+            way.matrix(rows, ins(mlp.downAlone()));
+            decode(mlp.downAlone(), true);
+            new Way().floats(CudaMlp.floatsOfSums(rows, mlp), 1).close();
+            way.floats(outs(mlp.downAlone()), OperandLayout.rank(mlp.downAlone()));
+        }
+        normedLinearBackward(rows, mlp.gateUp(), false, true);
     }
 
     @Override

@@ -49,14 +49,15 @@ final class CudaGated {
     /** The backward of {@code layers}, which read the result, and then of the activation; see {@link jqlora.ops.Ops#gatedLinearBackward}. */
     void linearBackward(CudaLinear layers, CudaTensor dGateUp, CudaTensor dY, CudaTensor gateUp, Activation activation, List<LinearWeights> group, CudaTensor inner, long dropoutKey) {
         try (CudaTensor activated = ops.matrix(gateUp.rows(), gateUp.columns() / 2)) {
-            layers.backward(activated, dY, () -> {
+            layers.backward(activated, dY, dInner -> {
                 backward(dGateUp, activated, gateUp, activation, true);
                 return activated;
-            }, group, inner, dropoutKey);
+            }, group, inner, dropoutKey, CudaLinear.Gradients.OF_BOTH);
         }
     }
 
-    private static String name(Activation activation) {
+    /** What the kernels of an activation begin with. */
+    static String name(Activation activation) {
         return switch (activation) {
             case SILU -> "silu";
             case GELU -> "gelu";

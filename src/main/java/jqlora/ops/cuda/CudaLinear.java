@@ -1,7 +1,7 @@
 package jqlora.ops.cuda;
 
 import java.util.List;
-import java.util.function.Supplier;
+import java.util.function.Function;
 import jqlora.ops.LinearWeights;
 import jqlora.ops.LoraFactors;
 import jqlora.ops.Parameter;
@@ -15,6 +15,9 @@ import jqlora.tensor.Tensor;
  * each row of dy holds {@code dy sB}, and {@link Operands} has the other factor. With dropout the adapters' products are made by themselves, see {@link CudaDropout}.
  */
 final class CudaLinear {
+    /** Which gradients of the adapters {@link #backward(CudaTensor, CudaTensor, Function, List, CudaTensor, long, Gradients)} makes; its caller sees to the other. */
+    enum Gradients { OF_A, OF_B, OF_BOTH }
+
     private final CudaOps ops;
     private final Matmul matmul;
     private final Operands operands;
@@ -37,7 +40,7 @@ final class CudaLinear {
         if (x.rows() <= CudaFewRows.MOST_ROWS && !CudaDropout.isDropped(group, dropoutKey)) {
             return fewRows.forward(x, group, inner, added);
         }
-        CudaTensor y = fp8 != null && Fp8Weights.take(group) ? fp8.forward(x, group, inner, dropoutKey, added) : product(x, group, inner, dropoutKey, added);
+        CudaTensor y = isInFp8(group) ? fp8.forward(x, group, inner, dropoutKey, added) : product(x, group, inner, dropoutKey, added);
         long column = 0;
         for (LinearWeights linear : group) {
             long outs = linear.weight().outFeatures();
@@ -49,6 +52,11 @@ final class CudaLinear {
             column += outs;
         }
         return y;
+    }
+
+    /** Whether products with the group's weights are in FP8. */
+    boolean isInFp8(List<LinearWeights> group) {
+        return fp8 != null && Fp8Weights.take(group);
     }
 
     private CudaTensor product(CudaTensor x, List<LinearWeights> group, CudaTensor inner, long dropoutKey, CudaTensor added) {
@@ -78,17 +86,20 @@ final class CudaLinear {
     }
 
     void backward(CudaTensor dX, CudaTensor dY, CudaTensor x, List<LinearWeights> group, CudaTensor inner, long dropoutKey) {
-        backward(dX, dY, () -> x, group, inner, dropoutKey);
+        backward(dX, dY, dInner -> x, group, inner, dropoutKey, Gradients.OF_BOTH);
     }
 
-    /** @param input makes x once dX is complete; it may take dX's place */
-    void backward(CudaTensor dX, CudaTensor dY, Supplier<CudaTensor> input, List<LinearWeights> group, CudaTensor inner, long dropoutKey) {
+    /**
+     * @param input makes x once dX is complete, in whose place it may be, out of the gradient of {@code inner}, [rows, rank] and null without adapters; with
+     *     gradients of B alone x is not read
+     */
+    void backward(CudaTensor dX, CudaTensor dY, Function<Mat, CudaTensor> input, List<LinearWeights> group, CudaTensor inner, long dropoutKey, Gradients gradients) {
         boolean adapters = OperandLayout.rank(group) > 0;
         CudaTensor x = null;
         if (dX != null || adapters) {
-            x = fp8 != null && Fp8Weights.take(group) ? backwardInFp8(dX, dY, input, group, inner, dropoutKey) : backwardOfProduct(dX, dY, input, group, inner, dropoutKey);
+            x = isInFp8(group) ? backwardInFp8(dX, dY, input, group, inner, dropoutKey, gradients) : backwardOfProduct(dX, dY, input, group, inner, dropoutKey, gradients);
         }
-        x = x == null ? input.get() : x;
+        x = x == null ? input.apply(null) : x;
         long column = 0;
         for (LinearWeights linear : group) {
             long outs = linear.weight().outFeatures();
@@ -105,7 +116,8 @@ final class CudaLinear {
         }
     }
 
-    private CudaTensor backwardOfProduct(CudaTensor dX, CudaTensor dY, Supplier<CudaTensor> input, List<LinearWeights> group, CudaTensor inner, long dropoutKey) {
+    private CudaTensor backwardOfProduct(CudaTensor dX, CudaTensor dY, Function<Mat, CudaTensor> input, List<LinearWeights> group, CudaTensor inner, long dropoutKey,
+            Gradients gradients) {
         Operand operand = operands.acquire(group);
         ops.reserveRoom(operand.padded());
         boolean dropped = CudaDropout.isDropped(group, dropoutKey);
@@ -121,28 +133,30 @@ final class CudaLinear {
                 matmul.multiply(wide.all(), false, operand.weightOverA(), false, Mat.of(dX));
             }
             operands.release(operand.buffer());
-            CudaTensor x = input.get();
+            CudaTensor x = input.apply(operand.rank() > 0 ? dInner : null);
             if (operand.rank() > 0) {
-                adapterGradients(dInner, out, x, group, inner, dropped ? dropoutKey : 0, drops);
+                adapterGradients(dInner, out, x, group, inner, dropped ? dropoutKey : 0, drops, gradients);
             }
             return x;
         }
     }
 
-    private CudaTensor backwardInFp8(CudaTensor dX, CudaTensor dY, Supplier<CudaTensor> input, List<LinearWeights> group, CudaTensor inner, long dropoutKey) {
+    private CudaTensor backwardInFp8(CudaTensor dX, CudaTensor dY, Function<Mat, CudaTensor> input, List<LinearWeights> group, CudaTensor inner, long dropoutKey,
+            Gradients gradients) {
         int rank = OperandLayout.rank(group);
         boolean dropped = CudaDropout.isDropped(group, dropoutKey);
         try (CudaTensor dInner = rank > 0 ? ops.matrix(dY.rows(), rank) : null; CudaTensor drops = dropped && dX != null ? dropout.drops(dX, group) : null) {
             fp8.backward(dX, dY, dInner, group, dropoutKey, drops);
-            CudaTensor x = input.get();
+            CudaTensor x = input.apply(rank > 0 ? Mat.of(dInner) : null);
             if (rank > 0) {
-                adapterGradients(Mat.of(dInner), Mat.of(dY), x, group, inner, dropped ? dropoutKey : 0, drops);
+                adapterGradients(Mat.of(dInner), Mat.of(dY), x, group, inner, dropped ? dropoutKey : 0, drops, gradients);
             }
             return x;
         }
     }
 
-    private void adapterGradients(Mat dInner, Mat out, CudaTensor x, List<LinearWeights> group, CudaTensor inner, long dropoutKey, CudaTensor drops) {
+    private void adapterGradients(Mat dInner, Mat out, CudaTensor x, List<LinearWeights> group, CudaTensor inner, long dropoutKey, CudaTensor drops,
+            Gradients gradients) {
         boolean trained = false;
         for (LinearWeights linear : group) {
             trained |= linear.lora() != null && (linear.lora().a().isTrained() || linear.lora().b().isTrained());
@@ -151,20 +165,23 @@ final class CudaLinear {
             return;
         }
         long ins = x.columns(), rank = OperandLayout.rank(group);
-        try (CudaTensor da = dropoutKey == 0 ? ops.floats(rank, ins) : null; CudaTensor db = ops.floats(out.columns(), rank)) {
+        boolean ofA = gradients != Gradients.OF_B, ofB = gradients != Gradients.OF_A;
+        try (CudaTensor da = ofA && dropoutKey == 0 ? ops.floats(rank, ins) : null; CudaTensor db = ofB ? ops.floats(out.columns(), rank) : null) {
             if (da != null) {
                 matmul.multiply(dInner.columns(0, rank), true, Mat.of(x), false, floats(da));
-            } else {
+            } else if (ofA) {
                 dropout.addToGradientsOfA(dInner, x, group, dropoutKey, drops);
             }
-            matmul.multiply(out, true, Mat.of(inner), false, floats(db));
+            if (db != null) {
+                matmul.multiply(out, true, Mat.of(inner), false, floats(db));
+            }
             long column = 0, row = 0;
             for (LinearWeights linear : group) {
                 LoraFactors lora = linear.lora();
                 if (lora != null) {
                     long r = lora.r(), outs = linear.weight().outFeatures();
-                    ops.kernel("linear", "adapter_gradient").address(da == null ? null : lora.a().gradient()).address(lora.b().gradient())
-                            .number(da == null ? 0 : da.address() + 4 * column * ins).number(db.address() + 4 * (row * rank + column)).number(rank).real(lora.scaling())
+                    ops.kernel("linear", "adapter_gradient").address(da == null ? null : lora.a().gradient()).address(db == null ? null : lora.b().gradient())
+                            .number(da == null ? 0 : da.address() + 4 * column * ins).number(db == null ? 0 : db.address() + 4 * (row * rank + column)).number(rank).real(lora.scaling())
                             .integer(ins).integer(outs).integer(r).launchFor(r * ins + outs * r);
                     column += r;
                 }

@@ -55,7 +55,7 @@ final class CudaLoss {
         int[] ids = new int[rows.length];
         Arrays.setAll(ids, i -> targets[rows[i]]);
         List<LinearWeights> group = List.of(head);
-        try (CudaTensor rowsT = ops.integers(rows); CudaTensor targetsT = ops.integers(ids); CudaTensor part = ops.matrix(rows.length, x.columns());
+        try (CudaTensor rowsT = ops.upload(rows); CudaTensor targetsT = ops.upload(ids); CudaTensor part = ops.matrix(rows.length, x.columns());
                 CudaTensor inner = head.lora() == null ? null : ops.matrix(rows.length, head.lora().r())) {
             gathered.gather(part, x, rowsT, 1f);
             try (CudaTensor logits = linear.forward(part, group, inner, 0, null)) {

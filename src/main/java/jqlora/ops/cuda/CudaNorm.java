@@ -92,18 +92,19 @@ final class CudaNorm {
     }
 
     /** The backward of {@code readers}, which read the result, and then of the normalisation; see {@link jqlora.ops.Ops#normedLinearBackward}. */
-    void linearBackward(CudaLinear readers, CudaTensor dX, CudaTensor dY, CudaTensor x, Norm norm, Tensor statistics, List<LinearWeights> group, CudaTensor inner, long dropoutKey) {
+    void linearBackward(CudaLinear readers, CudaTensor dX, CudaTensor dY, CudaTensor x, Norm norm, Tensor statistics, List<LinearWeights> group, CudaTensor inner, long dropoutKey,
+            CudaLinear.Gradients gradients) {
         if (dX == null && !norm.isTrained()) {
             try (CudaTensor normed = again(x, norm, statistics)) {
-                readers.backward(null, dY, normed, group, inner, dropoutKey);
+                readers.backward(null, dY, dInner -> normed, group, inner, dropoutKey, gradients);
             }
             return;
         }
         try (CudaTensor normed = ops.matrix(x.rows(), x.columns()); CudaTensor unwanted = dX == null ? ops.matrix(x.rows(), x.columns()) : null) {
-            readers.backward(normed, dY, () -> {
+            readers.backward(normed, dY, dInner -> {
                 backward(dX == null ? unwanted : dX, normed, x, norm, statistics, true);
                 return normed;
-            }, group, inner, dropoutKey);
+            }, group, inner, dropoutKey, gradients);
         }
     }
 

@@ -7,6 +7,7 @@ import jqlora.ops.AdamW8bitState;
 import jqlora.ops.AdamWState;
 import jqlora.ops.AdamWStep;
 import jqlora.ops.AttentionShape;
+import jqlora.ops.GatedMlp;
 import jqlora.ops.KvCache;
 import jqlora.ops.LinearWeights;
 import jqlora.ops.LoraFactors;
@@ -49,6 +50,7 @@ public final class CudaOps implements Ops {
     private final CudaRows rows;
     private final CudaNorm norms;
     private final CudaGated gated;
+    private final CudaMlp mlps;
     private final CudaAttention attention;
     private final NextTokens nextTokens;
     private final CudaLoss loss;
@@ -75,6 +77,7 @@ public final class CudaOps implements Ops {
         rows = new CudaRows(this);
         norms = new CudaNorm(this);
         gated = new CudaGated(this);
+        mlps = new CudaMlp(this, linear, norms, gated);
         attention = new CudaAttention(this, device, memory, transfers, options.attention());
         nextTokens = new NextTokens(this, memory, transfers);
         loss = new CudaLoss(this, new CudaLinear(this, matmul, operands, fewRows, dropout, null), rows, transfers);
@@ -211,12 +214,6 @@ public final class CudaOps implements Ops {
         return CudaTensor.allocate(memory, DType.U8, Shape.of(count), 0);
     }
 
-    CudaTensor integers(int[] values) {
-        CudaTensor tensor = CudaTensor.allocate(memory, DType.I32, Shape.of(values.length), 0);
-        transfers.upload(values, tensor.address());
-        return tensor;
-    }
-
     /** From now on matrices have at least {@code columns} columns of room. */
     void reserveRoom(int columns) {
         room = Math.max(room, columns);
@@ -237,8 +234,10 @@ public final class CudaOps implements Ops {
     }
 
     @Override
-    public Tensor upload(int[] values) {
-        return integers(values);
+    public CudaTensor upload(int[] values) {
+        CudaTensor tensor = CudaTensor.allocate(memory, DType.I32, Shape.of(values.length), 0);
+        transfers.upload(values, tensor.address());
+        return tensor;
     }
 
     @Override
@@ -251,15 +250,9 @@ public final class CudaOps implements Ops {
     @Override
     public Weight.FourBit quantize(TensorView host, FourBitFormat format) {
         OpsArguments.quantize(host);
-        long bytes = Math.max(1, host.data().byteSize()), address = memory.take(bytes);
-        try {
-            transfers.upload(host.data(), address);
-            Weight.FourBit weight = fourBit.encode(address, host.dtype(), host.shape(), format);
-            device.decodeAfterThis();
-            return weight;
-        } finally {
-            memory.giveBack(address);
-        }
+        Weight.FourBit weight = fourBit.encode(host, format);
+        device.decodeAfterThis();
+        return weight;
     }
 
     @Override
@@ -376,25 +369,25 @@ public final class CudaOps implements Ops {
     @Override
     public Tensor linear(Tensor x, List<LinearWeights> group, Tensor inner, long dropoutKey) {
         OpsArguments.linear("linear", x, group, inner);
-        return linear.forward(CudaTensor.of(x), group, inner == null ? null : CudaTensor.of(inner), dropoutKey, null);
+        return linear.forward(CudaTensor.of(x), group, CudaTensor.orNull(inner), dropoutKey, null);
     }
 
     @Override
     public Tensor linearAdd(Tensor added, Tensor x, List<LinearWeights> group, Tensor inner, long dropoutKey) {
         OpsArguments.linearAdd(added, x, group, inner);
-        return linear.forward(CudaTensor.of(x), group, inner == null ? null : CudaTensor.of(inner), dropoutKey, CudaTensor.of(added));
+        return linear.forward(CudaTensor.of(x), group, CudaTensor.orNull(inner), dropoutKey, CudaTensor.of(added));
     }
 
     @Override
     public void linearBackward(Tensor dX, Tensor dY, Tensor x, List<LinearWeights> group, Tensor inner, long dropoutKey) {
         OpsArguments.linearBackward(dX, dY, x, group, inner);
-        linear.backward(dX == null ? null : CudaTensor.toChange(dX), CudaTensor.of(dY), CudaTensor.of(x), group, inner == null ? null : CudaTensor.of(inner), dropoutKey);
+        linear.backward(dX == null ? null : CudaTensor.toChange(dX), CudaTensor.of(dY), CudaTensor.of(x), group, CudaTensor.orNull(inner), dropoutKey);
     }
 
     @Override
     public void normedLinearBackward(Tensor dX, Tensor dY, Tensor x, Norm norm, Tensor statistics, List<LinearWeights> group, Tensor inner, long dropoutKey) {
         OpsArguments.normedLinearBackward(dX, dY, x, norm, statistics, group, inner);
-        norms.linearBackward(linear, dX == null ? null : CudaTensor.toChange(dX), CudaTensor.of(dY), CudaTensor.of(x), norm, statistics, group, inner == null ? null : CudaTensor.of(inner), dropoutKey);
+        norms.linearBackward(linear, dX == null ? null : CudaTensor.toChange(dX), CudaTensor.of(dY), CudaTensor.of(x), norm, statistics, group, CudaTensor.orNull(inner), dropoutKey, CudaLinear.Gradients.OF_BOTH);
     }
 
     @Override
@@ -442,7 +435,13 @@ public final class CudaOps implements Ops {
     @Override
     public void gatedLinearBackward(Tensor dGateUp, Tensor dY, Tensor gateUp, Activation activation, List<LinearWeights> group, Tensor inner, long dropoutKey) {
         OpsArguments.gatedLinearBackward(dGateUp, dY, gateUp, group, inner);
-        gated.linearBackward(linear, CudaTensor.toChange(dGateUp), CudaTensor.of(dY), CudaTensor.of(gateUp), activation, group, inner == null ? null : CudaTensor.of(inner), dropoutKey);
+        gated.linearBackward(linear, CudaTensor.toChange(dGateUp), CudaTensor.of(dY), CudaTensor.of(gateUp), activation, group, CudaTensor.orNull(inner), dropoutKey);
+    }
+
+    @Override
+    public void mlpBackward(Tensor dX, GatedMlp mlp, Tensor x, Tensor statistics, Tensor gateUpInner, Tensor gateUp, Tensor downInner, long dropoutKey) {
+        OpsArguments.mlpBackward(dX, mlp, x, statistics, gateUpInner, gateUp, downInner);
+        mlps.backward(CudaTensor.toChange(dX), mlp, CudaTensor.of(x), statistics, CudaTensor.orNull(gateUpInner), CudaTensor.toChange(gateUp), CudaTensor.orNull(downInner), dropoutKey);
     }
 
     // ---- decoding

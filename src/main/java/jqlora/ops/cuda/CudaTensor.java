@@ -62,6 +62,11 @@ final class CudaTensor implements Tensor {
                 : "tensor " + tensor.dtype() + " " + tensor.shape() + " is not of the CUDA backend");
     }
 
+    /** As {@link #of}; null for null. */
+    static CudaTensor orNull(Tensor tensor) {
+        return tensor == null ? null : of(tensor);
+    }
+
     /** {@code tensor}, whose numbers the caller is about to change. */
     static CudaTensor toChange(Tensor tensor) {
         CudaTensor own = of(tensor);

@@ -8,6 +8,7 @@ import jqlora.quant.FourBitFormat;
 import jqlora.quant.FourBitType;
 import jqlora.tensor.DType;
 import jqlora.tensor.Shape;
+import jqlora.tensor.TensorView;
 import jqlora.tensor.Tensor;
 import org.bytedeco.cuda.cudart.CUstream_st;
 
@@ -114,6 +115,17 @@ final class FourBitDecoder implements AutoCloseable {
         long elements = weight.shape().size();
         source(kernels.get("four_bit", "four_bit_to_float").address(out), weight).number(elements).integer(blockShift(weight.format()))
                 .integer(CudaTensor.type(weight.format().dtype())).launchFor(elements);
+    }
+
+    /** Encodes [outFeatures, inFeatures] numbers of the host. */
+    Weight.FourBit encode(TensorView host, FourBitFormat format) {
+        long address = memory.take(Math.max(1, host.data().byteSize()));
+        try {
+            transfers.upload(host.data(), address);
+            return encode(address, host.dtype(), host.shape(), format);
+        } finally {
+            memory.giveBack(address);
+        }
     }
 
     /** Encodes [outFeatures, inFeatures] numbers that lie row after row at {@code values}. */

@@ -3,7 +3,8 @@
 // Kernels whose name ends with 8 need n to be a multiple of 8.  Launch: a thread 8 (1) columns of a row.  Oracle: MlpAndEmbeddingTest; CPU twin PlainRowMath
 #include "common.cuh"
 
-__device__ __forceinline__ float sigmoid(float x) { return 1.f / (1.f + expf(-x)); }
+// The error is below 2^-17 of the result wherever that is a normal number, a 256th of a rounding to bfloat16
+__device__ __forceinline__ float sigmoid(float x) { return __fdividef(1.f, 1.f + __expf(-x)); }
 
 // Each activation: its value at g, and value and slope
 struct Silu {
@@ -206,3 +207,174 @@ KERNELS_E4M3(silu, Silu)
 KERNELS_E4M3(gelu, Gelu)
 KERNELS_E4M3(gelu_tanh, GeluTanh)
 #endif
+
+// ---- with the gradients of adapters: what the backward of the activation makes is multiplied while it is at hand
+
+#define SPAN 64                // columns of a block
+#define STEP 32                // rows at once
+#define PITCH (SPAN + 8)       // of a tile in shared memory: eight rows lie in banks of their own
+#define FACTORS 3
+
+// Columns of a bfloat16 matrix [rows, rank], and where the products with them go: float [parts of the rows][rank][n]; rank 0 for none
+struct Factor {
+    const bf16* values; i64 stride;
+    float* sums;
+    int rank; int unused0;
+};
+
+__device__ __forceinline__ void transposed4(u32* v, const bf16* p) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(v[0]), "=r"(v[1]), "=r"(v[2]), "=r"(v[3]) : "r"((u32)__cvta_generic_to_shared(p)) : "memory");
+}
+
+// d += a b, a [16, 16] and b [16, 8] in bfloat16
+__device__ __forceinline__ void multiply(float* d, const u32* a, u32 b0, u32 b1) {
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+// As gated_backward8, without y: for a factor F of each, F^T y, F^T d_gate and F^T d_up, of the rows of the block.  TILES of 16 hold a rank.
+// n is a multiple of SPAN, rows_of_block of STEP.  Launch: block 256, grid (n / SPAN, parts of the rows),
+// 4 FACTORS STEP (PITCH + 16 TILES + 8) bytes of dynamic shared memory
+template <class Activation, int TILES> __device__ __forceinline__ void backward_adapters(bf16* d_gate_up, i64 d_stride, const bf16* dy, i64 dy_stride,
+        const bf16* gate_up, i64 stride, int rows, int n, int rows_of_block, const Factor* factors) {
+    constexpr int RANK = 16 * TILES, FACTOR_PITCH = RANK + 8, CHUNKS = RANK / 8;
+    extern __shared__ __align__(16) bf16 shared[];
+    auto tiles = (bf16 (*)[FACTORS][STEP][PITCH])shared;                              // of two turns
+    auto held = (bf16 (*)[FACTORS][STEP][FACTOR_PITCH])(shared + 2 * FACTORS * STEP * PITCH);
+    int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, r = threadIdx.x >> 3, c = (threadIdx.x & 7) * 8, column = blockIdx.x * SPAN + c;
+    int first = blockIdx.y * rows_of_block, end = first + rows_of_block < rows ? first + rows_of_block : rows;
+    float sums[FACTORS][TILES][4] = {};
+    // factors come a step ahead where there are many ranks; with few, the registers are worth more in a fourth block
+    constexpr bool AHEAD = TILES > 1;
+    constexpr int PIECES = (FACTORS * STEP * CHUNKS + 255) / 256;
+    uint4 g = {}, u = {}, d = {}, next[PIECES];
+    auto fetch = [&](i64 row) {
+        if (row < end) {
+            g = *(const uint4*)(gate_up + row * stride + column);
+            u = *(const uint4*)(gate_up + row * stride + n + column);
+            d = *(const uint4*)(dy + row * dy_stride + column);
+        }
+    };
+    auto factor_at = [&](int piece, int from) {
+        int i = piece * 256 + threadIdx.x, f = i / (STEP * CHUNKS), at = i / CHUNKS % STEP, k = i % CHUNKS * 8;
+        uint4 v = {};
+        if (f < FACTORS && from + at < end && k < factors[f].rank) {
+            const bf16* p = factors[f].values + (i64)(from + at) * factors[f].stride + k;
+            int count = factors[f].rank - k;
+            if (count >= 8 && ((u64)p & 15) == 0) {
+                v = *(const uint4*)p;
+            } else {
+                float some[8];
+#pragma unroll
+                for (int j = 0; j < 8; j++) some[j] = j < count ? to_float(p[j]) : 0.f;
+                v = pack8(some);
+            }
+        }
+        return v;
+    };
+    if (AHEAD) {
+#pragma unroll
+        for (int piece = 0; piece < PIECES; piece++) next[piece] = factor_at(piece, first);
+    }
+    fetch(first + r);
+    int turn = 0;
+    for (int from = first; from < end; from += STEP, turn ^= 1) {
+        i64 row = from + r;
+        uint4 y = {}, d_gate = {}, d_up = {};
+        if (row < end) {
+            float a[8], b[8], v[8];
+            unpack8(g, a);
+            unpack8(u, b);
+            unpack8(d, v);
+#pragma unroll
+            for (int k = 0; k < 8; k++) gradients<Activation>(v[k], a[k], b[k], &a[k], &b[k], &v[k]);
+            y = pack8(v);
+            d_gate = pack8(a);
+            d_up = pack8(b);
+            *(uint4*)(d_gate_up + row * d_stride + column) = d_gate;
+            *(uint4*)(d_gate_up + row * d_stride + n + column) = d_up;
+        }
+        *(uint4*)&tiles[turn][0][r][c] = y;
+        *(uint4*)&tiles[turn][1][r][c] = d_gate;
+        *(uint4*)&tiles[turn][2][r][c] = d_up;
+#pragma unroll
+        for (int piece = 0; piece < PIECES; piece++) {
+            int i = piece * 256 + threadIdx.x;
+            if (i < FACTORS * STEP * CHUNKS) *(uint4*)&held[turn][i / (STEP * CHUNKS)][i / CHUNKS % STEP][i % CHUNKS * 8] = AHEAD ? next[piece] : factor_at(piece, from);
+            if (AHEAD) next[piece] = factor_at(piece, from + STEP);
+        }
+        fetch(row + STEP);
+        __syncthreads();                                       // two of each tile: those of this turn are written again after the next wait only
+#pragma unroll
+        for (int f = 0; f < FACTORS; f++) {
+            if (factors[f].rank == 0) continue;
+            u32 right[4];
+            transposed4(right, &tiles[turn][f][lane][warp * 8]);
+#pragma unroll
+            for (int half = 0; half < 2; half++)
+#pragma unroll
+                for (int tile = 0; tile < TILES; tile++) {
+                    u32 left[4];
+                    transposed4(left, &held[turn][f][half * 16 + (lane >> 4) * 8 + (lane & 7)][tile * 16 + (lane >> 3 & 1) * 8]);
+                    multiply(sums[f][tile], left, right[2 * half], right[2 * half + 1]);
+                }
+        }
+    }
+    int at = blockIdx.x * SPAN + warp * 8 + (lane & 3) * 2;
+#pragma unroll
+    for (int f = 0; f < FACTORS; f++)
+#pragma unroll
+        for (int tile = 0; tile < TILES; tile++)
+#pragma unroll
+            for (int half = 0; half < 2; half++) {
+                int rank = tile * 16 + half * 8 + (lane >> 2);
+                if (rank < factors[f].rank)
+                    *(float2*)(factors[f].sums + ((i64)blockIdx.y * factors[f].rank + rank) * n + at) = make_float2(sums[f][tile][2 * half], sums[f][tile][2 * half + 1]);
+            }
+}
+
+struct AdapterWork {
+    bf16* d_gate_up; i64 d_stride;
+    const bf16* dy; i64 dy_stride;
+    const bf16* gate_up; i64 stride;
+    int rows; int unused2;
+    int n; int unused0;
+    int rows_of_block; int unused1;
+    Factor factors[FACTORS];
+};
+#define WITH_ADAPTERS(name, Activation, TILES, BLOCKS) \
+    extern "C" __global__ void __launch_bounds__(256, BLOCKS) name##_backward_adapters##TILES(const __grid_constant__ AdapterWork w) { \
+        backward_adapters<Activation, TILES>(w.d_gate_up, w.d_stride, w.dy, w.dy_stride, w.gate_up, w.stride, w.rows, w.n, w.rows_of_block, w.factors); \
+    }
+#define WITH_ADAPTERS_OF_ANY_RANK(name, Activation) WITH_ADAPTERS(name, Activation, 1, 4) WITH_ADAPTERS(name, Activation, 2, 2) WITH_ADAPTERS(name, Activation, 4, 2)
+WITH_ADAPTERS_OF_ANY_RANK(silu, Silu)
+WITH_ADAPTERS_OF_ANY_RANK(gelu, Gelu)
+WITH_ADAPTERS_OF_ANY_RANK(gelu_tanh, GeluTanh)
+
+// The gradients of A [rank, n] and of B [n, rank] out of the sums of the parts; null for one that is not wanted. Launch: a thread an element of (da, db_gate, db_up)
+extern "C" __global__ void add_adapter_sums(float* da, const float* da_sums, int da_rank, float* db_gate, const float* gate_sums, float gate_scaling, int gate_rank,
+                                            float* db_up, const float* up_sums, float up_scaling, int up_rank, int n, int parts) {
+    i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x, size = (i64)da_rank * n;
+    const float* from = da_sums;
+    float* to = da;
+    float scaling = 1.f;
+    int rank = da_rank;
+    bool is_a = i < size;
+    if (!is_a) {
+        i -= size;
+        size = (i64)gate_rank * n;
+        from = gate_sums; to = db_gate; scaling = gate_scaling; rank = gate_rank;
+        if (i >= size) {
+            i -= size;
+            size = (i64)up_rank * n;
+            from = up_sums; to = db_up; scaling = up_scaling; rank = up_rank;
+            if (i >= size) return;
+        }
+    }
+    if (!to) return;
+    float sum = 0.f;
+    for (int part = 0; part < parts; part++) sum += from[part * size + i];
+    i64 row = i / n, column = i - row * n;
+    to[is_a ? i : column * rank + row] += scaling * sum;
+}
