@@ -195,17 +195,17 @@ template <class Activation> __device__ __forceinline__ void gated_backward_rows_
     }
 }
 
-#define KERNELS_E4M3(NAME, ACTIVATION) \
+#define KERNELS_E4M3(NAME, ACTIVATION, BLOCKS) \
     extern "C" __global__ void __launch_bounds__(1024) NAME##_rows_e4m3(bf16* y, i64 y_stride, u8* codes, float* scales, const bf16* gate_up, i64 stride, int n) { \
         gated_rows_e4m3<ACTIVATION>(y, y_stride, codes, scales, gate_up, stride, n); \
     } \
-    extern "C" __global__ void __launch_bounds__(448, 2) NAME##_backward_rows_e4m3(bf16* d_gate_up, i64 d_stride, u8* codes, float* scales, bf16* dy, i64 dy_stride, \
+    extern "C" __global__ void __launch_bounds__(448, BLOCKS) NAME##_backward_rows_e4m3(bf16* d_gate_up, i64 d_stride, u8* codes, float* scales, bf16* dy, i64 dy_stride, \
                                                                                   const bf16* gate_up, i64 stride, int n, int again) { \
         gated_backward_rows_e4m3<ACTIVATION>(d_gate_up, d_stride, codes, scales, dy, dy_stride, gate_up, stride, n, again); \
     }
-KERNELS_E4M3(silu, Silu)
-KERNELS_E4M3(gelu, Gelu)
-KERNELS_E4M3(gelu_tanh, GeluTanh)
+KERNELS_E4M3(silu, Silu, 2)
+KERNELS_E4M3(gelu, Gelu, 2)
+KERNELS_E4M3(gelu_tanh, GeluTanh, 1)  // it needs a register more than two blocks leave
 #endif
 
 // ---- with the gradients of adapters: what the backward of the activation makes is multiplied while it is at hand
@@ -347,10 +347,20 @@ struct AdapterWork {
     extern "C" __global__ void __launch_bounds__(256, BLOCKS) name##_backward_adapters##TILES(const __grid_constant__ AdapterWork w) { \
         backward_adapters<Activation, TILES>(w.d_gate_up, w.d_stride, w.dy, w.dy_stride, w.gate_up, w.stride, w.rows, w.n, w.rows_of_block, w.factors); \
     }
-#define WITH_ADAPTERS_OF_ANY_RANK(name, Activation) WITH_ADAPTERS(name, Activation, 1, 4) WITH_ADAPTERS(name, Activation, 2, 2) WITH_ADAPTERS(name, Activation, 4, 2)
-WITH_ADAPTERS_OF_ANY_RANK(silu, Silu)
-WITH_ADAPTERS_OF_ANY_RANK(gelu, Gelu)
-WITH_ADAPTERS_OF_ANY_RANK(gelu_tanh, GeluTanh)
+#if __CUDA_ARCH__ >= 1000
+#define BLOCKS_OF_FEW_RANKS 3          // a fourth would leave too few registers there
+#else
+#define BLOCKS_OF_FEW_RANKS 4
+#endif
+WITH_ADAPTERS(silu, Silu, 1, BLOCKS_OF_FEW_RANKS)
+WITH_ADAPTERS(silu, Silu, 2, 2)
+WITH_ADAPTERS(silu, Silu, 4, 2)
+WITH_ADAPTERS(gelu, Gelu, 1, BLOCKS_OF_FEW_RANKS)
+WITH_ADAPTERS(gelu, Gelu, 2, 2)
+WITH_ADAPTERS(gelu, Gelu, 4, 1)        // as above for a second
+WITH_ADAPTERS(gelu_tanh, GeluTanh, 1, BLOCKS_OF_FEW_RANKS)
+WITH_ADAPTERS(gelu_tanh, GeluTanh, 2, 2)
+WITH_ADAPTERS(gelu_tanh, GeluTanh, 4, 2)
 
 // The gradients of A [rank, n] and of B [n, rank] out of the sums of the parts; null for one that is not wanted. Launch: a thread an element of (da, db_gate, db_up)
 extern "C" __global__ void add_adapter_sums(float* da, const float* da_sums, int da_rank, float* db_gate, const float* gate_sums, float gate_scaling, int gate_rank,
