@@ -162,7 +162,6 @@ public final class GpuDecodeBench {
                 Tensor attended = ops.zeros(DType.BF16, 1, shape.queryColumns()); Tensor gateUp = ops.zeros(DType.BF16, 1, 2L * intermediate); Tensor rstd = ops.zeros(DType.F32, 1);
                 Norm norm = new Norm.Rms(Parameter.frozen("norm", ops.zeros(DType.BF16, hidden)), 0, 1e-5f); Tensor at = ops.upload(new int[] {position}); Tensor id = ops.zeros(DType.I32, 1);
                 Tensor logits = ops.zeros(DType.BF16, 1, model.spec().vocabSize()); KvCache cache = model.newCache(1, maxLength)) {
-            Norm norm = new Norm.Rms(Parameter.frozen("norm", weight), 0, 1e-5f);
             part("query, key, value", layer -> ops.linear(x, group(layer, "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"), null, 0), "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj");
             part("output", layer -> ops.linearAdd(x, attended, group(layer, "self_attn.o_proj"), null, 0), "self_attn.o_proj");
             part("gate, up", layer -> ops.linear(x, group(layer, "mlp.gate_proj", "mlp.up_proj"), null, 0), "mlp.gate_proj", "mlp.up_proj");
