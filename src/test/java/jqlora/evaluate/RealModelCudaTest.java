@@ -107,7 +107,7 @@ class RealModelCudaTest {
             assertArrayEquals(losses(result), losses(again), "losses of the second run");
             assertEquals(tuned, heldOut(ops, folder, made.resolve("again")), "held-out loss of the second run");
 
-            assertSteps(folder, "FP8", train(fp8, folder, made.resolve("fp8")), 0.15);
+            assertSteps(folder, "FP8", train(fp8, folder, made.resolve("fp8")), 0.3);
             double inFp8 = heldOut(fp8, folder, made.resolve("fp8")), onExact = heldOut(ops, folder, made.resolve("fp8"));
             System.out.printf(Locale.ROOT, "%s: held-out loss after training in FP8 %.4f, with that adapter in bfloat16 %.4f%n", folder.getFileName(), inFp8, onExact);
             assertClose("held-out loss after training in FP8, the adapter in bfloat16", onExact, tuned, 0, 0.02);
