@@ -23,7 +23,7 @@ class Single(NamedTuple):
 
 SINGLES = [
     Single('long', '1x32768', 'every layer computed again but for attention, from the host\'s memory, `FASTEST`', ['host=true', 'kept=ATTENTION', 'attention=FASTEST', 'warm=2'], False),
-    Single('host', '4x2048', 'every layer computed again, from the host\'s memory', ['host=true'], False),
+    Single('host', '4x2048', 'every layer computed again, from the host\'s memory, budget 8.5 GB', ['host=true', 'budget=8.5e9'], False),
     Single('70b', '1x2048', 'Llama-3-70B shape, every layer computed again, from the host\'s memory', ['model=70b', 'host=true', 'warm=2'], False),
     Single('fastest', '1x8192', 'attention `FASTEST`', ['attention=FASTEST'], True),
     Single('resident', '1x8192', 'attention `FASTEST`, decoded weights resident', ['attention=FASTEST', 'resident=9e18'], True),

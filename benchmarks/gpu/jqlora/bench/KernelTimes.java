@@ -125,12 +125,12 @@ final class KernelTimes {
             case "four_bit_decode", "four_bit_to_e4m3", "four_bit_to_e4m3_transposed" -> "decoding of weights";
             case "e4m3_rows", "scaled_product" -> "activations to e4m3";
             case "gradient_squares", "gradient_norm", "adam_w", "zero_gradients" -> "optimizer";
-            case "adapter_operand", "copy_columns", "adapter_gradient", "dropped8", "add_dropped_product" -> "adapters, own kernels";
+            case "adapter_operand", "copy_columns", "adapter_gradient", "add_adapter_sums", "dropped8", "add_dropped_product" -> "adapters, own kernels";
             case "cross_entropy", "add_losses", "gather_rows", "scatter_rows", "rms_norm", "rms_norm_again", "rms_norm_backward", "head_norm", "head_norm_backward", "rope", "rope8",
                  "layer_norm", "layer_norm_again", "layer_norm_backward", "gelu8", "gelu_backward8", "gelu_tanh8", "gelu_tanh_backward8", "gelu_rows_e4m3", "gelu_backward_rows_e4m3",
                  "gelu_tanh_rows_e4m3", "gelu_tanh_backward_rows_e4m3",
                  "silu8", "silu_backward8", "add_rows", "rms_norm8", "rms_norm_backward8", "silu_rows_e4m3", "silu_backward_rows_e4m3", "copy", "memset" -> "elementwise";
-            default -> kernel.contains("flash") || kernel.contains("sdpa") || kernel.contains("fmha") || kernel.contains("cudnn") ? "attention" : product(kernel);
+            default -> kernel.contains("_backward_adapters") ? "elementwise" : kernel.contains("flash") || kernel.contains("sdpa") || kernel.contains("fmha") || kernel.contains("cudnn") ? "attention" : product(kernel);
         };
     }
 

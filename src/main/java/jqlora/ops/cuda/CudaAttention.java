@@ -29,8 +29,8 @@ final class CudaAttention implements AutoCloseable {
     private static final int BUCKET = 128;
     // decoding: a block has at least 32 keys of a sequence's key head, and a counter tells the last of them to come
     private static final int DECODING_THREADS = 512, NARROWEST = 8, KEYS_OF_A_SPLIT = 32, MOST_SPLITS = 64, COUNTERS = 4096;
-    /** Of attention's backward; beyond it the heads are computed in parts. */
-    private static final long WORKSPACE_OF_ALL_HEADS = 512L << 20;
+    /** What attention's backward may work in for all heads together: a share of the budget, and so much at least. Beyond it the heads are computed in parts. */
+    private static final long SHARE_OF_BUDGET = 24, LEAST_WORKSPACE = 512L << 20;
 
     private record PlanKey(FlashGraphs graphs, boolean backward) { }
 
@@ -39,6 +39,7 @@ final class CudaAttention implements AutoCloseable {
     private final DeviceMemory memory;
     private final Transfers transfers;
     private final boolean deterministic;
+    private final long budget;
     private final cudnnContext handle = new cudnnContext();
     private final Map<PlanKey, Optional<CudnnPlan>> plans = new HashMap<>();
     private final SequenceTables tables, cacheTables;
@@ -53,6 +54,7 @@ final class CudaAttention implements AutoCloseable {
         this.memory = memory;
         this.transfers = transfers;
         this.deterministic = order == CudaOptions.Attention.DETERMINISTIC;
+        this.budget = memory.use(0).limitBytes();
         this.tables = new SequenceTables(memory, transfers);
         this.cacheTables = new SequenceTables(memory, transfers);
         arrived = memory.take(4L * COUNTERS);
@@ -93,7 +95,7 @@ final class CudaAttention implements AutoCloseable {
 
     void backward(CudaTensor dQkv, CudaTensor dY, CudaTensor qkv, CudaTensor y, Tensor logSumExp, AttentionShape shape, Sequences sequences) {
         FlashGraphs graphs = graphs(shape, sequences, qkv.stride(), y.stride(), dY.stride(), dQkv.stride(), deterministic);
-        int parts = parts(graphs);
+        int parts = parts(graphs, budget);
         FlashGraphs part = graphs.part(parts);
         CudnnPlan plan = plan(part, true);
         if (plan == null) {
@@ -113,9 +115,9 @@ final class CudaAttention implements AutoCloseable {
         }
     }
 
-    /** Sums in a fixed order take much memory to work in, the more the longer the sequences: then the heads go one part after the other. */
-    private static int parts(FlashGraphs graphs) {
-        return graphs.workspaceBytes() > WORKSPACE_OF_ALL_HEADS ? graphs.mostParts() : 1;
+    /** Sums in a fixed order take much memory to work in, the more the longer the sequences: where it is scarce the heads go one part after the other, which takes longer. */
+    private static int parts(FlashGraphs graphs, long budget) {
+        return graphs.workspaceBytes() > Math.max(LEAST_WORKSPACE, budget / SHARE_OF_BUDGET) ? graphs.mostParts() : 1;
     }
 
     /** Sequences of one length as they are; others with their lengths, up to a multiple of 128. */
@@ -149,14 +151,14 @@ final class CudaAttention implements AutoCloseable {
 
     /** For tensors with {@code room} behind their rows; compiles the plan. */
     Needs needs(AttentionShape shape, Sequences sequences, int room, boolean backward) {
-        FlashGraphs graphs = graphs(shape, sequences, room, deterministic), part = backward ? graphs.part(parts(graphs)) : graphs;
+        FlashGraphs graphs = graphs(shape, sequences, room, deterministic), part = backward ? graphs.part(parts(graphs, budget)) : graphs;
         CudnnPlan plan = plan(part, backward);
         return new Needs(part.deltaElements(), part.sumElements(), plan == null ? 0 : plan.workspaceBytes());
     }
 
-    /** As {@link #needs} on an H200, without a device; sums in a fixed order. */
-    static Needs estimatedNeeds(AttentionShape shape, Sequences sequences, int room, boolean backward) {
-        FlashGraphs graphs = graphs(shape, sequences, room, true), part = backward ? graphs.part(parts(graphs)) : graphs;
+    /** As {@link #needs} on an H200 with a budget of so many bytes, without a device; sums in a fixed order. */
+    static Needs estimatedNeeds(long budget, AttentionShape shape, Sequences sequences, int room, boolean backward) {
+        FlashGraphs graphs = graphs(shape, sequences, room, true), part = backward ? graphs.part(parts(graphs, budget)) : graphs;
         return new Needs(part.deltaElements(), 0, backward && FlashGraphs.takes(shape) ? part.workspaceBytes() : 0);
     }
 

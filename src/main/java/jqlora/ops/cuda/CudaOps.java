@@ -151,7 +151,7 @@ public final class CudaOps implements Ops {
      * @param bytes of its memory that may be taken
      */
     public static Rehearsal rehearsalOf(long bytes) {
-        return new Rehearsal(CudaAccount.ofEmpty(bytes, CudaAttention::estimatedNeeds));
+        return new Rehearsal(CudaAccount.ofEmpty(bytes, (shape, sequences, room, backward) -> CudaAttention.estimatedNeeds(bytes, shape, sequences, room, backward)));
     }
 
     @Override

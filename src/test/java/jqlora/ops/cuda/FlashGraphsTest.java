@@ -19,8 +19,10 @@ class FlashGraphsTest {
         FlashGraphs graphs = CudaAttention.graphs(shape, Sequences.ofLengths(lengths), 64, true);
         assertEquals(parts, graphs.mostParts());
         assertEquals(workspace, graphs.part(parts).workspaceBytes());
-        assertEquals(workspace, CudaAttention.estimatedNeeds(shape, Sequences.ofLengths(lengths), 64, true).workspace());
-        assertEquals(0, CudaAttention.estimatedNeeds(shape, Sequences.ofLengths(lengths), 64, false).workspace());
+        long scarce = 24 * graphs.workspaceBytes() - 1;
+        assertEquals(workspace, CudaAttention.estimatedNeeds(scarce, shape, Sequences.ofLengths(lengths), 64, true).workspace());
+        assertEquals(0, CudaAttention.estimatedNeeds(scarce, shape, Sequences.ofLengths(lengths), 64, false).workspace());
+        assertEquals(graphs.workspaceBytes(), CudaAttention.estimatedNeeds(scarce + 1, shape, Sequences.ofLengths(lengths), 64, true).workspace(), "all heads at once");
         assertEquals(32, graphs.part(parts).rowHeads());
         assertEquals(0, CudaAttention.graphs(shape, Sequences.ofLengths(lengths), 64, false).workspaceBytes());
     }
