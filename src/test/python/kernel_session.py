@@ -1,10 +1,15 @@
 """A running kernel for tests: cells in, outputs out, read from the channels as a front end reads them."""
+import os
 import subprocess
 import time
+import unittest
 from dataclasses import dataclass, field
 from queue import Empty
 
 from jupyter_client.manager import KernelManager
+
+# For tests of seven seconds and more
+slow = unittest.skipIf(os.environ.get("JQLORA_FAST"), "./jqlora test --fast leaves slow tests out")
 
 
 @dataclass

@@ -5,7 +5,7 @@ import struct
 import time
 import unittest
 
-from kernel_session import KernelSession
+from kernel_session import KernelSession, slow
 
 STARTS = 3 if os.environ.get("JQLORA_FAST") else 20
 
@@ -136,6 +136,7 @@ class KernelTest(unittest.TestCase):
         self.assertLess(outputs.seconds, 5)
         self.assertEqual(self.run_cell("2 + 2").value, "4")
 
+    @slow
     def test_interrupt_ends_an_endless_loop_after_ten_seconds(self):
         outputs = self.run_cell("long turns = 0;\nwhile (true) turns++;", interrupt_after=1)
         self.assertEqual(outputs.error["ename"], "Interrupted")
@@ -168,6 +169,7 @@ class KernelTest(unittest.TestCase):
         self.assertEqual(ask(client.is_complete("int x = ) 3;"))["status"], "invalid")
         self.assertEqual(ask(client.history(hist_access_type="tail", n=1))["history"], [])
 
+    @slow
     def test_heavy_cell_can_be_run_again(self):
         for size in range(6):
             outputs = self.run_cell(f"var model = new byte[(int) (Runtime.getRuntime().maxMemory() / 4) + {size}];")

@@ -21,6 +21,7 @@ import has_packages
 import notebook_runner
 import refresh_notebooks
 import run_notebook
+from kernel_session import slow
 
 HOME = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
 NOTEBOOKS = os.path.join(HOME, "src", "test", "resources", "notebooks")
@@ -88,6 +89,7 @@ class RunTest(InFolder):
         merged = notebook_runner.merged([stream("stdout", "1%\r2%"), stream("stdout", "\r3%\r\nend"), stream("stderr", "e"), stream("stdout", "f")])
         self.assertEqual([output.text for output in merged], ["3%\nend", "e", "f"])
 
+    @slow
     def test_a_cell_beyond_its_time_and_a_kernel_that_dies_are_reported(self):
         for code, seconds, expected in (("Thread.sleep(60_000);", 3, "CellTimeoutError"), ("Runtime.getRuntime().halt(3);", 60, "DeadKernelError")):
             path = os.path.join(self.folder, "stuck.ipynb")
@@ -112,6 +114,7 @@ class RefreshTest(InFolder):
         self.assertEqual(json.loads(text)["metadata"]["kernelspec"]["name"], "java-qlora")
         self.assertTrue(text.endswith("}\n"))
 
+    @slow
     def test_a_notebook_that_fails_or_grows_too_large_stays_as_it_was(self):
         for code, said in (("int x = 1 / 0;", "cell 1 of"), ('System.out.println("x".repeat(1_100_000));', "it must be at most 1,000,000")):
             path = os.path.join(self.folder, "b.ipynb")

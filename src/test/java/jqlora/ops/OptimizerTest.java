@@ -11,6 +11,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
 import jqlora.ops.cpu.CpuOps;
+import jqlora.ops.cuda.Gpu;
 import jqlora.quant.DynamicMap;
 import jqlora.tensor.DType;
 import jqlora.tensor.Tensor;
@@ -240,7 +241,8 @@ class OptimizerTest {
     @ParameterizedTest
     @ValueSource(booleans = {false, true})
     void momentsInTheHostsMemory(boolean of8Bits) {
-        int[] sizes = {1, 63, 65_536, 5_000_003, 70_001, 1_048_577, 128, 4_200_000};
+        // a GPU passes four million through at once; for a backend in the host's memory there is nothing to pass
+        int[] sizes = Gpu.isWanted() ? new int[] {1, 63, 65_536, 5_000_003, 70_001, 1_048_577, 128, 4_200_000} : new int[] {1, 63, 65_536, 70_001, 128};
         Ops ops = test.ops();
         Random random = new Random(13);
         Trained here = new Trained(), there = new Trained();

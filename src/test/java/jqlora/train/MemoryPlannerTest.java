@@ -38,6 +38,7 @@ import jqlora.tensor.DType;
 import jqlora.tensor.Tensor;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -101,6 +102,7 @@ class MemoryPlannerTest {
         });
     }
 
+    @Tag("slow")
     @ParameterizedTest
     @MethodSource("budgets")
     void thePeakIsPredicted(String family, ActivationBudget budget) throws IOException {
