@@ -23,7 +23,6 @@ import jqlora.model.ModelLoader;
 import jqlora.ops.cuda.CudaOps;
 import jqlora.ops.cuda.Gpu;
 import jqlora.quant.FourBitFormat;
-import jqlora.quant.FourBitType;
 import jqlora.train.BatchConfig;
 import jqlora.train.HeldOutLoss;
 import jqlora.train.LearningRate;
@@ -70,16 +69,9 @@ class RealModelCudaTest {
     @ParameterizedTest
     @MethodSource("cases")
     void lossOfEveryPrecision(Path folder) throws IOException {
-        FourBitFormat nf4 = FourBitFormat.defaults().withDoubleQuantization(false);
         try (CudaOps ops = CudaOps.open(Gpu.options())) {
-            for (String name : List.of("base", "nf4", "nf4_dq", "fp4")) {
-                FourBitFormat format = switch (name) {
-                    case "base" -> null;
-                    case "nf4" -> nf4;
-                    case "nf4_dq" -> nf4.withDoubleQuantization(true);
-                    default -> nf4.withType(FourBitType.FP4);
-                };
-                try (CausalLm model = load(format, ops)) {
+            for (String name : RealModelTest.PRECISIONS) {
+                try (CausalLm model = load(RealModelTest.format(name), ops)) {
                     double loss = heldOut(model, folder);
                     System.out.printf(Locale.ROOT, "%s: held-out loss of %s %.4f, recorded %.4f%n", folder.getFileName(), name, loss, recordedLoss(folder, name));
                     // two runs in bfloat16, each rounded at its own places; the record's own float32 run is as far from its bfloat16 run
@@ -107,6 +99,7 @@ class RealModelCudaTest {
             assertArrayEquals(losses(result), losses(again), "losses of the second run");
             assertEquals(tuned, heldOut(ops, folder, made.resolve("again")), "held-out loss of the second run");
 
+            // the loss of a step is a mean over the answers of four rows alone
             assertSteps(folder, "FP8", train(fp8, folder, made.resolve("fp8")), 0.3);
             double inFp8 = heldOut(fp8, folder, made.resolve("fp8")), onExact = heldOut(ops, folder, made.resolve("fp8"));
             System.out.printf(Locale.ROOT, "%s: held-out loss after training in FP8 %.4f, with that adapter in bfloat16 %.4f%n", folder.getFileName(), inFp8, onExact);

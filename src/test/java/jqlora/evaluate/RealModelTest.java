@@ -77,6 +77,8 @@ class RealModelTest {
     /** How the reference's rows were cut: the prompt to 128 tokens, prompt and answer together to 160. */
     private static final LengthLimits LIMITS = new LengthLimits(128, 160, 160);
 
+    static final List<String> PRECISIONS = List.of("base", "nf4", "nf4_dq", "fp4");
+
     private static CpuOps ops;
     private static Path modelFolder;
 
@@ -100,6 +102,18 @@ class RealModelTest {
 
     static Stream<Path> cases() {
         return Oracle.list("real", "*").stream().filter(Files::isDirectory);
+    }
+
+    /** @param precision of {@link #PRECISIONS}
+     * @return null for the model as it is stored */
+    static FourBitFormat format(String precision) {
+        FourBitFormat nf4 = FourBitFormat.defaults().withDoubleQuantization(false);
+        return switch (precision) {
+            case "base" -> null;
+            case "nf4" -> nf4;
+            case "nf4_dq" -> nf4.withDoubleQuantization(true);
+            default -> nf4.withType(FourBitType.FP4);
+        };
     }
 
     static JsonObject run(Path folder) {
@@ -155,15 +169,8 @@ class RealModelTest {
     @ParameterizedTest
     @MethodSource("cases")
     void lossOfEveryPrecisionAndTheCodesThemselves(Path folder) throws Exception {
-        FourBitFormat nf4 = FourBitFormat.defaults().withDoubleQuantization(false);
-        for (String name : List.of("base", "nf4", "nf4_dq", "fp4")) {
-            FourBitFormat format = switch (name) {
-                case "base" -> null;
-                case "nf4" -> nf4;
-                case "nf4_dq" -> nf4.withDoubleQuantization(true);
-                default -> nf4.withType(FourBitType.FP4);
-            };
-            try (CausalLm model = load(format)) {
+        for (String name : PRECISIONS) {
+            try (CausalLm model = load(format(name))) {
                 JsonObject expected = float32(folder).getAsJsonObject(name);
                 HeldOutLoss loss = HeldOutLoss.of(model, batches(folder, "eval"));
                 assertEquals(expected.get("tokens").getAsLong(), loss.tokens(), name);
