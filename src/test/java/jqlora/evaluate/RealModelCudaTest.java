@@ -91,6 +91,7 @@ class RealModelCudaTest {
         try (CudaOps ops = CudaOps.open(Gpu.options()); CudaOps fp8 = Gpu.openFp8(false)) {
             TrainResult result = train(ops, folder, made.resolve("bf16"));
             assertSteps(folder, "bfloat16", result, 0.05);
+            assertClose(folder.getFileName() + ": losses of the steps, the record in bfloat16", losses(result), recordedLosses(folder, "bfloat16"), 0, 0.05);
             double tuned = heldOut(ops, folder, made.resolve("bf16"));
             System.out.printf(Locale.ROOT, "%s: held-out loss after training in bfloat16 %.4f, recorded %.4f%n", folder.getFileName(), tuned, recordedLoss(folder, "tuned"));
             assertClose("held-out loss after training", tuned, recordedLoss(folder, "tuned"), 0, 0.01);

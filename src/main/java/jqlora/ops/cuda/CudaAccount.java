@@ -296,7 +296,7 @@ final class CudaAccount implements MemoryAccount {
 
     @Override
     public void mlpBackward(long rows, GatedMlp mlp, boolean dropped) {
-        if (dropped || isInFp8(mlp.gateUp()) || isInFp8(mlp.downAlone()) || !CudaMlp.takes(mlp)) {
+        if (!CudaMlp.takes(mlp, dropped, this::isInFp8)) {
             MemoryAccount.super.mlpBackward(rows, mlp, dropped);
             return;
         }

@@ -1,5 +1,7 @@
 package jqlora.ops.cuda;
 
+import java.util.List;
+import java.util.function.Predicate;
 import jqlora.ops.GatedMlp;
 import jqlora.ops.LinearWeights;
 import jqlora.ops.LoraFactors;
@@ -30,11 +32,12 @@ final class CudaMlp {
         this.gated = gated;
     }
 
-    /** Whether the kernel can do it where products are in bfloat16, without dropout. */
-    static boolean takes(GatedMlp mlp) {
+    /** Whether the kernel can do it: where products are in bfloat16, without dropout. */
+    static boolean takes(GatedMlp mlp, boolean dropped, Predicate<List<LinearWeights>> isInFp8) {
         long n = mlp.gate().weight().outFeatures();
         boolean readsActivation = mlp.down().weight() instanceof Weight.Dense(var parameter) && parameter.isTrained();
-        return n == mlp.up().weight().outFeatures() && n % SPAN == 0 && !readsActivation
+        return !dropped && !isInFp8.test(mlp.gateUp()) && !isInFp8.test(mlp.downAlone())
+                && n == mlp.up().weight().outFeatures() && n % SPAN == 0 && !readsActivation
                 && rank(mlp.gate()) <= MOST_RANK && rank(mlp.up()) <= MOST_RANK && rank(mlp.down()) <= MOST_RANK
                 && (isTrained(mlp.gate(), false) || isTrained(mlp.up(), false) || isTrained(mlp.down(), true));
     }
@@ -60,13 +63,9 @@ final class CudaMlp {
         return parts(rows) * mlp.gate().weight().outFeatures() * (rank(mlp.gate()) + rank(mlp.up()) + rank(mlp.down()));
     }
 
-    private boolean takes(GatedMlp mlp, long dropoutKey) {
-        return takes(mlp) && !linear.isInFp8(mlp.gateUp()) && !linear.isInFp8(mlp.downAlone())
-                && !CudaDropout.isDropped(mlp.gateUp(), dropoutKey) && !CudaDropout.isDropped(mlp.downAlone(), dropoutKey);
-    }
-
     void backward(CudaTensor dX, GatedMlp mlp, CudaTensor x, Tensor statistics, CudaTensor gateUpInner, CudaTensor gateUp, CudaTensor downInner, long dropoutKey) {
-        boolean inOne = takes(mlp, dropoutKey);
+        boolean dropped = CudaDropout.isDropped(mlp.gateUp(), dropoutKey) || CudaDropout.isDropped(mlp.downAlone(), dropoutKey);
+        boolean inOne = takes(mlp, dropped, linear::isInFp8);
         if (inOne) {
             try (CudaTensor dActivated = ops.matrix(gateUp.rows(), gateUp.columns() / 2)) {
                 linear.backward(dActivated, dX, dInner -> {

@@ -72,7 +72,13 @@ __device__ __forceinline__ void read_some(const void* array, i64 at, float* v, i
     for (int i = 0; i < 8; i++) v[i] = i < count ? read(array, at + i, type) : 0.f;
 }
 
-__device__ __forceinline__ float warp_sum(float x) {
+// d += a b, a [16, 16] and b [16, 8] in bfloat16
+__device__ __forceinline__ void multiply_add(float* d, u32 a0, u32 a1, u32 a2, u32 a3, u32 b0, u32 b1) {
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]) : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+}
+
+template <class T> __device__ __forceinline__ T warp_sum(T x) {
     for (int distance = 16; distance > 0; distance >>= 1) x += __shfl_xor_sync(0xffffffffu, x, distance);
     return x;
 }

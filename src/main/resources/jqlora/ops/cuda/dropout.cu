@@ -6,12 +6,6 @@
 
 // ---- columns that are a multiple of 8: products by the tensor cores, whose inner index may have any order as long as both factors have it
 
-// c += a b, of 16 x 16 and 16 x 8
-__device__ __forceinline__ void multiply_add(float* c, u32 a0, u32 a1, u32 a2, u32 a3, u32 b0, u32 b1) {
-    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3]) : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
-}
-
 // ones in the low half where low is negative, in the high half where high is
 __device__ __forceinline__ u32 signs(int low, int high) { u32 r; asm("prmt.b32 %0, %1, %2, 0xFFBB;" : "=r"(r) : "r"(low), "r"(high)); return r; }
 

@@ -52,12 +52,6 @@ __device__ __forceinline__ int layer_of(const Work& w, int tile) {
     return at;
 }
 
-// d += a b, a [16, 16] and b [16, 8] in bfloat16
-__device__ __forceinline__ void multiply(float* d, u32 a0, u32 a1, u32 a2, u32 a3, u32 b0, u32 b1) {
-    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]) : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
-}
-
 // memory that is read once: it need not stay in the first cache
 __device__ __forceinline__ uint4 stream(const void* p) {
     uint4 v;
@@ -239,8 +233,8 @@ template <bool NESTED> __device__ __forceinline__ void four_bit(const Work& w) {
             u32 wa[4] = {a.x, a.y, a.z, a.w}, wb[4] = {b.x, b.y, b.z, b.w};
 #pragma unroll
             for (int i = 0; i < 4; i++) {
-                multiply(d, pair_at(own, wa[i], 0), pair_at(own, wb[i], 0), pair_at(own, wa[i], 1), pair_at(own, wb[i], 1), v[i].x, v[i].y);
-                multiply(d, pair_at(own, wa[i], 2), pair_at(own, wb[i], 2), pair_at(own, wa[i], 3), pair_at(own, wb[i], 3), v[i].z, v[i].w);
+                multiply_add(d, pair_at(own, wa[i], 0), pair_at(own, wb[i], 0), pair_at(own, wa[i], 1), pair_at(own, wb[i], 1), v[i].x, v[i].y);
+                multiply_add(d, pair_at(own, wa[i], 2), pair_at(own, wb[i], 2), pair_at(own, wa[i], 3), pair_at(own, wb[i], 3), v[i].z, v[i].w);
             }
             int from = lane & 28;
             sum_a += __shfl_sync(0xffffffffu, scale, from) * d[0] + __shfl_sync(0xffffffffu, scale, from | 1) * d[1];
@@ -283,8 +277,8 @@ extern "C" __global__ void __launch_bounds__(256, 3) bf16_few_rows(const __grid_
             }
 #pragma unroll
             for (int c = 0; c < 4; c++) {
-                multiply(d, a[c].x, b[c].x, a[c].y, b[c].y, v[c].x, v[c].y);
-                multiply(d, a[c].z, b[c].z, a[c].w, b[c].w, v[c].z, v[c].w);
+                multiply_add(d, a[c].x, b[c].x, a[c].y, b[c].y, v[c].x, v[c].y);
+                multiply_add(d, a[c].z, b[c].z, a[c].w, b[c].w, v[c].z, v[c].w);
             }
         }
         if (t < 2) {                                          // columns 2 t and 2 t + 1 of the narrow factor are rows of x

@@ -227,12 +227,6 @@ __device__ __forceinline__ void transposed4(u32* v, const bf16* p) {
                  : "=r"(v[0]), "=r"(v[1]), "=r"(v[2]), "=r"(v[3]) : "r"((u32)__cvta_generic_to_shared(p)) : "memory");
 }
 
-// d += a b, a [16, 16] and b [16, 8] in bfloat16
-__device__ __forceinline__ void multiply(float* d, const u32* a, u32 b0, u32 b1) {
-    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-}
-
 // As gated_backward8, without y: for a factor F of each, F^T y, F^T d_gate and F^T d_up, of the rows of the block.  TILES of 16 hold a rank.
 // n is a multiple of SPAN, rows_of_block of STEP.  Launch: block 256, grid (n / SPAN, parts of the rows),
 // 4 FACTORS STEP (PITCH + 16 TILES + 8) bytes of dynamic shared memory
@@ -317,7 +311,7 @@ template <class Activation, int TILES> __device__ __forceinline__ void backward_
                 for (int tile = 0; tile < TILES; tile++) {
                     u32 left[4];
                     transposed4(left, &held[turn][f][half * 16 + (lane >> 4) * 8 + (lane & 7)][tile * 16 + (lane >> 3 & 1) * 8]);
-                    multiply(sums[f][tile], left, right[2 * half], right[2 * half + 1]);
+                    multiply_add(sums[f][tile], left[0], left[1], left[2], left[3], right[2 * half], right[2 * half + 1]);
                 }
         }
     }

@@ -90,11 +90,6 @@ __device__ __forceinline__ bool is_last_of_row(u32* arrived) {
     return last;
 }
 
-template <class T> __device__ __forceinline__ T warp_total(T x) {
-    for (int distance = 16; distance > 0; distance >>= 1) x += __shfl_xor_sync(ALL, x, distance);
-    return x;
-}
-
 // the sum over the lanes before this one
 template <class T> __device__ __forceinline__ T warp_before(T x) {
     int lane = threadIdx.x & 31;
@@ -195,7 +190,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) scores_that_stay(Stay* 
             double sum = 0;
             if (counts[group] > 0) {
                 uint4 c = __ldcg(four + group * (GROUP / 4));
-                sum = warp_total(weight_of(value, c.x) + weight_of(value + 1, c.y) + weight_of(value + 2, c.z) + weight_of(value + 3, c.w));
+                sum = warp_sum(weight_of(value, c.x) + weight_of(value + 1, c.y) + weight_of(value + 2, c.z) + weight_of(value + 3, c.w));
             }
             if (lane == 0) weights[group] = sum;
         }
@@ -203,7 +198,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) scores_that_stay(Stay* 
         if (warp == 0) {
             double wanted = 0, above;
             for (int i = 0; i < GROUPS / 32; i++) wanted += weights[32 * i + lane];
-            wanted = top_p * warp_total(wanted);
+            wanted = top_p * warp_sum(wanted);
             u32 limit = reaching(weights, wanted, above, [&](int value) { return weight_of(value, __ldcg(stay->counts + value)); });
             lowest = limit > lowest ? limit : lowest;
             double each_has = weight(lowest, highest, inverse), more = (wanted - above) / each_has;
@@ -241,11 +236,11 @@ extern "C" __global__ void __launch_bounds__(THREADS) random_token(int* ids, int
     int count = two_scores(logits, blockIdx.x, vocab, id, a, b);
     double sum = count > 0 && a > lowest ? weight(a, highest, inverse) : 0.;
     if (count > 1 && b > lowest) sum += weight(b, highest, inverse);
-    sum = warp_total(sum);
+    sum = warp_sum(sum);
     if (lane == 0) doubles[warp] = sum;
     int equal = __syncthreads_count(count > 0 && a == lowest) + __syncthreads_count(count > 1 && b == lowest);
     if (warp == 0) {
-        sum = warp_total(doubles[lane]);
+        sum = warp_sum(doubles[lane]);
         if (lane == 0) { parts[2 * blockIdx.x] = sum; parts[2 * blockIdx.x + 1] = equal; }
     }
     if (!is_last_of_row(&stay->arrived)) return;
@@ -268,7 +263,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) random_token(int* ids, int
         };
         double total = 0, before = 0;
         for (int i = first; i < first + each; i++) total += weight_of(i);
-        double number = uniform[(i64)row * length + (position < length ? position : length - 1)] * warp_total(total);
+        double number = uniform[(i64)row * length + (position < length ? position : length - 1)] * warp_sum(total);
         int chunk = last_begun(before, each, weight_of, [&](double reached) { return reached <= number; });
         int seen = __shfl_sync(ALL, equals_before(chunk < first + each ? chunk : first), chunk < 0 ? 0 : chunk / each);
         if (lane == 0) { chosen_chunk = chunk; before_chunk = before; target = number; equals_before_chunk = seen; chosen = 0; }
