@@ -1,6 +1,5 @@
 package jqlora.experiment;
 
-import java.awt.Color;
 import java.util.ArrayList;
 import java.util.List;
 import jqlora.inspect.ChartStyle;
@@ -84,11 +83,9 @@ public record ExperimentResult(List<Run> runs, List<Double> baseLoss, List<List<
         HeatMapChart chart = new HeatMapChartBuilder().width(640).height(380).title("Share of the base's held-out loss that is gone").xAxisTitle("data set").yAxisTitle("adapter").build();
         ChartStyle.apply(chart.getStyler());
         chart.getStyler().setLegendPosition(Styler.LegendPosition.OutsideE).setLegendLayout(Styler.LegendLayout.Vertical);
-        chart.getStyler().setPlotGridLinesVisible(false);
-        chart.getStyler().setShowValue(true).setHeatMapValueDecimalPattern("0.00");
-        chart.getStyler().setRangeColors(new Color[] {new Color(0xf4f6f8), new Color(0x7fb2dd), new Color(0x1d4f91)});
+        chart.getStyler().setHeatMapDecimalValueFormatter(value -> Math.round(100 * value) + "%");
         List<String> names = runs.stream().map(Run::dataSet).toList();
         chart.addSeries("share", names, names.reversed(), cells);
-        return chart;
+        return ChartStyle.showValues(chart, value -> Math.round(100 * value) + "%");
     }
 }

@@ -52,7 +52,7 @@ public final class ModelTables {
     /** Route by route: held-out loss, perplexity, share of the gain kept, megabytes. */
     public static Table merges(MergeReport report) {
         StringColumn routes = StringColumn.create("weights");
-        DoubleColumn loss = DoubleColumn.create("held-out loss"), kept = DoubleColumn.create("gain kept"), megabytes = DoubleColumn.create("MB");
+        DoubleColumn loss = DoubleColumn.create("held-out loss"), kept = Shares.column("gain kept", 1), megabytes = DoubleColumn.create("MB");
         routes.append("base, no adapter").append("base + adapter");
         loss.append(report.baseLoss()).append(report.tunedLoss());
         kept.append(0).append(1);

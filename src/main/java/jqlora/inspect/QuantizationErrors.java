@@ -71,7 +71,7 @@ public record QuantizationErrors(List<Row> rows) {
     /** A row for each weight. */
     public Table table() {
         StringColumn modules = StringColumn.create("module");
-        DoubleColumn relative = DoubleColumn.create("relative error"), largest = DoubleColumn.create("largest error"), bits = DoubleColumn.create("bits per parameter");
+        DoubleColumn relative = Shares.column("relative error", 2), largest = DoubleColumn.create("largest error"), bits = DoubleColumn.create("bits per parameter");
         for (Row row : rows) {
             modules.append(row.module);
             relative.append(row.relative);

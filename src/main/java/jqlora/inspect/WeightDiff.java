@@ -1,10 +1,8 @@
 package jqlora.inspect;
 
-import java.awt.Color;
 import java.math.BigDecimal;
 import java.math.MathContext;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.stream.IntStream;
@@ -16,11 +14,11 @@ import jqlora.ops.Ops;
 import jqlora.ops.Weight;
 import jqlora.tensor.Shape;
 import jqlora.tensor.Tensor;
-import org.knowm.xchart.CategoryChart;
-import org.knowm.xchart.CategoryChartBuilder;
 import org.knowm.xchart.HeatMapChart;
 import org.knowm.xchart.HeatMapChartBuilder;
-import org.knowm.xchart.Histogram;
+import org.knowm.xchart.XYChart;
+import org.knowm.xchart.XYChartBuilder;
+import org.knowm.xchart.XYSeries;
 import org.knowm.xchart.style.Styler;
 import tech.tablesaw.api.DoubleColumn;
 import tech.tablesaw.api.StringColumn;
@@ -28,7 +26,7 @@ import tech.tablesaw.api.Table;
 
 /** One weight before and after a merge, and the update that should lie between: {@code after = before + (alpha / r) B A}. */
 public final class WeightDiff {
-    private static final int HEAT_MAP_CELLS = 48, WIDTH = 640, HEIGHT = 380;
+    private static final int BINS = 41, HEAT_MAP_CELLS = 48, WIDTH = 640, HEIGHT = 380;
     private static final MathContext LEGEND_DIGITS = new MathContext(2);      // the legend of a heat map shows all digits that there are
 
     private final String module;
@@ -136,20 +134,25 @@ public final class WeightDiff {
     }
 
     /** How often each size of change occurs. */
-    public CategoryChart histogram() {
+    public XYChart histogram() {
         double[] changes = new double[before.length];
         for (int i = 0; i < changes.length; i++) {
             changes[i] = (double) after[i] - before[i];
         }
         double reach = Math.max(figures.largestChange, Double.MIN_NORMAL);
-        Histogram histogram = new Histogram(Arrays.stream(changes).boxed().toList(), 41, -reach, reach);
-        CategoryChart chart = new CategoryChartBuilder().width(WIDTH).height(HEIGHT).title("Change of " + module).xAxisTitle("after - before").yAxisTitle("weights").build();
+        double width = 2 * reach / BINS;
+        double[] edges = new double[BINS + 1], counts = new double[BINS + 1];            // the last edge closes the last bar
+        for (int bin = 0; bin <= BINS; bin++) {
+            edges[bin] = -reach + bin * width;
+        }
+        for (double change : changes) {
+            counts[(int) Math.clamp((change + reach) / width, 0, BINS - 1)]++;
+        }
+        XYChart chart = new XYChartBuilder().width(WIDTH).height(HEIGHT).title("Change of " + module).xAxisTitle("after - before").yAxisTitle("weights").build();
         ChartStyle.apply(chart.getStyler());
-        chart.getStyler().setAvailableSpaceFill(0.98);
-        chart.getStyler().setLegendVisible(false);
-        chart.getStyler().setXAxisDecimalPattern("0.0E0").setXAxisMaxLabelCount(7);
-        chart.addSeries("change", histogram.getxAxisData(), histogram.getyAxisData());
-        return chart;
+        chart.getStyler().setDefaultSeriesRenderStyle(XYSeries.XYSeriesRenderStyle.StepArea).setLegendVisible(false);
+        chart.addSeries("change", edges, counts);
+        return ChartStyle.roundTicks(chart);
     }
 
     /** The size of the change over the weight, averaged over cells of rows and columns. */
@@ -171,9 +174,8 @@ public final class WeightDiff {
         HeatMapChart chart = new HeatMapChartBuilder().width(WIDTH).height(HEIGHT + 60).title("Mean |change| of " + module).xAxisTitle("input features").yAxisTitle("output features").build();
         ChartStyle.apply(chart.getStyler());
         chart.getStyler().setLegendPosition(Styler.LegendPosition.OutsideE).setLegendLayout(Styler.LegendLayout.Vertical);
-        chart.getStyler().setAxisTicksVisible(false).setPlotGridLinesVisible(false);
-        chart.getStyler().setHeatMapDecimalValueFormatter(value -> String.format(Locale.ROOT, "%.1e", value));
-        chart.getStyler().setRangeColors(new Color[] {new Color(0xf4f6f8), new Color(0x7fb2dd), new Color(0x1d4f91)});
+        chart.getStyler().setAxisTicksVisible(false);
+        chart.getStyler().setHeatMapDecimalValueFormatter(value -> NumberText.alone(value, 2));
         chart.addSeries("change", range(columns), range(rows), cells);
         return chart;
     }
@@ -185,7 +187,7 @@ public final class WeightDiff {
     /** A row for each module that the merge touched. */
     public static Table summary(LoraAdapter adapter, Merger.Merged merged) {
         StringColumn modules = StringColumn.create("module");
-        DoubleColumn weight = DoubleColumn.create("norm before"), change = DoubleColumn.create("norm of change"), relative = DoubleColumn.create("relative"),
+        DoubleColumn weight = DoubleColumn.create("norm before"), change = DoubleColumn.create("norm of change"), relative = Shares.column("relative", 2),
                 largest = DoubleColumn.create("largest change"), error = DoubleColumn.create("largest error"), rank = DoubleColumn.create("effective rank");
         for (String module : adapter.factors().keySet()) {
             WeightDiff diff = of(adapter, merged, module);

@@ -198,6 +198,7 @@ public final class LoraAdapter implements AutoCloseable {
      * @param baseModel name or folder of the base model, for {@code base_model_name_or_path}; may be null
      */
     public void save(Path folder, String baseModel) throws IOException {
+        model.use().require("saving the adapter");
         List<TensorSource> tensors = parameters().stream().map(parameter -> TensorSource.of(parameter.name(), model.ops().download(parameter.value()))).toList();
         PeftAdapterFiles.write(folder, AdapterConfigJson.write(config, baseModel), tensors);
     }

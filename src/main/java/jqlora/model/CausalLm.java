@@ -33,6 +33,7 @@ public final class CausalLm implements AutoCloseable {
     private final Norm norm;
     private final Linear lmHead;
     private final Map<String, Linear> linears = new LinkedHashMap<>();
+    private final ModelUse use;
     private RopeTable rope;
 
     CausalLm(Ops ops, DecoderSpec spec, Parameter embedTokens, List<DecoderLayer> layers, Norm norm, Linear lmHead) {
@@ -45,6 +46,8 @@ public final class CausalLm implements AutoCloseable {
         this.lmHead = lmHead;
         layers.forEach(layer -> layer.linears().forEach(linear -> linears.put(linear.name(), linear)));
         linears.put(LM_HEAD, lmHead);
+        use = new ModelUse("the model " + spec);
+        linears.values().forEach(linear -> linear.guardedBy(use));
     }
 
     public DecoderSpec spec() {
@@ -53,6 +56,15 @@ public final class CausalLm implements AutoCloseable {
 
     public Ops ops() {
         return ops;
+    }
+
+    /** Who may use this model now; asked before anything is computed or put in place of something. */
+    public ModelUse use() {
+        return use;
+    }
+
+    public boolean isClosed() {
+        return use.isClosed();
     }
 
     /** Every linear layer by its name, in the order of the forward; the output layer, {@value #LM_HEAD}, last. */
@@ -154,11 +166,13 @@ public final class CausalLm implements AutoCloseable {
      * @param budget which layers keep their activations; it changes time and memory, not one bit of the result
      */
     public void forwardBackward(TokenBatch batch, double scale, Tensor lossSum, long dropoutKey, ActivationBudget budget) {
+        use.require("training");
         new DecoderPass(this).train(batch, scale, lossSum, dropoutKey, budget);
     }
 
     /** Adds to {@code lossSum}, F64 [1], the sum of -log p over the batch's labelled tokens. */
     public void loss(TokenBatch batch, Tensor lossSum) {
+        use.require("loss");
         new DecoderPass(this).evaluate(batch, lossSum);
     }
 
@@ -176,6 +190,7 @@ public final class CausalLm implements AutoCloseable {
      * @return [rows, vocab]; the caller closes it
      */
     public Tensor logits(int[] inputIds, Sequences sequences) {
+        use.require("logits");
         try (Tensor normed = new DecoderPass(this).hidden(inputIds, sequences, null)) {
             return scores(normed);
         }
@@ -190,6 +205,7 @@ public final class CausalLm implements AutoCloseable {
 
     /** An empty cache for {@code sequences} sequences of up to {@code maxLength} tokens. */
     public KvCache newCache(int sequences, int maxLength) {
+        use.require("cache");
         List<Tensor> keys = new ArrayList<>(), values = new ArrayList<>();
         long columns = (long) spec.attention().numKeyValueHeads() * spec.attention().headDim();
         for (int i = 0; i < layers.size(); i++) {
@@ -218,6 +234,7 @@ public final class CausalLm implements AutoCloseable {
 
     /** [sequences, vocab]: the scores after the last new token of each sequence. */
     Tensor lastScores(int[] inputIds, Sequences sequences, KvCache cache) {
+        use.require("decoding");
         try (Tensor normed = new DecoderPass(this).hidden(inputIds, sequences, cache); Tensor last = lastRows(normed, sequences)) {
             return scores(last);
         }
@@ -243,9 +260,18 @@ public final class CausalLm implements AutoCloseable {
         }
     }
 
-    /** Gives back all memory of the model; adapters are not the model's. */
+    /**
+     * Gives back all memory of the model; adapters are not the model's. A second call does nothing.
+     *
+     * @throws IllegalStateException if the model is lent to another thread
+     */
     @Override
     public void close() {
+        if (use.isClosed()) {
+            return;
+        }
+        use.require("closing");
+        use.close();
         embedTokens.close();
         layers.forEach(DecoderLayer::close);
         norm.close();

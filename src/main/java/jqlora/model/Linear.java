@@ -13,6 +13,7 @@ public final class Linear implements AutoCloseable {
     private final Parameter bias;
     private Weight weight;
     private LoraFactors lora;
+    private ModelUse use = new ModelUse("the layer");
 
     /** @param name without {@code .weight}, such as {@code model.layers.0.self_attn.q_proj}
      * @param bias null when there is none */
@@ -20,6 +21,11 @@ public final class Linear implements AutoCloseable {
         this.name = name;
         this.weight = weight;
         this.bias = bias;
+    }
+
+    /** Nothing of this layer is replaced unless {@code newUse} allows it. */
+    void guardedBy(ModelUse newUse) {
+        use = newUse;
     }
 
     public String name() {
@@ -50,6 +56,9 @@ public final class Linear implements AutoCloseable {
 
     /** Puts {@code lora} in force in place of what was there; null for none. The adapter's tensors stay the caller's. */
     public void setLora(LoraFactors lora) {
+        if (lora != this.lora && !use.isClosed()) {                // an adapter may be closed after its model
+            use.require("putting an adapter in force or out of force");
+        }
         if (lora != null) {
             ShapeException.require(name + ": lora_A", lora.a().value().shape(), Shape.of(lora.r(), inFeatures()));
             ShapeException.require(name + ": lora_B", lora.b().value().shape(), Shape.of(outFeatures(), lora.r()));
@@ -59,6 +68,7 @@ public final class Linear implements AutoCloseable {
 
     /** Puts {@code weight} in place of the present one, which is returned open. */
     public Weight replaceWeight(Weight weight) {
+        use.require("replacing a weight");
         ShapeException.require(name + ": weight", weight.shape(), this.weight.shape());
         Weight before = this.weight;
         this.weight = weight;

@@ -8,6 +8,8 @@ import java.util.Optional;
 import jqlora.inspect.ChartStyle;
 import org.knowm.xchart.XYChart;
 import org.knowm.xchart.XYChartBuilder;
+import org.knowm.xchart.XYSeries;
+import org.knowm.xchart.style.markers.SeriesMarkers;
 
 /**
  * A line chart that grows while a cell runs, in one output, drawn at most twice a second. Points may come from any thread; a line
@@ -58,7 +60,10 @@ public final class LiveChart implements Displayable, AutoCloseable {
         ChartStyle.apply(chart.getStyler());
         lines.forEach((name, line) -> {
             int stride = Math.ceilDiv(line.size, MAX_DRAWN_POINTS);
-            chart.addSeries(name, line.thinned(line.x, stride), line.thinned(line.y, stride));
+            XYSeries series = chart.addSeries(name, line.thinned(line.x, stride), line.thinned(line.y, stride));
+            if (line.numbers() == 1) {
+                series.setMarker(SeriesMarkers.CIRCLE);            // a line of one point is nothing to see
+            }
         });
         return ChartStyle.roundTicks(chart);
     }
@@ -78,7 +83,7 @@ public final class LiveChart implements Displayable, AutoCloseable {
 
     @Override
     public synchronized Optional<PngImage> png() {
-        boolean drawable = lines.values().stream().anyMatch(Line::hasNumber);     // XChart has no axis for no number
+        boolean drawable = lines.values().stream().anyMatch(line -> line.numbers() > 0);     // XChart has no axis for no number
         return drawable ? Optional.of(PngImage.of(chart())) : Optional.empty();
     }
 
@@ -96,8 +101,8 @@ public final class LiveChart implements Displayable, AutoCloseable {
             y[size++] = newY;
         }
 
-        boolean hasNumber() {
-            return Arrays.stream(y, 0, size).anyMatch(value -> !Double.isNaN(value));
+        long numbers() {
+            return Arrays.stream(y, 0, size).filter(value -> !Double.isNaN(value)).count();
         }
 
         /** Every {@code stride}-th value, and always the last. */

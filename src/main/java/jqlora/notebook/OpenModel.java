@@ -24,8 +24,10 @@ import jqlora.model.LoadListener;
 import jqlora.model.LoadOptions;
 import jqlora.model.MemoryReport;
 import jqlora.model.ModelLoader;
+import jqlora.model.ModelUse;
 import jqlora.model.ModelWriter;
 import jqlora.ops.Ops;
+import jqlora.ops.cpu.CpuOps;
 import jqlora.tensor.DType;
 import jqlora.tensor.NearNames;
 import jqlora.train.HeldOutLoss;
@@ -38,19 +40,50 @@ public final class OpenModel implements AutoCloseable {
     private final Path folder;
     private final CausalLm model;
     private final TextTokenizer tokenizer;
+    private final ModelUse backend;
 
-    private OpenModel(Path folder, CausalLm model, TextTokenizer tokenizer) {
+    private OpenModel(Path folder, CausalLm model, TextTokenizer tokenizer, ModelUse backend) {
         this.folder = folder;
         this.model = model;
         this.tokenizer = tokenizer;
+        this.backend = backend;
+        model.use().named("the model " + name(), "open it again with openModel(Path.of(\"" + folder + "\"), ...)");
+    }
+
+    /** The name of its folder. */
+    public String name() {
+        Path last = folder.toAbsolutePath().normalize().getFileName();
+        return last == null ? folder.toString() : last.toString();
+    }
+
+    /** Whether it can still be used: false after {@link #close}. */
+    public boolean isOpen() {
+        return !model.isClosed();
+    }
+
+    /** What a training of this model takes for itself: the model, and the backend too where it computes for one thread alone. */
+    List<ModelUse> uses() {
+        return model.ops() instanceof CpuOps ? List.of(model.use()) : List.of(model.use(), backend);
+    }
+
+    /** Refuses {@code what} while this is closed, or a training has it. */
+    void require(String what) {
+        backend.require(what);
+        model.use().require(what);
+    }
+
+    /** The tokenizer for {@code what}, which needs one that is open. */
+    private TextTokenizer tokenizerFor(String what) {
+        model.use().requireOpen(what);
+        return tokenizer;
     }
 
     /** Opens the model in {@code folder} on {@code ops}, which stays the caller's. */
-    static OpenModel open(Path folder, LoadOptions options, Ops ops, LoadListener listener) throws IOException {
+    static OpenModel open(Path folder, LoadOptions options, Ops ops, LoadListener listener, ModelUse backend) throws IOException {
         requireFolder(folder);
         TextTokenizer tokenizer = TextTokenizer.open(folder);
         try {
-            return new OpenModel(folder, ModelLoader.load(folder, options, ops, listener), tokenizer);
+            return new OpenModel(folder, ModelLoader.load(folder, options, ops, listener), tokenizer, backend);
         } catch (IOException | RuntimeException failed) {
             tokenizer.close();
             throw failed;
@@ -71,7 +104,9 @@ public final class OpenModel implements AutoCloseable {
         throw new IOException(folder + ": is not a folder" + NearNames.hint(String.valueOf(folder.getFileName()), models));
     }
 
+    /** @throws IllegalStateException if this was closed */
     public CausalLm model() {
+        model.use().requireOpen("model");
         return model;
     }
 
@@ -79,13 +114,14 @@ public final class OpenModel implements AutoCloseable {
         return folder;
     }
 
+    /** @throws IllegalStateException if this was closed */
     public TextTokenizer tokenizer() {
-        return tokenizer;
+        return tokenizerFor("tokenizer");
     }
 
     /** Makes token rows as training needs them: the Alpaca template, qlora.py's limits. */
     public SupervisedTokenizer rows() {
-        return SupervisedTokenizer.of(tokenizer);
+        return SupervisedTokenizer.of(tokenizerFor("tokenizing"));
     }
 
     /** {@code rows} as tokens. */
@@ -95,6 +131,7 @@ public final class OpenModel implements AutoCloseable {
 
     /** The held-out loss on {@code rows}, with whatever adapter is in force. */
     public HeldOutLoss loss(List<InstructionRow> rows) {
+        require("loss");
         return HeldOutLoss.of(model, tokenize(rows).rows());
     }
 
@@ -109,26 +146,31 @@ public final class OpenModel implements AutoCloseable {
     }
 
     private Assistant assistant() {
+        require("ask");
         return Assistant.of(model, rows()).withConfig(GenerationConfig.defaults().withMaxNewTokens(ANSWER_TOKENS));
     }
 
     /** What the weights take. */
     public MemoryReport memory() {
+        model.use().requireOpen("memory");
         return MemoryReport.of(model);
     }
 
     /** What {@code config} would train. */
     public TargetTable targets(LoraConfig config) {
+        model.use().requireOpen("targets");
         return TargetTable.of(model, config);
     }
 
     /** A new adapter, in force, that changes nothing until it is trained. */
     public LoraAdapter addAdapter(LoraConfig config) {
+        require("adding an adapter");
         return LoraAdapter.create(model, config, ADAPTER_SEED);
     }
 
     /** The adapter in {@code adapterFolder}, in force. */
     public LoraAdapter loadAdapter(Path adapterFolder) throws IOException {
+        require("loading an adapter");
         return LoraAdapter.load(model, adapterFolder, false);
     }
 
@@ -139,6 +181,7 @@ public final class OpenModel implements AutoCloseable {
 
     /** Merges {@code adapter} by {@code route} and takes it out of force; the result can undo it. */
     public Merger.Merged merge(LoraAdapter adapter, MergeRoute route) throws IOException {
+        require("merge");
         try (Checkpoint original = original()) {
             return Merger.withOriginal(original).merge(adapter, route);
         }
@@ -146,6 +189,7 @@ public final class OpenModel implements AutoCloseable {
 
     /** Writes the model, adapters merged, as a Hugging Face folder: numbers in bfloat16, 4-bit weights as bitsandbytes has them. */
     public void save(Path target) throws IOException {
+        require("saving the model");
         new ModelWriter(folder, DType.BF16).write(model, target);
     }
 
@@ -158,6 +202,6 @@ public final class OpenModel implements AutoCloseable {
     /** Such as {@code jqlora-tiny: llama, 8 layers, hidden 256 on cpu}. */
     @Override
     public String toString() {
-        return folder.getFileName() + ": " + model;
+        return name() + ": " + model + (isOpen() ? "" : ", closed");
     }
 }

@@ -1,13 +1,12 @@
 package jqlora.notebook;
 
-import java.awt.Graphics2D;
-import java.awt.RenderingHints;
 import java.awt.image.BufferedImage;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.util.Base64;
 import javax.imageio.ImageIO;
+import jqlora.inspect.ChartPage;
 import org.knowm.xchart.internal.chartpart.Chart;
 
 /**
@@ -20,22 +19,19 @@ import org.knowm.xchart.internal.chartpart.Chart;
 public record PngImage(String base64, int width, int height) {
     private static final int PIXELS_PER_POINT = 2;
 
-    /** The chart at its own size, two pixels to the point. */
+    /** The chart at its own size, two pixels to the point, without a background, so that it stands on light pages and on dark ones. */
     public static PngImage of(Chart<?, ?> chart) {
-        int width = chart.getWidth();
-        int height = chart.getHeight();
-        BufferedImage image = new BufferedImage(width * PIXELS_PER_POINT, height * PIXELS_PER_POINT, BufferedImage.TYPE_INT_RGB);
-        Graphics2D graphics = image.createGraphics();
-        graphics.setRenderingHint(RenderingHints.KEY_TEXT_ANTIALIASING, RenderingHints.VALUE_TEXT_ANTIALIAS_ON);
-        graphics.scale(PIXELS_PER_POINT, PIXELS_PER_POINT);
-        chart.paint(graphics, width, height);
-        graphics.dispose();
-        return new PngImage(encode(image), width, height);
+        return new PngImage(encode(ChartPage.paint(chart, PIXELS_PER_POINT)), chart.getWidth(), chart.getHeight());
     }
 
     /** The image, one pixel to the point. */
     public static PngImage of(BufferedImage image) {
         return new PngImage(encode(image), image.getWidth(), image.getHeight());
+    }
+
+    /** The picture within HTML; {@code text} stands for it where it cannot be seen. */
+    String html(String text) {
+        return "<img src=\"data:image/png;base64," + base64 + "\" width=\"" + width + "\" height=\"" + height + "\" alt=\"" + Html.escape(text) + "\">";
     }
 
     private static String encode(BufferedImage image) {

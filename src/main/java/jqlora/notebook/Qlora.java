@@ -12,6 +12,7 @@ import jqlora.experiment.ExperimentListener;
 import jqlora.lora.LoraAdapter;
 import jqlora.model.LoadListener;
 import jqlora.model.LoadOptions;
+import jqlora.model.ModelUse;
 import jqlora.ops.Ops;
 import jqlora.ops.cuda.CudaException;
 import jqlora.ops.cuda.CudaOps;
@@ -90,7 +91,8 @@ public final class Qlora {
 
     /** Tried again at the next use if it cannot be opened. */
     private static final class Backend {
-        private Ops ops;
+        private final ModelUse use = new ModelUse("the backend of this notebook");
+        private volatile Ops ops;
 
         synchronized Ops open(Supplier<Ops> opening) {
             if (ops != null) {
@@ -128,7 +130,8 @@ public final class Qlora {
                 shown[0] = percent;
                 bar.note(loaded.toString());
             };
-            return OpenModel.open(folder, options, ops(), listener);
+            BACKEND.use.require("openModel");
+            return OpenModel.open(folder, options, ops(), listener, BACKEND.use);
         }
     }
 
@@ -151,13 +154,33 @@ public final class Qlora {
 
     /** Trains {@code adapter} on {@code set}, with a bar and a chart; stopping the cell keeps what there is, and running it again goes on. */
     public static TrainResult fineTune(OpenModel open, LoraAdapter adapter, InstructionSet set, SftConfig config, Path output) throws IOException {
+        open.require("fineTune");
         TrainedWeights weights = new TrainedWeights.OfAdapter(adapter, open.folder().getFileName().toString());
         return new SftTrainer(weights, open.tokenize(set.train()).rows(), open.tokenize(set.test()).rows(), config, output).train(trainingView(set.name()));
     }
 
+    /**
+     * Trains as {@link #fineTune} does, but beside the notebook: further cells can run meanwhile, with other models and with what needs none. The model that
+     * is trained is refused to them, and on a GPU the whole backend; {@link Training#betweenSteps} asks it all the same.
+     *
+     * <pre>{@code
+     * Training run = fineTuneInBackground(model, adapter, dataSet("en-wiki-questions"), config, freshFolder("run"));
+     * run.betweenSteps(() -> model.ask("What is an insect?"));
+     * run.stop();                                    // after the step, saved; run.resume() goes on
+     * TrainResult result = run.await();
+     * }</pre>
+     *
+     * @throws IllegalStateException if the model is closed, or trained already
+     */
+    public static Training fineTuneInBackground(OpenModel open, LoraAdapter adapter, InstructionSet set, SftConfig config, Path output) {
+        TrainedWeights weights = new TrainedWeights.OfAdapter(adapter, open.name());
+        SftTrainer trainer = new SftTrainer(weights, open.tokenize(set.train()).rows(), open.tokenize(set.test()).rows(), config, output);
+        return new Training(Screen.current(), set.name(), trainer::train, open.uses(), open.model().ops()).start();
+    }
+
     /** Shows a run that is not started by {@link #fineTune}. */
     public static TrainListener trainingView(String label) {
-        return new TrainingView(Screen.current(), label);
+        return new TrainingView(Screen.current(), label, BACKEND.ops, System::nanoTime);
     }
 
     /** Shows the runs of an experiment. */

@@ -43,10 +43,13 @@ public record Rendered(String text, Optional<String> html, Optional<PngImage> pn
             case Relation table -> of(new TableView(table, rows));
             case Column<?> column -> of(new TableView(Table.create(column), rows));
             case Chart<?, ?> chart -> new Rendered(describe(chart), Optional.empty(), Optional.of(PngImage.of(chart)));
-            case NDArray array -> of(new ArrayView(array));
+            case NDArray array -> of(ArrayView.of(array));
             case BufferedImage image -> new Rendered("image " + image.getWidth() + "x" + image.getHeight(),
                     Optional.empty(), Optional.of(PngImage.of(image)));
-            default -> text(plain(value));
+            default -> {
+                Displayable view = ValueViews.of(value, rows);
+                yield view == null ? text(plain(value)) : of(view);
+            }
         };
     }
 

@@ -1,29 +1,31 @@
 package jqlora.notebook;
 
-import java.math.BigDecimal;
-import java.math.MathContext;
 import java.util.Locale;
+import jqlora.inspect.NumberText;
 
 /** Numbers as short as a reader needs them. */
 final class ShortNumber {
-    private static final MathContext DIGITS = new MathContext(6);
+    private static final int DIGITS = 6;
 
     private ShortNumber() { }
 
-    /** Six significant digits without trailing zeros: 0.1, 12.3457, 1.5E-7; NaN is an empty string, as in a table's missing value. */
+    /** At most six significant digits, no zeros at the end: 0.1, 12.3457, 1.5e-07; NaN is an empty string, as in a table's missing value. */
     static String of(double number) {
-        if (Double.isNaN(number)) {
-            return "";
-        }
-        if (Double.isInfinite(number)) {
-            return number > 0 ? "inf" : "-inf";
-        }
-        double magnitude = Math.abs(number);
-        BigDecimal rounded = new BigDecimal(number).round(DIGITS).stripTrailingZeros();
-        if (magnitude != 0 && (magnitude < 1e-4 || magnitude >= 1e12)) {
-            return rounded.toString();
-        }
-        return magnitude >= 1e6 ? String.format(Locale.ROOT, "%.0f", number) : rounded.toPlainString();
+        return NumberText.alone(number, DIGITS);
+    }
+
+    /** Bytes as 134 MB or 8.0 GB, in powers of ten. */
+    static String bytes(long bytes) {
+        return bytes >= 9_950_000_000L ? String.format(Locale.ROOT, "%.1f GB", bytes / 1e9)
+                : bytes >= 1_000_000_000L ? String.format(Locale.ROOT, "%.2f GB", bytes / 1e9)
+                : bytes >= 9_950_000 ? String.format(Locale.ROOT, "%.0f MB", bytes / 1e6)
+                : bytes >= 100_000 ? String.format(Locale.ROOT, "%.1f MB", bytes / 1e6)
+                : bytes >= 1_000 ? String.format(Locale.ROOT, "%.1f kB", bytes / 1e3) : bytes + " B";
+    }
+
+    /** A whole number with its thousands grouped. */
+    static String grouped(long number) {
+        return new NumberText(0, 0, Math.abs(number) >= 10_000).of(number);
     }
 
     /** A duration in seconds as 8.1 s, 2:05 or 1:02:03. */

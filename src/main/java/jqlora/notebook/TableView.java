@@ -4,7 +4,7 @@ import tech.tablesaw.columns.Column;
 import tech.tablesaw.table.Relation;
 
 /**
- * The beginning of a Tablesaw table. Numbers are shortened to six digits unless their column has a print format of its own;
+ * The beginning of a Tablesaw table. The numbers of a column have one format, its own print format where it has one;
  * missing values are empty.
  *
  * @param maxRows at least 1
@@ -33,33 +33,36 @@ public record TableView(Relation table, int maxRows) implements Displayable {
     private HtmlTable excerpt() {
         int columns = Math.min(MAX_COLUMNS, table.columnCount());
         int rows = Math.min(maxRows, table.rowCount());
+        if (columns == 0) {
+            return new HtmlTable("no columns").caption(table.name() == null ? "" : table.name());
+        }
         String[] header = new String[columns];
+        Object[][] values = new Object[rows][columns];
         for (int column = 0; column < columns; column++) {
             header[column] = table.column(column).name();
+            fill(values, column, table.column(column));
         }
         HtmlTable excerpt = new HtmlTable(header);
-        for (int row = 0; row < rows; row++) {
-            Object[] values = new Object[columns];
-            for (int column = 0; column < columns; column++) {
-                values[column] = value(table.column(column), row);
-            }
-            excerpt.row(values);
+        for (Object[] row : values) {
+            excerpt.row(row);
         }
         return excerpt.caption(table.name() == null ? "" : table.name()).note(rest(table.rowCount() - rows, table.columnCount() - columns));
     }
 
-    private static Object value(Column<?> column, int row) {
-        if (column.isMissing(row)) {
-            return null;
+    /** The beginning of {@code column}; as it writes its numbers itself where it has a print format. */
+    private static void fill(Object[][] values, int at, Column<?> column) {
+        boolean formatted = false;
+        for (int row = 0; row < values.length; row++) {
+            values[row][at] = column.isMissing(row) ? null : column.get(row);
+            formatted |= values[row][at] instanceof Number && !column.getString(row).equals(String.valueOf(values[row][at]));
         }
-        Object value = column.get(row);
-        String written = column.getString(row);
-        boolean formatted = value instanceof Number && !written.equals(String.valueOf(value));
-        return formatted ? new HtmlTable.RightAligned(written) : value;
+        for (int row = 0; row < values.length && formatted; row++) {
+            values[row][at] = values[row][at] == null ? null : new HtmlTable.RightAligned(column.getString(row));
+        }
     }
 
     private static String rest(int rows, int columns) {
-        String more = rows <= 0 ? "" : "... " + rows + " more row" + (rows == 1 ? "" : "s");
+        String more = rows <= 0 ? "" : "... " + ShortNumber.grouped(rows) + " more row" + (rows == 1 ? "" : "s");
         return columns <= 0 ? more
                 : (more.isEmpty() ? "... " : more + ", ") + columns + " more column" + (columns == 1 ? "" : "s");
     }

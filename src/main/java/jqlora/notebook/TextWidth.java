@@ -1,6 +1,8 @@
 package jqlora.notebook;
 
 import java.lang.Character.UnicodeScript;
+import java.util.ArrayList;
+import java.util.List;
 
 /** Columns of text in a font of fixed width, where a Chinese, Japanese or Korean character takes two. */
 final class TextWidth {
@@ -15,6 +17,31 @@ final class TextWidth {
     static void append(StringBuilder line, String text, int width, boolean toTheRight) {
         String padding = " ".repeat(Math.max(0, width - of(text)));
         line.append(toTheRight ? padding + text : text + padding);
+    }
+
+    /** {@code text} in lines of at most {@code width} columns, broken at blanks where there are any; at least one line. */
+    static List<String> lines(String text, int width) {
+        List<String> lines = new ArrayList<>();
+        StringBuilder line = new StringBuilder();
+        int columns = 0, blank = -1;
+        for (int i = 0; i < text.length(); ) {
+            int codePoint = text.codePointAt(i);
+            if (columns + columns(codePoint) > width) {
+                String rest = blank > 0 ? line.substring(blank + 1) : "";
+                lines.add(blank > 0 ? line.substring(0, blank) : line.toString());
+                line = new StringBuilder(rest);
+                columns = of(rest);
+                blank = -1;
+            }
+            if (codePoint == ' ') {
+                blank = line.length();
+            }
+            line.appendCodePoint(codePoint);
+            columns += columns(codePoint);
+            i += Character.charCount(codePoint);
+        }
+        lines.add(line.toString());
+        return lines;
     }
 
     private static int columns(int codePoint) {

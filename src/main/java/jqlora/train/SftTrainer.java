@@ -73,9 +73,11 @@ public final class SftTrainer {
      *
      * @throws IOException if a checkpoint cannot be written or read, or is of another run
      * @throws IllegalArgumentException before the first step, if the largest micro-batch does not fit into the backend's memory
+     * @throws IllegalStateException if the model is closed, or lent to another thread
      * @throws TrainingException if the loss is no longer a finite number, or nothing is learned
      */
     public TrainResult train(TrainListener listener) throws IOException {
+        model.use().require("training");
         InterruptShield shield = new InterruptShield();
         try {
             return train(listener, shield);

@@ -1,0 +1,55 @@
+package jqlora.notebook;
+
+import java.lang.reflect.RecordComponent;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Objects;
+
+/** Lists that read better as tables: records of one type, a row each; and texts that are too long for one line, each in its own. */
+final class ListView {
+    private static final int LONG_TEXT = 80;
+
+    private ListView() { }
+
+    /** {@code values} as a table of at most {@code rows} rows; null where plain text does as well. */
+    static Displayable of(List<?> values, int rows) {
+        if (values.isEmpty() || values.stream().anyMatch(Objects::isNull)) {
+            return null;
+        }
+        Object first = values.getFirst();
+        if (first instanceof Enum<?> constant && values.stream().allMatch(value -> value instanceof Enum<?> other && other.getDeclaringClass() == constant.getDeclaringClass())) {
+            return new EnumView(values.stream().<Enum<?>>map(value -> (Enum<?>) value).toList());
+        }
+        if (first instanceof Record record && values.stream().allMatch(value -> value.getClass() == first.getClass()) && isSimple(record)) {
+            return records(values.stream().map(Record.class::cast).toList(), rows);
+        }
+        boolean texts = values.stream().allMatch(String.class::isInstance);
+        return texts && values.stream().mapToInt(value -> ((String) value).length()).sum() > LONG_TEXT ? texts(values, rows) : null;
+    }
+
+    private static boolean isSimple(Record record) {
+        return record.getClass().getRecordComponents().length > 0 && RecordView.isPlain(record) && Arrays.stream(record.getClass().getRecordComponents()).map(RecordComponent::getType)
+                .allMatch(type -> type.isPrimitive() || Number.class.isAssignableFrom(type) || type == String.class || type == Boolean.class || type.isEnum());
+    }
+
+    private static HtmlTable records(List<Record> records, int rows) {
+        RecordComponent[] components = records.getFirst().getClass().getRecordComponents();
+        HtmlTable table = new HtmlTable(Arrays.stream(components).map(RecordComponent::getName).toArray(String[]::new));
+        for (Record record : records.subList(0, Math.min(rows, records.size()))) {
+            table.row(Arrays.stream(components).map(component -> RecordView.get(record, component)).toArray());
+        }
+        return table.note(rest(records.size() - rows));
+    }
+
+    private static HtmlTable texts(List<?> values, int rows) {
+        HtmlTable table = new HtmlTable("", "text");
+        for (int i = 0; i < Math.min(rows, values.size()); i++) {
+            table.row(i, values.get(i));
+        }
+        return table.note(rest(values.size() - rows));
+    }
+
+    private static String rest(int more) {
+        return more <= 0 ? "" : "... " + ShortNumber.grouped(more) + " more row" + (more == 1 ? "" : "s");
+    }
+}
