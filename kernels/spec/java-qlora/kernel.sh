@@ -5,8 +5,9 @@ fail() { printf 'jqlora kernel: %s; "./jqlora kernel install" in the project'\''
 
 [ -d "$QLORA_HOME" ] || fail "$QLORA_HOME, from which it was installed, is gone"
 [ -x "$1" ] || fail "$1 is gone"
-# In a locale without UTF-8 (C, as in many containers) Java could not open files with names outside of ASCII, this folder's own among them.
-if [ "$(uname -s)" != Darwin ] && charset=$(locale charmap 2>/dev/null) && [ "$charset" != UTF-8 ]; then
+# In a locale without UTF-8 (C, as in many containers) or that this system does not have ("locale" complains), Java could not open files
+# with names outside of ASCII, this folder's own among them.
+if [ "$(uname -s)" != Darwin ] && charset=$(locale charmap 2>&1) && [ "$charset" != UTF-8 ]; then
   LC_ALL=C.UTF-8
   export LC_ALL
 fi

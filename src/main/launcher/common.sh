@@ -18,7 +18,7 @@ needs_value() { [ "$2" -ge 2 ] || die "$1 needs a value"; }
 utf8_names() {
   local charset
   [ "$(uname -s)" != Darwin ] || return 0                          # always UTF-8
-  charset=$(locale charmap 2>/dev/null) || return 0
+  charset=$(locale charmap 2>&1) || return 0                       # with its complaints: Java does not take such a locale either
   [ "$charset" = UTF-8 ] || export LC_ALL=C.UTF-8
 }
 

@@ -38,7 +38,7 @@ did_you_mean() {
 # unknown_option COMMAND OPTION: ends; the options of a command are those that its usage names
 unknown_option() {
   local options
-  options=$("$1_usage" | grep -oE -- '--[a-z][a-z-]+' | sort -u)
+  options=$("$1_usage" | grep -oE -- '--[a-z][a-z-]+' | sort -u || true)
   # shellcheck disable=SC2086  # one word each
   die "$1: unknown option \"$2\"$(did_you_mean "$2" $options)$(see_help "$1")"
 }
