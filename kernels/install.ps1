@@ -30,6 +30,7 @@ $values = @{ JAVA = "$Java\bin\java.exe"; SPEC_DIR = $specDir; HOME = $repo; DIS
 $utf8 = New-Object System.Text.UTF8Encoding $false
 foreach ($file in "kernel.json", "kernel.args") {
     $text = Get-Content -Raw (Join-Path $template "$file.in")
+    $text = $text.Replace('"/bin/sh", "@SPEC_DIR@/kernel.sh", "@JAVA@", "@SPEC_DIR@/kernel.args"', '"@JAVA@", "@@SPEC_DIR@/kernel.args"')   # no shell here
     foreach ($key in $values.Keys) { $text = $text.Replace("@$key@", $values[$key].Replace("\", "\\")) }
     [System.IO.File]::WriteAllText((Join-Path $specDir $file), ($text -replace "(?m)^\r?\n", ""), $utf8)
 }

@@ -20,6 +20,8 @@ EOF
 die() { printf 'install.sh: %s\n' "$*" >&2; exit 1; }
 need() { [ "$2" -ge 2 ] || die "$1 needs a value"; }
 
+# shellcheck source=src/main/launcher/words.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../src/main/launcher/words.sh"
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 home=$(dirname "$here")
 name="java-qlora"
@@ -44,7 +46,7 @@ while [ $# -gt 0 ]; do
     --sys-prefix)
       [ -n "$environment" ] || die "--sys-prefix: no virtual or conda environment is active (VIRTUAL_ENV and CONDA_PREFIX are empty)"
       data_dir=$environment/share/jupyter ;;
-    --prefix) need "$1" $#; data_dir=$2/share/jupyter; shift ;;
+    --prefix) need "$1" $#; case $2 in /*) data_dir=$2/share/jupyter ;; *) data_dir=$PWD/$2/share/jupyter ;; esac; shift ;;
     --name) need "$1" $#; name=$2; shift ;;
     --java) need "$1" $#; java=$2; shift ;;
     --class-path) need "$1" $#; class_path_file=$2; shift ;;
@@ -53,7 +55,7 @@ while [ $# -gt 0 ]; do
       case $profile in standard|binder) ;; *) die "--profile is \"$profile\", it must be standard or binder" ;; esac ;;
     --dry-run) dry_run=true ;;
     -h|--help) usage; exit 0 ;;
-    *) usage >&2; die "unknown option \"$1\"" ;;
+    *) die "unknown option \"$1\"$(did_you_mean "$1" --user --sys-prefix --prefix --name --java --class-path --profile --dry-run) (./jqlora kernel --help tells what there is)" ;;
   esac
   shift
 done
@@ -97,7 +99,7 @@ staging=$(mktemp -d "$data_dir/kernels/.$name.XXXXXX")
 trap 'rm -rf "$staging"' EXIT
 fill kernel.json.in > "$staging/kernel.json"
 fill kernel.args.in | sed '/^$/d' > "$staging/kernel.args"
-cp "$here"/spec/java-qlora/logo-* "$staging/"
+cp "$here"/spec/java-qlora/logo-* "$here"/spec/java-qlora/kernel.sh "$staging/"
 printf 'jqlora %s\n' "$home" > "$staging/installed-by-jqlora"
 chmod 755 "$staging"
 rm -rf "$spec_dir"

@@ -11,6 +11,8 @@ EOF
 }
 die() { printf 'uninstall.sh: %s\n' "$*" >&2; exit 1; }
 
+# shellcheck source=src/main/launcher/words.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../src/main/launcher/words.sh"
 name="java-qlora"
 prefix=
 while [ $# -gt 0 ]; do
@@ -18,7 +20,7 @@ while [ $# -gt 0 ]; do
     --name) [ $# -ge 2 ] || die "$1 needs a value"; name=$2; shift ;;
     --prefix) [ $# -ge 2 ] || die "$1 needs a value"; prefix=$2; shift ;;
     -h|--help) usage; exit 0 ;;
-    *) usage >&2; die "unknown option \"$1\"" ;;
+    *) die "unknown option \"$1\"$(did_you_mean "$1" --name --prefix) (./jqlora kernel --help tells what there is)" ;;
   esac
   shift
 done

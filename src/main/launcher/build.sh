@@ -29,5 +29,28 @@ need_build() {
   mv "$began" "$STATE/build.stamp"
 }
 
+# own_jars: copies the libraries of the class path into .jqlora/lib, so that it needs nothing outside of the project
+own_jars() {
+  local entry own='' lib=$STATE/lib
+  rm -rf "$lib.new"
+  mkdir -p "$lib.new"
+  while IFS= read -r entry; do
+    case $entry in
+      "$JQLORA_HOME"/target/*|"$STATE"/*) ;;
+      *)
+        [ ! -e "$lib.new/$(basename "$entry")" ] || die "two libraries of the class path have the name $(basename "$entry")"
+        cp "$entry" "$lib.new/"
+        entry=$lib/$(basename "$entry") ;;
+    esac
+    own=${own:+$own:}$entry
+  done < <(tr ':' '\n' < "$CLASS_PATH_FILE")
+  if [ -n "$(ls "$lib.new")" ]; then                               # else they are there already
+    rm -rf "$lib"
+    mv "$lib.new" "$lib"
+  fi
+  rm -rf "$lib.new"
+  printf '%s\n' "$own" > "$CLASS_PATH_FILE"
+}
+
 # java_program CLASS_OR_SOURCE ARGUMENT...: our Java with the built classes
 java_program() { "$JDK/bin/java" "${JAVA_FLAGS[@]}" -cp "$(cat "$CLASS_PATH_FILE")" "$@"; }

@@ -7,9 +7,10 @@ test_usage() {
   cat <<'EOF'
 usage: ./jqlora test [--fast] [--oracle DIR] [--model FOLDER]
 
-Builds and runs the tests: Maven's, then those of the Jupyter kernel, then the tutorials as notebooks.
+Builds and runs the tests: Maven's, those of the Jupyter kernel, JupyterLab in a headless Chromium (where Node.js and Chromium are),
+then the tutorials as notebooks.
 
-  --fast           leaves out what is slow, needs the Python comparison partners, a real model or a GPU, and the notebooks
+  --fast           leaves out what is slow, needs the Python comparison partners, a real model or a GPU, the browser and the notebooks
   --oracle DIR     folder with the complete reference data (default: the trimmed copy in src/test/resources/oracle)
   --model FOLDER   folder of a real model; runs the tests that need one as well
 EOF
@@ -23,7 +24,7 @@ command_test() {
       --oracle) needs_value "$1" $#; oracle=$2; [ -d "$oracle" ] || die "--oracle is \"$oracle\", which is no folder"; shift ;;
       --model) needs_value "$1" $#; set_model "$2"; model=$JQLORA_MODEL; shift ;;
       -h|--help) test_usage; return 0 ;;
-      *) test_usage >&2; die "test: unknown option \"$1\"" ;;
+      *) unknown_option test "$1" ;;
     esac
     shift
   done
@@ -43,13 +44,16 @@ command_test() {
   maven test -Dtest.excludedGroups="$excluded" ${maven_options[@]+"${maven_options[@]}"} || die "Maven's tests failed"
   export_for_kernel
   step "tests of the kernel in Jupyter and of the launcher"
-  if $fast; then export JQLORA_FAST=1; else need_jjava; fi
+  if $fast; then export JQLORA_FAST=1; else need_jjava; need_repo2docker; fi
   (cd "$JQLORA_HOME/src/test/python" && PYTHONPATH=$LAUNCHER "$VENV/bin/python" -m unittest -v) || die "the kernel's tests failed"
   if ! $fast; then
     step "tests of the scripts that ask the Python comparison partners"
     (cd "$JQLORA_HOME/src/test/python" && "$PEERS/bin/python" -m unittest -v test_peers) || die "the partners' tests failed"
   fi
-  $fast || test_notebooks
+  if ! $fast; then
+    test_browser
+    test_notebooks
+  fi
   step "all tests passed"
 }
 
@@ -72,6 +76,12 @@ need_jjava() {
   quietly "installing $JJAVA" "$STATE/log/jjava.log" \
     "$VENV/bin/python" -m pip install --disable-pip-version-check --no-input --no-deps --target "$JQLORA_JJAVA" "$JJAVA"
   printf '%s' "$JJAVA" > "$JQLORA_JJAVA/jqlora.stamp"
+}
+
+# need_repo2docker: sets JQLORA_REPO2DOCKER, the program that reads binder/ as Binder does
+need_repo2docker() {
+  environment "repo2docker" "$STATE/repo2docker" "$JQLORA_HOME/src/test/binder/requirements.txt"
+  export JQLORA_REPO2DOCKER=$STATE/repo2docker/bin/jupyter-repo2docker
 }
 
 # need_peers: sets PEERS, the environment with the Python libraries that we compare ourselves with

@@ -13,6 +13,15 @@ step() { printf '[%3d s] %s\n' "$SECONDS" "$*"; }
 
 needs_value() { [ "$2" -ge 2 ] || die "$1 needs a value"; }
 
+# utf8_names: names of files outside of ASCII are bytes that Java, Python and Maven read by the locale's rules; in a locale without
+# UTF-8 (C, as in many containers, or one that this system does not have) they could not open this folder where its name has such
+utf8_names() {
+  local charset
+  [ "$(uname -s)" != Darwin ] || return 0                          # always UTF-8
+  charset=$(locale charmap 2>&1) || return 0                       # with its complaints: Java does not take such a locale either
+  [ "$charset" = UTF-8 ] || export LC_ALL=C.UTF-8
+}
+
 # ask QUESTION: true for yes; without a terminal only --yes is a yes
 ask() {
   [ -z "$JQLORA_YES" ] || return 0
@@ -43,10 +52,7 @@ quietly() {
     step "$text"
     "$@" > "$log" 2>&1 || status=$?
   fi
-  if [ "$status" -ne 0 ]; then
-    tail -n 30 "$log" >&2
-    die "$text failed with status $status; all of it is in $log"
-  fi
+  [ "$status" -eq 0 ] || die "$text failed: $(why_failed "$log" "$status")"
   step "$text: $((SECONDS - started)) s"
 }
 

@@ -11,7 +11,11 @@ EOF
 }
 
 command_doctor() {
-  [ $# -eq 0 ] || { doctor_usage; case $1 in -h|--help) return 0 ;; *) die "doctor: unknown option \"$1\"" ;; esac; }
+  case ${1:-} in
+    '') ;;
+    -h|--help) doctor_usage; return 0 ;;
+    *) unknown_option doctor "$1" ;;
+  esac
   PROBLEMS=0
   doctor_java
   doctor_python
@@ -37,7 +41,7 @@ doctor_java() {
   if command -v mvn >/dev/null; then
     found Maven "$(command -v mvn)"
   else
-    missing Maven "$(for_system "sudo apt-get install maven" "sudo dnf install maven" "brew install maven" "https://maven.apache.org/download.cgi")"
+    missing Maven "$(maven_advice)"
   fi
 }
 
@@ -45,20 +49,42 @@ doctor_python() {
   if find_python; then
     found Python "$PYTHON ($("$PYTHON" -c 'import platform; print(platform.python_version())'))"
   else
-    missing Python "3.11 or newer with venv: $(for_system "sudo apt-get install python3 python3-venv" "sudo dnf install python3" "brew install python@3.13" "https://www.python.org")"
+    missing Python "3.11 or newer with venv: $(python_advice)"
   fi
 }
 
 doctor_built() {
   local natives
   if is_built; then found build "up to date"; else noted build "to be done; ./jqlora run, lab and test do it"; fi
-  if [ -x "$VENV/bin/python" ]; then found Jupyter ".jqlora/venv"; else noted Jupyter "not set up yet; ./jqlora run, lab and test do it"; fi
+  if has_environment "$VENV" "$LAUNCHER/requirements.txt"; then
+    found Jupyter ".jqlora/venv"
+    if find_jdk && is_built && has_kernel; then
+      found kernel "for ./jqlora run and lab, in .jqlora/venv"
+    else
+      noted kernel "to be made anew for ./jqlora run and lab; they do it"
+    fi
+  elif [ -d "$VENV" ]; then
+    noted Jupyter ".jqlora/venv was made in another place, by another Python or for other versions; ./jqlora run, lab and test make it anew"
+  else
+    noted Jupyter "not set up yet; ./jqlora run, lab and test do it"
+  fi
+  doctor_installed_kernels
   natives=$(find "${DJL_CACHE_DIR:-$STATE/djl}/pytorch" -maxdepth 1 -type d -name '*cpu*' 2>/dev/null | head -n 1)
   if [ -n "$natives" ]; then
     found natives "PyTorch is unpacked in $natives"
   else
     noted natives "PyTorch (430 MB) is unpacked at its first use, into ${DJL_CACHE_DIR:-$STATE/djl}"
   fi
+}
+
+# the kernelspecs in the user's own Jupyter
+doctor_installed_kernels() {
+  local state text spec_dirs=()
+  while IFS= read -r text; do spec_dirs+=("$text"); done < <(installed_kernels)
+  [ ${#spec_dirs[@]} -gt 0 ] && find_python || return 0
+  while IFS=$'\t' read -r state text; do
+    if [ "$state" = ok ]; then found kernel "for your own Jupyter, in $text"; else noted kernel "$text"; fi
+  done < <("$PYTHON" "$LAUNCHER/kernel_state.py" "$JQLORA_HOME" "${spec_dirs[@]}")
 }
 
 doctor_machine() {

@@ -54,25 +54,20 @@ jdk_advice() {
 
 need_jdk() {
   find_jdk && return 0
-  say "No JDK $JAVA_RELEASE was found (looked at JQLORA_JAVA_HOME, JAVA_HOME, PATH, the system's folders, SDKMAN, asdf, mise, jenv)."
-  say "To get one for the whole system:"
-  say "  $(jdk_advice)"
-  if ask "Fetch Temurin $JAVA_RELEASE for this project only, into .jqlora/jdk (about 140 MB from adoptium.net)?"; then
-    need_python
-    quietly "fetching Temurin $JAVA_RELEASE" "$STATE/log/jdk.log" "$PYTHON" "$LAUNCHER/fetch_jdk.py" "$JAVA_RELEASE" "$STATE/jdk"
-    find_jdk || die "the fetched JDK in $STATE/jdk does not look like a JDK $JAVA_RELEASE"
-  else
-    die "a JDK $JAVA_RELEASE is needed; ./jqlora --yes ... fetches one into .jqlora/jdk"
+  if ! ask "No JDK $JAVA_RELEASE was found. Fetch Temurin $JAVA_RELEASE for this project only, into .jqlora/jdk (about 140 MB from adoptium.net)?"; then
+    die "no JDK $JAVA_RELEASE was found (JQLORA_JAVA_HOME names one in an unusual place); to get one: $(jdk_advice), or ./jqlora --yes setup, which fetches one into .jqlora/jdk"
   fi
+  need_python
+  quietly "fetching Temurin $JAVA_RELEASE" "$STATE/log/jdk.log" "$PYTHON" "$LAUNCHER/fetch_jdk.py" "$JAVA_RELEASE" "$STATE/jdk"
+  find_jdk || die "the fetched JDK in $STATE/jdk does not look like a JDK $JAVA_RELEASE"
 }
+
+maven_advice() { for_system "sudo apt-get install maven" "sudo dnf install maven" "brew install maven" "https://maven.apache.org/download.cgi"; }
 
 # need_maven: sets MAVEN
 need_maven() {
   MAVEN=$(command -v mvn || true)
-  [ -n "$MAVEN" ] && return 0
-  say "Maven (mvn) was not found. To get it:" >&2
-  for_system "  sudo apt-get install maven" "  sudo dnf install maven" "  brew install maven" "  https://maven.apache.org/download.cgi" >&2
-  die "mvn is needed to build"
+  [ -n "$MAVEN" ] || die "Maven (mvn), which builds this project, was not found; to get it: $(maven_advice)"
 }
 
 # maven ARGUMENT...: Maven on whatever Java it likes, with our JDK offered to its toolchains

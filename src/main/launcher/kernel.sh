@@ -3,11 +3,13 @@
 
 kernel_usage() {
   cat <<'EOF'
-usage: ./jqlora kernel install [--user | --sys-prefix | --prefix DIR] [--name NAME] [--java DIR] [--profile binder] [--dry-run]
+usage: ./jqlora kernel install [--user | --sys-prefix | --prefix DIR] [--name NAME] [--java DIR] [--profile binder]
+                                [--own-jars] [--dry-run]
        ./jqlora kernel uninstall [--name NAME] [--prefix DIR]
        ./jqlora kernel doctor [--name NAME] [--prefix DIR]
 
-install     builds and makes the kernel "Java 25 (QLoRA)" known to your own Jupyter
+install     builds and makes the kernel "Java 25 (QLoRA)" known to your own Jupyter; --own-jars copies the libraries into .jqlora/lib,
+            so that Maven's repository can be removed
 uninstall   removes what install has written, and nothing else
 doctor      starts the installed kernel and runs a cell in it
 EOF
@@ -21,48 +23,69 @@ command_kernel() {
     uninstall) "$JQLORA_HOME/kernels/uninstall.sh" "$@" ;;
     doctor) kernel_doctor "$@" ;;
     help|-h|--help) kernel_usage ;;
-    *) kernel_usage >&2; die "kernel: unknown action \"$action\"" ;;
+    *) die "kernel: unknown action \"$action\"$(did_you_mean "$action" install uninstall doctor)$(see_help kernel)" ;;
   esac
 }
 
 kernel_install() {
-  local argument dry=false
+  local argument dry=false own=false arguments=()
   for argument in "$@"; do
     case $argument in
       -h|--help) kernel_usage; return 0 ;;
-      --dry-run) dry=true ;;
+      --own-jars) own=true ;;
+      --dry-run) dry=true; arguments+=("$argument") ;;
+      *) arguments+=("$argument") ;;
     esac
   done
   need_build
-  "$JQLORA_HOME/kernels/install.sh" --java "$JDK" --class-path "$CLASS_PATH_FILE" "$@"
+  if $own && ! $dry; then own_jars; fi
+  "$JQLORA_HOME/kernels/install.sh" --java "$JDK" --class-path "$CLASS_PATH_FILE" ${arguments[@]+"${arguments[@]}"}
   $dry || say "Choose \"Java 25 (QLoRA)\" in Jupyter's list of kernels; ./jqlora kernel doctor tries it."
 }
 
 kernel_doctor() {
-  need_jupyter
-  JUPYTER_PATH=$(kernel_search_path "$@") "$VENV/bin/python" "$LAUNCHER/kernel_check.py" "$@"
-}
-
-# the data folders of the Jupyters that install may have written to
-kernel_search_path() {
-  local path="${VIRTUAL_ENV:+$VIRTUAL_ENV/share/jupyter:}${CONDA_PREFIX:+$CONDA_PREFIX/share/jupyter:}"
+  local arguments=()
   while [ $# -gt 0 ]; do
-    if [ "$1" = --prefix ] && [ $# -ge 2 ]; then path=$2/share/jupyter:$path; fi
+    case $1 in
+      --name|--prefix) needs_value "$1" $#; arguments+=("$1" "$2"); shift ;;
+      -h|--help) kernel_usage; return 0 ;;
+      *) unknown_option kernel "$1" ;;
+    esac
     shift
   done
-  printf '%s%s\n' "$path" "${JUPYTER_PATH:-}"
+  need_jupyter
+  "$VENV/bin/python" "$LAUNCHER/kernel_check.py" ${arguments[@]+"${arguments[@]}"}
+}
+
+# installed_kernels: the kernelspecs that install has written for this user and the active environment, a folder a line
+installed_kernels() {
+  local data_dir spec_dir
+  for data_dir in "${JUPYTER_DATA_DIR:-}" "${XDG_DATA_HOME:-$HOME/.local/share}/jupyter" "$HOME/Library/Jupyter" \
+      ${VIRTUAL_ENV:+"$VIRTUAL_ENV/share/jupyter"} ${CONDA_PREFIX:+"$CONDA_PREFIX/share/jupyter"}; do
+    [ -n "$data_dir" ] || continue
+    for spec_dir in "$data_dir"/kernels/*; do
+      [ ! -e "$spec_dir/installed-by-jqlora" ] || printf '%s\n' "$spec_dir"
+    done
+  done
+}
+
+# kernel_stamp: what the kernel in our own environment was made from
+kernel_stamp() {
+  printf '%s' "$JDK $VENV $(cat "$CLASS_PATH_FILE" "$JQLORA_HOME"/kernels/install.sh "$JQLORA_HOME"/kernels/spec/java-qlora/* "$LAUNCHER"/jupyter/* | checksum)"
+}
+
+has_kernel() {
+  [ -f "$VENV/share/jupyter/kernels/java-qlora/kernel.json" ] && same_as "$STATE/kernel.stamp" "$(kernel_stamp)"
 }
 
 # need_kernel: our own environment knows the kernel as it is built now
 need_kernel() {
-  local stamp
   need_build
   need_jupyter
-  stamp="$JDK $VENV $(cat "$CLASS_PATH_FILE" "$JQLORA_HOME"/kernels/install.sh "$JQLORA_HOME"/kernels/spec/java-qlora/* "$LAUNCHER"/jupyter/* | checksum)"
-  if same_as "$STATE/kernel.stamp" "$stamp" && [ -f "$VENV/share/jupyter/kernels/java-qlora/kernel.json" ]; then return 0; fi
+  if has_kernel; then return 0; fi
   "$JQLORA_HOME/kernels/install.sh" --prefix "$VENV" --java "$JDK" --class-path "$CLASS_PATH_FILE" > "$STATE/log/kernel.log"
   mkdir -p "$VENV/share/jupyter/lab/settings"
   cp "$LAUNCHER/jupyter/overrides.json" "$VENV/share/jupyter/lab/settings/"
   step "kernel installed into .jqlora/venv"
-  printf '%s' "$stamp" > "$STATE/kernel.stamp"
+  kernel_stamp > "$STATE/kernel.stamp"
 }

@@ -21,16 +21,16 @@ command_run() {
     case $1 in
       --model) needs_value "$1" $#; set_model "$2"; shift ;;
       --device) needs_value "$1" $#; set_device "$2"; shift ;;
-      --timeout) needs_value "$1" $#; options+=(--timeout "$2"); shift ;;
+      --timeout) needs_value "$1" $#; need_seconds "$1" "$2"; options+=(--timeout "$2"); shift ;;
       --out) needs_value "$1" $#; out=$2; shift ;;
       -h|--help) run_usage; return 0 ;;
-      -*) run_usage >&2; die "run: unknown option \"$1\"" ;;
+      -*) unknown_option run "$1" ;;
       *) [ -z "$notebook" ] || die "run: one notebook at a time, got \"$notebook\" and \"$1\""; notebook=$1 ;;
     esac
     shift
   done
   notebook=${notebook:-$JQLORA_HOME/notebooks/01-qlora-walkthrough.ipynb}
-  [ -f "$notebook" ] || die "run: $notebook: no such notebook"
+  [ -f "$notebook" ] || no_such_notebook run "$notebook"
   need_kernel
   out=${out:-$STATE/runs/$(date +%Y%m%d-%H%M%S)-$(basename "$notebook" .ipynb)}
   export_for_kernel
@@ -41,7 +41,8 @@ lab_usage() {
   cat <<'EOF'
 usage: ./jqlora lab [--model FOLDER] [--device DEVICE] [ARGUMENT ...]
 
-Opens JupyterLab on the notebooks. DEVICE is auto, cpu, cuda or cuda:N. Other arguments go to jupyter lab, such as --no-browser --port 8890.
+Opens JupyterLab on the first tutorial. DEVICE is auto, cpu, cuda or cuda:N. Other arguments go to jupyter lab, such as --no-browser --port 8890.
+As root, in a container for instance: ./jqlora lab --allow-root. It listens on this machine only (127.0.0.1) unless --ip names another address.
 EOF
 }
 
@@ -52,35 +53,66 @@ command_lab() {
       --model) needs_value "$1" $#; set_model "$2"; shift ;;
       --device) needs_value "$1" $#; set_device "$2"; shift ;;
       -h|--help) lab_usage; return 0 ;;
-      *) arguments+=("$1") ;;
+      *) [ -z "$(near_name "$1" --model --device)" ] || unknown_option lab "$1"
+         arguments+=("$1") ;;
     esac
     shift
   done
+  refuse_root ${arguments[@]+"${arguments[@]}"}
   need_kernel
+  need_quiet_git
   export_for_kernel
   cd "$JQLORA_HOME" || die "$JQLORA_HOME: cannot go there"
+  case " ${arguments[*]-} " in
+    *App.default_url=*) ;;
+    *) arguments=("--LabApp.default_url=/lab/tree/$(first_tutorial)" ${arguments[@]+"${arguments[@]}"}) ;;
+  esac
   step "starting JupyterLab; Ctrl-C ends it"
   JUPYTER_CONFIG_PATH=$LAUNCHER/jupyter${JUPYTER_CONFIG_PATH:+:$JUPYTER_CONFIG_PATH} \
-    exec "$VENV/bin/python" -m jupyterlab ${arguments[@]+"${arguments[@]}"}
+    exec "$VENV/bin/python" -m jupyterlab "${arguments[@]}"
+}
+
+# refuse_root ARGUMENT...: JupyterLab does not start as root unless told; better said before the setup than after it
+refuse_root() {
+  [ "$(id -u)" = 0 ] || return 0
+  case " $* " in
+    *" --allow-root "*|*App.allow_root=[Tt]rue*) say "As root every cell may do everything on this machine; JupyterLab listens on 127.0.0.1 unless told otherwise." ;;
+    *" --version "*|*" --help-all "*|*" list "*|*" stop "*) ;;
+    *) die "lab: you are root, and JupyterLab does not start as root unless told; ./jqlora lab --allow-root does it (right in a container, elsewhere use an account of your own)" ;;
+  esac
+}
+
+# first_tutorial: its path below the project's folder as in an address; the Chinese one where the language is Chinese
+first_tutorial() {
+  local notebooks=() folder=notebooks
+  case ${LC_ALL:-${LC_MESSAGES:-${LANG:-}}} in zh*) [ ! -d "$JQLORA_HOME/notebooks/zh" ] || folder=notebooks/zh ;; esac
+  list_tutorials "$folder"
+  [ ${#notebooks[@]} -gt 0 ] || { say notebooks; return 0; }
+  "$VENV/bin/python" -c 'import sys, urllib.parse; print(urllib.parse.quote(sys.argv[1]))' "$folder/$(basename "${notebooks[0]}")"
 }
 
 notebooks_usage() {
   cat <<'EOF'
 usage: ./jqlora notebooks [--model FOLDER] [--device DEVICE] [NOTEBOOK ...]
+       ./jqlora notebooks --restore [NOTEBOOK ...]
 
 Runs the tutorials in notebooks/ (or those named) and writes them back with their outputs: no timings in the metadata, no paths
-of this machine, at most 1 MB each. They compute on the processor unless --device says otherwise. A notebook with a cell that fails stays as it was.
+of this machine, at most 1 MB each; outputs that differ in times only stay as they were. They compute on the processor unless
+--device says otherwise. A notebook with a cell that fails stays as it was.
+
+  --restore    puts back the outputs that git keeps, after notebooks were run by hand; changed cells stay as they are
 EOF
 }
 
 command_notebooks() {
-  local notebooks=()
+  local notebooks=() restore=false notebook
   while [ $# -gt 0 ]; do
     case $1 in
       --model) needs_value "$1" $#; set_model "$2"; shift ;;
       --device) needs_value "$1" $#; set_device "$2"; shift ;;
+      --restore) restore=true ;;
       -h|--help) notebooks_usage; return 0 ;;
-      -*) notebooks_usage >&2; die "notebooks: unknown option \"$1\"" ;;
+      -*) unknown_option notebooks "$1" ;;
       *) notebooks+=("$1") ;;
     esac
     shift
@@ -88,18 +120,30 @@ command_notebooks() {
   [ ${#notebooks[@]} -gt 0 ] || list_tutorials
   export JQLORA_DEVICE=${JQLORA_DEVICE:-cpu}                      # what is kept is the same whatever the machine has
   [ ${#notebooks[@]} -gt 0 ] || die "notebooks: $JQLORA_HOME/notebooks has no notebook"
+  for notebook in "${notebooks[@]}"; do [ -f "$notebook" ] || no_such_notebook notebooks "$notebook"; done
+  if $restore; then restore_notebooks "${notebooks[@]}"; return; fi
   need_kernel
   export_for_kernel
   "$VENV/bin/python" "$LAUNCHER/refresh_notebooks.py" "$JQLORA_HOME" "${notebooks[@]}"
 }
 
-# list_tutorials: appends the numbered notebooks to the caller's array "notebooks"
+# list_tutorials [FOLDER]: appends the notebooks of notebooks/, or of another folder here, to the caller's array "notebooks"
 list_tutorials() {
   local found
-  for found in "$JQLORA_HOME"/notebooks/*.ipynb; do
+  for found in "$JQLORA_HOME/${1:-notebooks}"/*.ipynb; do
     [ ! -f "$found" ] || notebooks+=("$found")
   done
 }
+
+# no_such_notebook COMMAND NOTEBOOK: ends, and names the tutorial that was probably meant
+no_such_notebook() {
+  local names
+  names=$(cd "$JQLORA_HOME" && printf '%s\n' notebooks/*.ipynb)
+  # shellcheck disable=SC2086  # one word each
+  die "$1: $2: no such notebook$(did_you_mean "notebooks/$(basename "$2" .ipynb)" $names)"
+}
+
+need_seconds() { [[ $2 =~ ^[1-9][0-9]{0,8}$ ]] || die "$1 is \"$2\", it must be a whole number of seconds, 1 or more"; }
 
 set_model() {
   [ -d "$1" ] || die "--model is \"$1\", which is no folder"

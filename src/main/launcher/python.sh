@@ -25,11 +25,10 @@ find_python() {
   return 1
 }
 
+python_advice() { for_system "sudo apt-get install python3 python3-venv" "sudo dnf install python3" "brew install python@3.13" "https://www.python.org/downloads"; }
+
 need_python() {
-  find_python && return 0
-  say "Python 3.11 or newer with venv was not found. To get it:" >&2
-  for_system "  sudo apt-get install python3 python3-venv" "  sudo dnf install python3" "  brew install python@3.13" "  https://www.python.org/downloads" >&2
-  die "Python is needed for JupyterLab and for running notebooks; JQLORA_PYTHON names one in an unusual place"
+  find_python || die "no Python 3.11 or newer with venv, which Jupyter needs, was found (JQLORA_PYTHON names one in an unusual place); to get it: $(python_advice)"
 }
 
 # environment TEXT FOLDER REQUIREMENTS [PIP ARGUMENT...]: a virtual environment with exactly these packages; does nothing if it stands
@@ -37,12 +36,17 @@ environment() {
   local text=$1 folder=$2 requirements=$3 stamp
   shift 3
   stamp="$folder $(checksum < "$requirements")"
-  if [ -x "$folder/bin/python" ] && same_as "$folder/jqlora.stamp" "$stamp"; then return 0; fi
+  if has_environment "$folder" "$requirements"; then return 0; fi
   need_python
   rm -f "$folder/jqlora.stamp"
   quietly "making the environment for $text" "$STATE/log/venv.log" "$PYTHON" -m venv --clear "$folder"
   quietly "installing $text" "$STATE/log/pip.log" "$folder/bin/python" -m pip install --disable-pip-version-check --no-input -r "$requirements" "$@"
   printf '%s' "$stamp" > "$folder/jqlora.stamp"
+}
+
+# has_environment FOLDER REQUIREMENTS: it stands, was made in this place, and its Python still starts
+has_environment() {
+  same_as "$1/jqlora.stamp" "$1 $(checksum < "$2")" && "$1/bin/python" -c '' >/dev/null 2>&1
 }
 
 need_jupyter() { environment "JupyterLab and nbclient" "$VENV" "$LAUNCHER/requirements.txt"; }

@@ -1,4 +1,5 @@
-"""Runs notebooks again and writes them back with their outputs, free of timings and of this machine's paths.
+"""Runs notebooks again and writes them back with their outputs, free of this machine's paths; a cell whose outputs differ in times
+only keeps those that it had, and what JupyterLab would add at opening is there already.
 
 usage: refresh_notebooks.py HOME NOTEBOOK ...
 """
@@ -10,22 +11,28 @@ import tempfile
 
 import nbformat
 
+from committed_notebook import mark
 from notebook_runner import print_progress, run
+from steady_outputs import keep_steady
 
 MAX_BYTES = 1_000_000
 
 
-def normalised(notebook, home):
-    """The notebook as it is committed; ``home`` is the project's folder, which becomes a dot."""
+def normalised(notebook, home, before=None):
+    """The notebook as it is committed; ``home`` is the project's folder, which becomes a dot; ``before`` is the one that it replaces."""
     notebook.metadata = nbformat.NotebookNode({
         "kernelspec": {"display_name": "Java 25 (QLoRA)", "language": "java", "name": "java-qlora"},
-        "language_info": {"file_extension": ".java", "mimetype": "text/x-java", "name": "java", "pygments_lexer": "java"}})
+        "language_info": notebook.metadata["language_info"]})     # as the kernel has sent it: JupyterLab compares
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
     text = json.dumps(notebook, ensure_ascii=False)
     for folder, name in ((os.path.realpath(home), "."), (home, "."), (os.path.expanduser("~"), "~")):
         text = re.sub(re.escape(json.dumps(folder, ensure_ascii=False)[1:-1]) + r"(?![\w.-])", name, text)
-    return nbformat.from_dict(json.loads(text))
+    result = nbformat.from_dict(json.loads(text))
+    if before is not None:
+        keep_steady(result, before)
+    result.metadata.jqlora = {"outputs": mark(result)}
+    return result
 
 
 def main(home, paths):
@@ -38,7 +45,7 @@ def main(home, paths):
             print(f"cell {result.failed_cell} of {path} failed, the notebook stays as it was:\n{result.failure}", file=sys.stderr)
             failed.append(path)
             continue
-        text = nbformat.writes(normalised(result.notebook, home)) + "\n"
+        text = nbformat.writes(normalised(result.notebook, home, nbformat.read(path, as_version=4))) + "\n"
         if len(text.encode()) > MAX_BYTES:
             print(f"{path} would be {len(text.encode()):,} bytes with its outputs, it must be at most {MAX_BYTES:,}; it stays as it was", file=sys.stderr)
             failed.append(path)

@@ -21,11 +21,12 @@ command_setup() {
     case $1 in
       --gpu) gpu=true ;;
       -h|--help) setup_usage; return 0 ;;
-      *) setup_usage >&2; die "setup: unknown option \"$1\"" ;;
+      *) unknown_option setup "$1" ;;
     esac
     shift
   done
   need_kernel
+  need_quiet_git
   if $gpu; then setup_gpu; fi
   step "ready"
 }

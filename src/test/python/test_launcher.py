@@ -138,7 +138,7 @@ class InstallTest(InFolder):
         self.assertEqual(installed.returncode, 0, installed.stderr)
         spec = os.path.join(self.folder, "share", "jupyter", "kernels", "java-qlora-test")
         self.assertEqual(sorted(os.listdir(spec)),
-                         ["installed-by-jqlora", "kernel.args", "kernel.json", "logo-32x32.png", "logo-64x64.png", "logo-svg.svg"])
+                         ["installed-by-jqlora", "kernel.args", "kernel.json", "kernel.sh", "logo-32x32.png", "logo-64x64.png", "logo-svg.svg"])
         with open(os.path.join(spec, "kernel.args"), encoding="utf-8") as file:
             self.assertIn("-Xmx512m", file.read())
         doctor = self.jqlora("kernel", "doctor", "--prefix", self.folder, "--name", "java-qlora-test")
