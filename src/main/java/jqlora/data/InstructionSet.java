@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.stream.Stream;
 
 /**
  * A named set of instruction rows, in two parts that share no row.
@@ -44,9 +45,14 @@ public record InstructionSet(String name, List<InstructionRow> train, List<Instr
         return new InstructionSet(name, train.subList(0, Math.min(trainRows, train.size())), test.subList(0, Math.min(testRows, test.size())));
     }
 
-    /** Such as {@code zh-riddles: 973 rows, 100 held out}. */
+    /** Columns of both parts that hold something and are not read. */
+    public UnreadColumns unread() {
+        return UnreadColumns.of(Stream.concat(train.stream(), test.stream()).toList());
+    }
+
+    /** Such as {@code zh-riddles: 973 rows, 100 held out}, and the columns that are not read. */
     @Override
     public String toString() {
-        return name + ": " + train.size() + " rows, " + test.size() + " held out";
+        return name + ": " + train.size() + " rows, " + test.size() + " held out" + (unread().isEmpty() ? "" : "; not read: " + unread());
     }
 }

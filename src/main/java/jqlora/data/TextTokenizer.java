@@ -1,30 +1,62 @@
 package jqlora.data;
 
+import ai.djl.huggingface.tokenizers.Encoding;
 import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
+import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.io.InputStream;
-import java.nio.file.Files;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.LinkedHashSet;
+import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
-import jqlora.format.HfConfig;
 import jqlora.format.JsonFileException;
-import jqlora.format.JsonView;
 
-/** A model's own tokenizer, from its folder: {@code tokenizer.json}, and {@code tokenizer_config.json} for the special tokens. */
+/**
+ * A model's own tokenizer, from its folder: {@code tokenizer.json}, and for the special tokens {@code tokenizer_config.json},
+ * {@code special_tokens_map.json}, {@code added_tokens.json}, {@code generation_config.json} and {@code config.json}, as transformers 5 reads them.
+ *
+ * <p>What a text begins and ends with is what the post-processor of {@code tokenizer.json} adds. The flags {@code add_bos_token} and {@code add_eos_token} of
+ * {@code tokenizer_config.json} change nothing where there is a {@code tokenizer.json}: transformers 5 takes them out before it builds a tokenizer
+ * (tokenization_utils_base.py, _from_pretrained), where version 4 made a new post-processor from them for some classes. Where the two differ,
+ * {@link #notices} says so.
+ */
 public final class TextTokenizer implements AutoCloseable {
-    private static final String TOKENIZER = "tokenizer.json", TOKENIZER_CONFIG = "tokenizer_config.json", GENERATION_CONFIG = "generation_config.json";
+    private static final String PROBE = "a";
 
     private final HuggingFaceTokenizer tokenizer;
+    private final int size;
     private final int eosId;
     private final Set<Integer> stopIds;
+    private final List<Integer> beginning;
+    private final List<Integer> ending;
+    private final List<String> notices;
 
-    private TextTokenizer(HuggingFaceTokenizer tokenizer, int eosId, Set<Integer> stopIds) {
+    private TextTokenizer(HuggingFaceTokenizer tokenizer, int size, EndToken end, List<Integer> stopIds, SpecialTokens special) throws IOException {
         this.tokenizer = tokenizer;
-        this.eosId = eosId;
-        this.stopIds = stopIds;
+        this.size = size;
+        this.eosId = end.id();
+        this.stopIds = new LinkedHashSet<>(stopIds);
+        this.stopIds.add(eosId);
+        Encoding probe = tokenizer.encode(PROBE, true, false);
+        long[] ids = probe.getIds(), added = probe.getSpecialTokenMask();
+        int from = 0, to = ids.length;
+        while (from < ids.length && added[from] != 0) {
+            from++;
+        }
+        while (to > from && added[to - 1] != 0) {
+            to--;
+        }
+        this.beginning = Arrays.stream(ids, 0, from).mapToObj(id -> (int) id).toList();
+        this.ending = Arrays.stream(ids, to, ids.length).mapToObj(id -> (int) id).toList();
+        this.notices = new ArrayList<>(end.notices());
+        flagNotice(special, "add_bos_token", "in front of", !beginning.isEmpty(), special.text(SpecialTokens.BOS)).ifPresent(notices::add);
+        flagNotice(special, "add_eos_token", "behind", !ending.isEmpty(), special.text(SpecialTokens.EOS)).ifPresent(notices::add);
     }
 
     /**
@@ -33,62 +65,51 @@ public final class TextTokenizer implements AutoCloseable {
      * @throws IOException if {@code tokenizer.json} is missing or malformed, or the end-of-sequence token is not known
      */
     public static TextTokenizer open(Path folder) throws IOException {
-        Path file = folder.resolve(TOKENIZER);
-        if (!Files.isRegularFile(file)) {
-            throw new IOException(file + ": does not exist, a model's folder must have it; older folders have only vocab.json or tokenizer.model:"
-                    + " load and save them once with a current transformers");
-        }
-        HuggingFaceTokenizer tokenizer;
-        try (InputStream json = Files.newInputStream(file)) {
-            tokenizer = HuggingFaceTokenizer.newInstance(json, Map.of("addSpecialTokens", "false", "truncation", "false", "padding", "false"));
-        } catch (RuntimeException malformed) {
-            throw new IOException(file + ": is not a tokenizer that can be read: " + malformed.getMessage(), malformed);
-        }
+        TokenizerJson json = TokenizerJson.read(folder);
+        SpecialTokens special = SpecialTokens.read(folder);
+        TokenizerJson whole = json.with(special.added());
+        HuggingFaceTokenizer tokenizer = open(whole);
         try {
-            int eosId = eosId(folder, tokenizer);
-            return new TextTokenizer(tokenizer, eosId, stopIds(folder, eosId));
+            List<Integer> stopIds = SpecialTokens.stopIds(folder);
+            EndToken end = EndToken.find(folder, special, json.with(special.declared()), stopIds);
+            return new TextTokenizer(tokenizer, whole.size(), end, stopIds, special);
         } catch (IOException | RuntimeException failed) {
             tokenizer.close();
             throw failed;
         }
     }
 
-    private static int eosId(Path folder, HuggingFaceTokenizer tokenizer) throws IOException {
-        JsonView config = JsonView.read(folder.resolve(TOKENIZER_CONFIG));
-        String token = config.isObject("eos_token") ? config.object("eos_token").text("content") : config.text("eos_token");
-        long[] ids = tokenizer.encode(token, false, false).getIds();
-        if (ids.length != 1) {
-            throw config.fault("eos_token", "one token of the vocabulary; it is " + ids.length);
+    private static HuggingFaceTokenizer open(TokenizerJson json) throws IOException {
+        try (InputStream bytes = new ByteArrayInputStream(json.text().getBytes(StandardCharsets.UTF_8))) {
+            return HuggingFaceTokenizer.newInstance(bytes, Map.of("addSpecialTokens", "false", "truncation", "false", "padding", "false"));
+        } catch (RuntimeException malformed) {
+            throw new JsonFileException(json.values().file(), "is not a tokenizer that can be read: " + malformed.getMessage()
+                    + "; save it again with a current transformers (AutoTokenizer.from_pretrained and save_pretrained)");
         }
-        return (int) ids[0];
     }
 
-    /** What ends an answer: the ids of {@code generation_config.json} or {@code config.json}, and the tokenizer's own. */
-    private static Set<Integer> stopIds(Path folder, int eosId) throws IOException {
-        Set<Integer> ids = new LinkedHashSet<>();
-        for (String name : new String[] {GENERATION_CONFIG, HfConfig.FILE}) {
-            if (ids.isEmpty() && Files.isRegularFile(folder.resolve(name))) {
-                addIds(JsonView.read(folder.resolve(name)), ids);
-            }
+    /** What a flag of the configuration says against the post-processor. */
+    private static Optional<String> flagNotice(SpecialTokens special, String flag, String where, boolean adds, Optional<String> token) throws IOException {
+        if (!special.config().has(flag) || special.config().flag(flag) == adds) {
+            return Optional.empty();
         }
-        ids.add(eosId);
-        return ids;
-    }
-
-    private static void addIds(JsonView config, Set<Integer> ids) throws JsonFileException {
-        if (!config.has("eos_token_id")) {
-            return;
-        }
-        if (config.isArray("eos_token_id")) {
-            Arrays.stream(config.wholes("eos_token_id")).forEach(id -> ids.add((int) id));
-        } else {
-            ids.add((int) config.whole("eos_token_id"));
-        }
+        return Optional.of(special.config().file() + ": " + flag + " is " + !adds + ", but the post-processor of " + TokenizerJson.FILE + " puts " + (adds ? "a" : "no") + " token " + where
+                + " a text; rows are made as the post-processor says, as in transformers 5 (version 4 went by the flag for Llama, Gemma, Cohere and GPT-NeoX tokenizers); to have it"
+                + " otherwise, " + (adds ? "take it out of the post-processor" : "write " + token.orElse("the token") + " into the prompt template, or add it to the post-processor"));
     }
 
     /** The ids of {@code text}, special tokens in it recognised, none added. */
     public int[] encode(String text) {
-        return Arrays.stream(tokenizer.encode(text, false, false).getIds()).mapToInt(id -> (int) id).toArray();
+        return toInts(tokenizer.encode(text, false, false));
+    }
+
+    /** The ids of {@code text} with what the tokenizer's post-processor adds, as a plain call of a tokenizer in transformers gives them. */
+    public int[] encodeWithSpecialTokens(String text) {
+        return toInts(tokenizer.encode(text, true, false));
+    }
+
+    private static int[] toInts(Encoding encoding) {
+        return Arrays.stream(encoding.getIds()).mapToInt(id -> (int) id).toArray();
     }
 
     /** The text of {@code ids}, special tokens left out. */
@@ -101,6 +122,30 @@ public final class TextTokenizer implements AutoCloseable {
         return tokenizer.decode(Arrays.stream(ids).asLongStream().toArray(), false);
     }
 
+    /** What a token is called in messages, such as {@code 260 "<|tool|>" of 261}; its number alone where the tokenizer has none of that number, or is closed. */
+    String describe(int id) {
+        try {
+            return id < 0 || id >= size ? Integer.toString(id) : id + " \"" + decodeWithSpecialTokens(id) + "\" of the tokenizer's " + size;
+        } catch (IllegalStateException closed) {
+            return Integer.toString(id);
+        }
+    }
+
+    /** The ids that the post-processor puts in front of a text, such as that of {@code <s>}; often none. */
+    public List<Integer> beginning() {
+        return beginning;
+    }
+
+    /** The ids that the post-processor puts behind a text; nearly always none. */
+    public List<Integer> ending() {
+        return ending;
+    }
+
+    /** One more than the highest id. */
+    public int size() {
+        return size;
+    }
+
     /** The id that ends a sequence: it is put behind every answer that is trained on. */
     public int eosId() {
         return eosId;
@@ -108,7 +153,12 @@ public final class TextTokenizer implements AutoCloseable {
 
     /** The ids at which generation stops; {@link #eosId} is one of them. */
     public Set<Integer> stopIds() {
-        return java.util.Collections.unmodifiableSet(stopIds);
+        return Collections.unmodifiableSet(stopIds);
+    }
+
+    /** Where the files of the tokenizer say different things, what was taken; a sentence each. */
+    public List<String> notices() {
+        return Collections.unmodifiableList(notices);
     }
 
     @Override

@@ -26,7 +26,7 @@ public record HfConfig(JsonView values, String text) {
      */
     public static HfConfig read(Path folder) throws IOException {
         Path file = folder.resolve(FILE);
-        return parse(file.toString(), JsonText.text(file));
+        return parse(file.toString(), Utf8File.read(file));
     }
 
     /** As {@link #read}, of a text.

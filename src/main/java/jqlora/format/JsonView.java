@@ -15,7 +15,7 @@ import jqlora.tensor.NearNames;
 
 /**
  * An object of a JSON file, read strictly: a value of the wrong kind is an error that names the file, the key's path, the value and
- * what it must be. A key whose value is null counts as absent.
+ * what it must be. A key whose value is null counts as absent where a value may be absent; where it must be there, the error says that it is null.
  *
  * @param file stands in front of error messages: the file's path or name
  * @param path where in the file the object is, such as {@code rope_parameters.}; empty for the whole file
@@ -33,16 +33,27 @@ public record JsonView(String file, String path, JsonObject object) {
     /** As {@link #read}, of a text.
      * @param file the name that stands in front of error messages */
     public static JsonView parse(String file, String text) throws JsonFileException {
-        return whole(file, JsonText.parse(file, text));
+        return whole(file, JsonText.parse(file, text, JsonText.Form.FILE));
     }
 
     /**
-     * The objects of the array that {@code text} holds, each under its number from 1.
+     * The object in one line of a file of rows.
      *
-     * @throws JsonFileException if it is not an array of objects
+     * @param line the line's number, from 1
+     * @throws JsonFileException if it is not an object, or has a key twice
+     */
+    public static JsonView parseLine(String file, int line, String text) throws JsonFileException {
+        String place = file + ": line " + line;
+        return whole(place, JsonText.parse(place, text, JsonText.Form.LINE));
+    }
+
+    /**
+     * The objects of the array of rows that {@code text} holds, each under its number from 1.
+     *
+     * @throws JsonFileException if it is not an array of objects, or one of them has a key twice
      */
     public static List<JsonView> parseArray(String file, String text) throws JsonFileException {
-        JsonElement tree = JsonText.parse(file, text);
+        JsonElement tree = JsonText.parse(file, text, JsonText.Form.ROWS);
         if (!tree.isJsonArray()) {
             throw new JsonFileException(file, "is " + shown(tree) + ", it must be an array");
         }
@@ -97,6 +108,11 @@ public record JsonView(String file, String path, JsonObject object) {
     @SuppressWarnings("unchecked")
     public Map<String, Object> toMap() {
         return (Map<String, Object>) JsonTrees.toJava(object);
+    }
+
+    /** The value at {@code key} as {@link #toMap} has it; null if it is null or absent. */
+    public Object value(String key) {
+        return has(key) ? JsonTrees.toJava(object.get(key)) : null;
     }
 
     /** The string at {@code key}. */
@@ -216,10 +232,10 @@ public record JsonView(String file, String path, JsonObject object) {
         return texts;
     }
 
-    /** The error that the value at {@code key} is not what it must be, or is missing.
+    /** The error that the value at {@code key} is not what it must be, or null, or missing.
      * @param must what it must be, such as {@code a positive integer} */
     public JsonFileException fault(String key, String must) {
-        return has(key) ? wrong(key, object.get(key), must)
+        return object.has(key) ? wrong(key, object.get(key), must)
                 : new JsonFileException(file, path + key + " is missing, it must be " + must + NearNames.hint(key, keys()));
     }
 

@@ -23,17 +23,48 @@ public record RopeParameters(String ropeType, double ropeTheta, double partialRo
                 throw rope.fault(key, "a value for all layers; rotary parameters by layer type are not read");
             }
         }
-        double theta = rope.number("rope_theta", config.number("rope_theta", config.number("rotary_emb_base", defaultTheta)));
-        double partial = rope.number("partial_rotary_factor",
-                config.number("partial_rotary_factor", config.number("rotary_pct", defaultPartialRotaryFactor)));
-        if (!(theta > 0)) {
-            throw new JsonFileException(config.file(), "rope_theta is " + theta + ", it must be positive");
+        Read theta = Read.first(new Read(rope, "rope_theta"), new Read(config, "rope_theta"), new Read(config, "rotary_emb_base"));
+        Read partial = Read.first(new Read(rope, "partial_rotary_factor"), new Read(config, "partial_rotary_factor"), new Read(config, "rotary_pct"));
+        double base = theta.view().number(theta.key(), defaultTheta), share = partial.view().number(partial.key(), defaultPartialRotaryFactor);
+        if (!(base > 0)) {
+            throw theta.view().fault(theta.key(), "positive");
         }
-        if (!(partial > 0 && partial <= 1)) {
-            throw new JsonFileException(config.file(), "partial_rotary_factor is " + partial + ", it must be above 0 and at most 1");
+        if (!(share > 0 && share <= 1)) {
+            throw partial.view().fault(partial.key(), "above 0 and at most 1");
         }
         int original = config.positive(ORIGINAL, rope.positive(ORIGINAL, config.positive("max_position_embeddings", 0)));
-        return new RopeParameters(rope.text("rope_type", rope.text("type", "default")), theta, partial, original, rope);
+        return new RopeParameters(rope.text(typeKey(rope), "default"), base, share, original, rope);
+    }
+
+    /** A value's place: files of different ages have it in different ones. */
+    private record Read(JsonView view, String key) {
+        /** The first of {@code places} that has a value; the last if none has. */
+        static Read first(Read... places) {
+            for (Read place : places) {
+                if (place.view.has(place.key)) {
+                    return place;
+                }
+            }
+            return places[places.length - 1];
+        }
+    }
+
+    /** {@code rope_type}, or {@code type}, as files written before transformers 4.43 call it. */
+    private static String typeKey(JsonView rope) {
+        return Read.first(new Read(rope, "rope_type"), new Read(rope, "type"), new Read(rope, "rope_type")).key();
+    }
+
+    /** The error that the type is not one of those that can be computed; it names the key that the type was read from.
+     * @param must what it must be, such as {@code one of default, linear} */
+    public JsonFileException typeFault(String must) {
+        return values.fault(typeKey(values), must);
+    }
+
+    /** The error that the share of rotated dimensions is not what it must be, under the key that it was read from.
+     * @param config the whole file */
+    public JsonFileException partialFault(JsonView config, String must) {
+        Read read = Read.first(new Read(values, "partial_rotary_factor"), new Read(config, "partial_rotary_factor"), new Read(config, "rotary_pct"));
+        return read.view().fault(read.key(), must);
     }
 
     private static JsonView parameters(JsonView config) throws JsonFileException {

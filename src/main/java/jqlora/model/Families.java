@@ -135,20 +135,21 @@ public final class Families {
     private static RopeSpec rope(HfConfig config, String type, int headDim) throws IOException {
         boolean partial = type.equals("stablelm");
         RopeParameters rope = config.rope(DEFAULT_ROPE_THETA, partial ? STABLELM_ROTARY_FACTOR : 1);
-        JsonView values = rope.values(), holder = values.has("partial_rotary_factor") ? values : config.values();
+        JsonView values = rope.values();
         int rotaryDim = (int) (headDim * rope.partialRotaryFactor());
         if (!partial && rope.partialRotaryFactor() != 1) {
-            throw holder.fault("partial_rotary_factor", "1 for this family");
+            throw rope.partialFault(config.values(), "1 for this family");
         }
         if (rotaryDim < 2 || rotaryDim % 2 != 0) {
-            throw holder.fault("partial_rotary_factor", "such that an even part of a head's " + headDim + " coordinates turns, not " + rotaryDim);
+            throw rope.partialFault(config.values(), "such that an even part of a head's " + headDim + " coordinates turns, not " + rotaryDim);
         }
         RopeSpec.Scaling scaling = switch (rope.ropeType()) {
             case "default" -> new RopeSpec.Unscaled();
             case "linear" -> new RopeSpec.Linear(values.number("factor"));
             case "llama3" -> new RopeSpec.Llama3(values.number("factor"), values.number("low_freq_factor"), values.number("high_freq_factor"),
                     rope.originalMaxPositionEmbeddings());
-            default -> throw values.fault("rope_type", "one of default, linear, llama3");
+            default -> throw rope.typeFault("one of default, linear, llama3; other kinds of positions are not computed yet, so take a model without them,"
+                    + " or one whose long-context form is not needed");
         };
         return new RopeSpec(rotaryDim, rope.ropeTheta(), scaling, config.values().positive("max_position_embeddings", 2048));
     }

@@ -1,6 +1,8 @@
 package jqlora.notebook;
 
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.List;
 import jqlora.data.TextTokenizer;
 import jqlora.data.TokenizedRow;
 
@@ -14,12 +16,20 @@ public final class LabelPreview implements Displayable {
         this.tokenizer = tokenizer;
     }
 
-    private String prompt() {
-        return tokenizer.decodeWithSpecialTokens(Arrays.copyOf(row.ids(), row.labelledFrom()));
-    }
+    /** @param learned whether the tokens are trained on */
+    private record Run(String text, boolean learned) { }
 
-    private String answer() {
-        return tokenizer.decodeWithSpecialTokens(Arrays.copyOfRange(row.ids(), row.labelledFrom(), row.length()));
+    /** The row's tokens, those together that are trained on, and those that are not. */
+    private List<Run> runs() {
+        List<Run> runs = new ArrayList<>();
+        int from = 0;
+        for (int i = 1; i <= row.length(); i++) {
+            if (i == row.length() || row.isLearned(i) != row.isLearned(from)) {
+                runs.add(new Run(tokenizer.decodeWithSpecialTokens(Arrays.copyOfRange(row.ids(), from, i)), row.isLearned(from)));
+                from = i;
+            }
+        }
+        return runs;
     }
 
     private String figures() {
@@ -28,12 +38,18 @@ public final class LabelPreview implements Displayable {
 
     @Override
     public String text() {
-        return prompt() + "\n>>> trained on: " + answer() + "\n(" + figures() + ")";
+        StringBuilder text = new StringBuilder();
+        runs().forEach(run -> text.append(run.learned ? "\n>>> trained on: " : text.isEmpty() ? "" : "\n").append(run.text));
+        return text + "\n(" + figures() + ")";
     }
 
     @Override
     public String html() {
-        String lines = Html.escape(prompt()).replace("\n", "<br>") + "<b>" + Html.escape(answer()).replace("\n", "<br>") + "</b>";
+        StringBuilder lines = new StringBuilder();
+        for (Run run : runs()) {
+            String shown = Html.escape(run.text).replace("\n", "<br>");
+            lines.append(run.learned ? "<b>" + shown + "</b>" : shown);
+        }
         return "<blockquote>" + lines + "</blockquote><p>" + Html.escape(figures()) + "</p>";
     }
 }

@@ -16,7 +16,7 @@ public final class NearNames {
 
     /**
      * Up to three of {@code known}, nearest first. A name counts as near if at most a third of the characters of {@code asked}
-     * differ (Levenshtein), or if one of the two names ends with a dot and the other.
+     * differ (Levenshtein), or if one of the two names ends with a dot and the other. The name itself is not near it.
      */
     public static List<String> of(String asked, Collection<String> known) {
         int limit = Math.max(1, asked.length() / 3);
@@ -24,7 +24,7 @@ public final class NearNames {
         for (String name : known) {
             boolean sameEnd = !asked.isEmpty() && name.endsWith("." + asked) || !name.isEmpty() && asked.endsWith("." + name);
             int distance = sameEnd ? 1 : distance(asked, name, limit);
-            if (distance <= limit) {
+            if (distance <= limit && !name.equals(asked)) {
                 near.add(new Candidate(name, distance));
             }
         }

@@ -56,7 +56,93 @@ class DataFilesTest {
             assertFails(JsonFileException.class, () -> InstructionFile.read(file(nothing)), folder.resolve("train.jsonl") + ": has no rows");
         }
         Path gbk = Files.write(folder.resolve("gbk.jsonl"), "{\"instruction\": \"你好\", \"output\": \"a\"}".getBytes(Charset.forName("GBK")));
-        assertFails(JsonFileException.class, () -> InstructionFile.read(gbk), gbk + ": is not UTF-8");
+        assertFails(JsonFileException.class, () -> InstructionFile.read(gbk), gbk + ": byte 17 is not UTF-8, in line 1");
+    }
+
+    /** LLaMA-Factory's form: a system prompt, and earlier turns as pairs. Null and nothing say the same. */
+    @Test
+    void systemAndHistory() throws IOException {
+        String row = "{\"instruction\": \"And in French?\", \"input\": null, \"output\": \"Bonjour\", \"system\": \"You translate.\", \"history\": [[\"Say hello in German.\", \"Hallo\"]]}";
+        List<InstructionRow> rows = InstructionFile.read(file(row + "\n{\"instruction\": \"a\", \"output\": \"b\", \"system\": null, \"history\": null}\n{\"instruction\": \"a\", \"output\": \"b\", \"history\": []}"));
+        assertEquals(InstructionRow.of("And in French?", "Bonjour").withSystem("You translate.").withHistory(List.of(new Turn("Say hello in German.", "Hallo"))), rows.getFirst());
+        assertEquals(List.of(InstructionRow.of("a", "b"), InstructionRow.of("a", "b")), rows.subList(1, 3));
+        assertEquals(List.of(), rows.getFirst().origin().unread());
+        assertEquals(folder.resolve("train.jsonl") + ": line 1", rows.getFirst().origin().place());
+    }
+
+    /** What is in a row and nothing reads is counted, whatever its type; what holds nothing is not. */
+    @Test
+    void columnsThatAreNotRead() throws IOException {
+        Path file = file("{\"instruction\": \"a\", \"output\": \"b\", \"topic\": \"t\", \"tags\": [\"x\"], \"id\": 7, \"empty\": \" \", \"none\": null, \"list\": [[]], \"meta\": {\"k\": \"\"}}\n"
+                + "{\"instruction\": \"a\", \"output\": \"b\", \"topic\": \"u\", \"meta\": {\"k\": \"v\"}}");
+        UnreadColumns unread = UnreadColumns.of(InstructionFile.read(file));
+        assertEquals("topic (2 rows), tags (1 rows), id (1 rows), meta (1 rows)", unread.toString());
+        Files.writeString(folder.resolve("test.jsonl"), GOOD);
+        assertEquals(folder.getFileName() + ": 2 rows, 1 held out; not read: " + unread, InstructionSet.read(folder).toString());
+        try (TextTokenizer tokenizer = TextTokenizer.open(Path.of("models/jqlora-tiny"))) {
+            TokenizedSet set = SupervisedTokenizer.of(tokenizer).tokenize(InstructionFile.read(file));
+            assertEquals(unread, set.unread());
+            assertEquals(List.of("columns that are not read: " + unread + "; only instruction, input, output, system and history are"), set.notices());
+            assertEquals(file + ": line 2", set.rows().get(1).source().place());
+        }
+    }
+
+    /** The mark is taken off before the form is guessed; the file's name does not decide the form. */
+    @Test
+    void byteOrderMarksAndNames() throws IOException {
+        List<InstructionRow> expected = List.of(InstructionRow.of("Say a.", "a"), InstructionRow.of("Say a.", "a"));
+        for (String name : List.of("rows.json", "rows.jsonl", "rows")) {
+            for (String mark : List.of("", "\ufeff")) {
+                assertEquals(expected, InstructionFile.read(Files.writeString(folder.resolve(name), mark + "[" + GOOD + ",\r\n" + GOOD + "]")));
+                assertEquals(expected, InstructionFile.read(Files.writeString(folder.resolve(name), mark + GOOD + "\r\n\r\n" + GOOD + "\r\n")));
+            }
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource(delimiter = '|', quoteCharacter = '`', value = {"{\"instruction\": \"b\", \"output\": null}|output is null, it must be a string",
+            "{\"instruction\": \"b\", \"output\": \"c\", \"history\": [[\"a\"]]}|history[0] is [a], it must be [instruction, answer], two strings",
+            "{\"instruction\": \"b\", \"output\": \"c\", \"history\": [[\"a\", \"b\"], [\"a\", null]]}|history[1] is [a, null]",
+            "{\"instruction\": \"b\", \"output\": \"c\", \"history\": \"a\"}|history is \"a\", it must be a list of earlier turns, each [instruction, answer]",
+            "{\"instruction\": \"b\", \"output\": \"c\", \"system\": [\"a\"]}|system is [\"a\"], it must be a string",
+            "{\"messages\": [{\"role\": \"user\"}]}|the row has \"messages\": of conversations only \"history\" is read",
+            "{\"data\": [{\"instruction\": \"b\"}]}|is one object with a list, \"data\"",
+            "{\"instruction\": \"b\", \"output\": \"c\", \"output\": \"d\"}|\"output\" occurs twice in one object at ",
+            "{\"instruction\": \"b\\ud83d\", \"output\": \"c\"}|instruction has half a character, \\ud83d, at place 2",
+            "{\"instruction\": \"b\", \"output\": \"\\ude00\\ud83d\\ude00\"}|output has half a character, \\ude00, at place 1",
+            "{\"instruction\": \"b\", \"input\": \"\\ud83d\\ude00\\ud83d.\", \"output\": \"c\"}|input has half a character, \\ud83d, at place 3",
+            "{\"instruction\": \"b\", \"output\": \"c\", \"history\": [[\"a\", \"\\udc00\"]]}|history[0][1] has half a character",
+            "{\"instruction\": \"b\", \"output\": \"c\",}|the comma before \"}\" is one too many", "{\"instruction\": \"b\", \"output\": NaN}|NaN is no JSON number",
+            "{\"instruction\": \"b\", \"output\": None}|None is Python's", "{\"instruction\": \"b\", \"output\": \"c\"|the text ends here",
+            "{'instruction': 'b'}|strings and keys must stand in double quotes", "a,b,c|this looks like a table", "{|is \"{\" alone"})
+    void whatWouldDoIsTold(String row, String message) throws IOException {
+        Path lines = file(GOOD + "\n\n" + GOOD + "\n" + row + "\n" + GOOD);
+        assertFails(JsonFileException.class, () -> InstructionFile.read(lines), lines + ": line 4", message);
+    }
+
+    /** A null where a string must be is no missing key, and the hint never names the key itself. */
+    @Test
+    void nullIsNotMissing() throws IOException {
+        Path lines = file("{\"instruction\": \"b\", \"output\": null}");
+        String message = org.junit.jupiter.api.Assertions.assertThrows(JsonFileException.class, () -> InstructionFile.read(lines)).getMessage();
+        assertEquals(lines + ": line 1: output is null, it must be a string", message);
+    }
+
+    @Test
+    void filesThatAreNoJson() throws IOException {
+        byte[] json = (GOOD + "\n").getBytes(java.nio.charset.StandardCharsets.UTF_8);
+        java.io.ByteArrayOutputStream packed = new java.io.ByteArrayOutputStream();
+        try (java.util.zip.GZIPOutputStream gzip = new java.util.zip.GZIPOutputStream(packed)) {
+            gzip.write(json);
+        }
+        for (Object[] wrong : new Object[][] {{packed.toByteArray(), "is compressed with gzip, it must be plain JSON; unpack it first"}, {("\ufeff" + GOOD).getBytes(java.nio.charset.StandardCharsets.UTF_16LE),
+                "is UTF-16, by its byte order mark, it must be UTF-8; save it as UTF-8"}, {GOOD.getBytes(java.nio.charset.StandardCharsets.UTF_16), "is UTF-16, by its byte order mark"},
+            {GOOD.getBytes(java.nio.charset.StandardCharsets.UTF_16LE), "byte 1 is 0, as in UTF-16"}, {("\ufeff" + GOOD).getBytes(Charset.forName("UTF-32LE")), "is UTF-32"},
+            {"PK\3\4".getBytes(), "is a zip archive"}, {"PAR1".getBytes(), "is a Parquet file"}, {"instruction,output\na,b\n".getBytes(), "line 1: is not JSON, a data set must have one object a line"},
+            {"\ufeff".getBytes(java.nio.charset.StandardCharsets.UTF_8), "has no rows"}, {new byte[0], "has no rows"}}) {
+            Path file = Files.write(folder.resolve("rows.json"), (byte[]) wrong[0]);
+            assertFails(JsonFileException.class, () -> InstructionFile.read(file), file + ": ", (String) wrong[1]);
+        }
     }
 
     @Test

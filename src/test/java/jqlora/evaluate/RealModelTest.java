@@ -75,7 +75,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 @Tag("model")
 class RealModelTest {
     /** How the reference's rows were cut: the prompt to 128 tokens, prompt and answer together to 160. */
-    private static final LengthLimits LIMITS = new LengthLimits(128, 160, 160);
+    private static final LengthLimits LIMITS = new LengthLimits(128, 160, 160, LengthLimits.LostQuestion.KEPT);
 
     static final List<String> PRECISIONS = List.of("base", "nf4", "nf4_dq", "fp4");
 

@@ -94,8 +94,11 @@ class HfConfigTest {
         fails("{\"torch_dtype\":1}", HfConfig::dtype, "config.json: torch_dtype is 1, it must be a string");
         fails("{\"rope_parameters\":{\"full_attention\":{\"rope_theta\":1}}}", config -> config.rope(1, 1),
                 "rope_parameters.full_attention is {\"rope_theta\":1}, it must be a value for all layers");
-        fails("{\"rope_theta\":0}", config -> config.rope(1, 1), "config.json: rope_theta is 0.0, it must be positive");
-        fails("{\"rotary_pct\":2}", config -> config.rope(1, 1), "config.json: partial_rotary_factor is 2.0, it must be above 0 and at most 1");
+        fails("{\"rope_theta\":0}", config -> config.rope(1, 1), "config.json: rope_theta is 0, it must be positive");
+        fails("{\"rotary_pct\":2}", config -> config.rope(1, 1), "config.json: rotary_pct is 2, it must be above 0 and at most 1");
+        fails("{\"rotary_emb_base\":-1}", config -> config.rope(1, 1), "config.json: rotary_emb_base is -1, it must be positive");
+        fails("{\"rope_parameters\":{\"rope_theta\":0}}", config -> config.rope(1, 1), "config.json: rope_parameters.rope_theta is 0, it must be positive");
+        fails("{\"rope_scaling\":{\"type\":7}}", config -> config.rope(1, 1), "config.json: rope_scaling.type is 7, it must be a string");
         fails("{\"rope_scaling\":{\"factor\":\"y\"}}", config -> config.rope(1, 1).values().number("factor"), "rope_scaling.factor is \"y\", it must be a number");
         quantizationFails("\"quant_method\":\"gptq\"", "quantization_config.quant_method is \"gptq\", it must be \"bitsandbytes\"");
         quantizationFails("\"_load_in_8bit\":true", "quantization_config._load_in_8bit is true, it must be false; 8-bit weights are not read yet");
@@ -105,6 +108,20 @@ class HfConfigTest {
         quantizationFails("\"load_in_4bit\":true,\"bnb_4bit_compute_dtype\":\"int8\"", "bnb_4bit_compute_dtype is \"int8\", it must be float32, float16 or bfloat16");
         assertFails(IllegalArgumentException.class, () -> BitsAndBytesConfig.defaults().withComputeDtype(DType.U8), "computeDtype is U8");
         assertFails(JsonFileException.class, () -> HfConfig.read(temp), "config.json: does not exist");
+    }
+
+    /** The type of positions is read from the key of its age, and a message about it names that key. */
+    @Test
+    void ropeTypeUnderItsOldKey() throws IOException {
+        for (String[] given : new String[][] {{"\"type\":\"dynamic\"", "type"}, {"\"rope_type\":\"dynamic\"", "rope_type"}, {"\"rope_type\":\"dynamic\",\"type\":\"linear\"", "rope_type"},
+                {"\"rope_type\":null,\"type\":\"dynamic\"", "type"}}) {
+            RopeParameters rope = HfConfig.parse("config.json", "{\"rope_scaling\":{" + given[0] + ",\"factor\":2.0}}").rope(1, 1);
+            assertEquals("dynamic", rope.ropeType());
+            assertEquals("config.json: rope_scaling." + given[1] + " is \"dynamic\", it must be linear", rope.typeFault("linear").getMessage());
+        }
+        assertEquals("default", HfConfig.parse("c", "{\"rope_scaling\":{\"rope_theta\":5}}").rope(1, 1).ropeType());
+        assertEquals("c: partial_rotary_factor is 0.5, it must be 1", HfConfig.parse("c", "{\"partial_rotary_factor\":0.5}").rope(1, 1)
+                .partialFault(JsonView.parse("c", "{\"partial_rotary_factor\":0.5}"), "1").getMessage());
     }
 
     private interface Read {

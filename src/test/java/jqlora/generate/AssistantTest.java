@@ -50,7 +50,7 @@ class AssistantTest {
     }
 
     private static Assistant assistant(long seed) {
-        return Assistant.of(model, SupervisedTokenizer.of(tokenizer).withLimits(LengthLimits.defaults().withSourceMaxLen(64)))
+        return Assistant.of(model, SupervisedTokenizer.of(tokenizer).withLimits(LengthLimits.defaults().withSourceMaxLen(128)))
                 .withConfig(GenerationConfig.defaults().withMaxNewTokens(16).withSampling(1, 0, 1).withSeed(seed));
     }
 
