@@ -12,6 +12,8 @@ import jqlora.format.Checkpoint;
 import jqlora.format.SafetensorsException;
 import jqlora.model.CausalLm;
 import jqlora.model.Linear;
+import jqlora.model.MergedUpdate;
+import jqlora.model.WeightState;
 import jqlora.ops.LoraFactors;
 import jqlora.ops.MergedStorage;
 import jqlora.ops.Ops;
@@ -71,8 +73,10 @@ public record Merger(Checkpoint original, long seed) {
         }
         CausalLm model = adapter.model();
         Map<String, Weight> merged = new LinkedHashMap<>();
+        Map<String, WeightState> states = new LinkedHashMap<>();
         try {
             for (Map.Entry<String, LoraFactors> entry : adapter.factors().entrySet()) {
+                states.put(entry.getKey(), model.linear(entry.getKey()).state().with(update(adapter, entry.getValue(), route)));
                 merged.put(entry.getKey(), merged(model.ops(), model.linear(entry.getKey()), entry.getValue(), route));
             }
         } catch (IOException | RuntimeException failed) {
@@ -81,11 +85,21 @@ public record Merger(Checkpoint original, long seed) {
         }
         adapter.detach();
         Deque<Undo> undo = new ArrayDeque<>();
-        merged.forEach((module, weight) -> undo.push(new Undo(model.linear(module), model.linear(module).replaceWeight(weight))));
+        merged.forEach((module, weight) -> {
+            Linear linear = model.linear(module);
+            WeightState before = linear.state();
+            undo.push(new Undo(linear, linear.replaceWeight(weight, states.get(module)), before));
+        });
         return new Merged(adapter, new ArrayList<>(undo));
     }
 
-    private record Undo(Linear linear, Weight before) { }
+    private MergedUpdate update(LoraAdapter adapter, LoraFactors factors, MergeRoute route) {
+        Ops ops = adapter.model().ops();
+        return new MergedUpdate(adapter.config().toString(), route == MergeRoute.STOCHASTIC_4BIT ? route + " with seed " + seed : route.toString(),
+                ops.download(factors.a().value()), ops.download(factors.b().value()), factors.scaling());
+    }
+
+    private record Undo(Linear linear, Weight before, WeightState stateBefore) { }
 
     /** What a merge replaced. */
     public static final class Merged implements AutoCloseable {
@@ -104,7 +118,7 @@ public record Merger(Checkpoint original, long seed) {
 
         /** Puts the weights back, the very bytes, and the adapter in force. */
         public void unmerge() {
-            undo.forEach(step -> step.linear.replaceWeight(step.before).close());
+            undo.forEach(step -> step.linear.replaceWeight(step.before, step.stateBefore).close());
             undo.clear();
             adapter.attach();
         }

@@ -17,6 +17,7 @@ import jqlora.tensor.NearNames;
 import jqlora.tensor.ShapeException;
 import jqlora.tensor.Tensor;
 import jqlora.tensor.TensorView;
+import jqlora.tensor.Workers;
 
 /**
  * A causal language model: embedding, decoder layers, output layer, on one backend. Modules and tensors have the names of the
@@ -33,9 +34,11 @@ public final class CausalLm implements AutoCloseable {
     private final Norm norm;
     private final Linear lmHead;
     private final Map<String, Linear> linears = new LinkedHashMap<>();
+    private final Map<String, TensorPrint> prints;
     private RopeTable rope;
 
-    CausalLm(Ops ops, DecoderSpec spec, Parameter embedTokens, List<DecoderLayer> layers, Norm norm, Linear lmHead) {
+    /** @param prints of the parameters that are trained, as they were loaded; null of a model that is only planned */
+    CausalLm(Ops ops, DecoderSpec spec, Parameter embedTokens, List<DecoderLayer> layers, Norm norm, Linear lmHead, Map<String, TensorPrint> prints) {
         ShapeException.require(embedTokens.name(), embedTokens.value().shape(), jqlora.tensor.Shape.of(spec.vocabSize(), spec.hiddenSize()));
         this.ops = ops;
         this.spec = spec;
@@ -43,6 +46,7 @@ public final class CausalLm implements AutoCloseable {
         this.layers = List.copyOf(layers);
         this.norm = norm;
         this.lmHead = lmHead;
+        this.prints = prints;
         layers.forEach(layer -> layer.linears().forEach(linear -> linears.put(linear.name(), linear)));
         linears.put(LM_HEAD, lmHead);
     }
@@ -100,6 +104,35 @@ public final class CausalLm implements AutoCloseable {
         if (linear.bias() != null) {
             parameters.add(linear.bias());
         }
+    }
+
+    /**
+     * Tells the weights of one model from those of another: every tensor as it is now, merges in force included, and what it is kept as. Adapters in
+     * force are no part of it, and parameters that are trained count as they were loaded; {@link WeightsFingerprint#ofValues} is for those. The first call
+     * reads every weight once, at the speed of memory; later calls only those that merges have changed since.
+     *
+     * @throws IllegalStateException if the model is only planned, and so has no weights
+     */
+    public WeightsFingerprint fingerprint() {
+        if (prints == null) {
+            throw new IllegalStateException("model: it is only planned and has no weights, so it has no fingerprint; load it first");
+        }
+        try (Workers workers = Workers.onAllProcessors()) {
+            List<TensorPrint> all = new ArrayList<>();
+            for (Linear linear : linears.values()) {
+                TensorPrint asLoaded = prints.get(linear.name() + ".weight");
+                all.add(asLoaded == null ? linear.print(ops, workers) : asLoaded);
+            }
+            parameters().stream().filter(parameter -> !linears.containsKey(layerOf(parameter))).forEach(parameter -> all.add(
+                    prints.computeIfAbsent(parameter.name(), name -> TensorPrint.of(ops, parameter, workers))));
+            return WeightsFingerprint.of(all.stream());
+        }
+    }
+
+    /** The layer whose weight {@code parameter} would be by its name. */
+    private static String layerOf(Parameter parameter) {
+        String name = parameter.name();
+        return name.endsWith(".weight") ? name.substring(0, name.length() - ".weight".length()) : "";
     }
 
     List<DecoderLayer> layers() {

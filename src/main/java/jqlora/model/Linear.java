@@ -2,24 +2,29 @@ package jqlora.model;
 
 import jqlora.ops.LinearWeights;
 import jqlora.ops.LoraFactors;
+import jqlora.ops.Ops;
 import jqlora.ops.Parameter;
 import jqlora.ops.Weight;
 import jqlora.tensor.Shape;
 import jqlora.tensor.ShapeException;
+import jqlora.tensor.Workers;
 
 /** A linear layer under its name in the checkpoint, with a place for an adapter. */
 public final class Linear implements AutoCloseable {
     private final String name;
     private final Parameter bias;
     private Weight weight;
+    private WeightState state;
+    private TensorPrint print, loadedPrint;
     private LoraFactors lora;
 
     /** @param name without {@code .weight}, such as {@code model.layers.0.self_attn.q_proj}
      * @param bias null when there is none */
-    Linear(String name, Weight weight, Parameter bias) {
+    Linear(String name, Weight weight, Parameter bias, LoadedWeight loaded) {
         this.name = name;
         this.weight = weight;
         this.bias = bias;
+        this.state = WeightState.of(loaded);
     }
 
     public String name() {
@@ -28,6 +33,27 @@ public final class Linear implements AutoCloseable {
 
     public Weight weight() {
         return weight;
+    }
+
+    /** What the weight is: what was loaded, and what has been merged into it. */
+    public WeightState state() {
+        return state;
+    }
+
+    /** What the bytes of the weight are now; looked at when first asked for. */
+    TensorPrint print(Ops ops, Workers workers) {
+        if (print == null) {
+            print = TensorPrint.of(ops, name + ".weight", weight, workers);
+        }
+        return print;
+    }
+
+    /** What the bytes of the weight were when it was loaded; of a weight that something was merged into only if {@link #print} was asked before. */
+    public TensorPrint loadedPrint(Ops ops, Workers workers) {
+        if (loadedPrint == null && state.merges().isEmpty()) {
+            loadedPrint = print(ops, workers);
+        }
+        return loadedPrint;
     }
 
     /** Null when the layer has none. */
@@ -57,11 +83,13 @@ public final class Linear implements AutoCloseable {
         this.lora = lora;
     }
 
-    /** Puts {@code weight} in place of the present one, which is returned open. */
-    public Weight replaceWeight(Weight weight) {
+    /** Puts {@code weight}, which is what {@code state} says, in place of the present one, which is returned open. */
+    public Weight replaceWeight(Weight weight, WeightState state) {
         ShapeException.require(name + ": weight", weight.shape(), this.weight.shape());
         Weight before = this.weight;
         this.weight = weight;
+        this.state = state;
+        this.print = null;
         return before;
     }
 

@@ -4,7 +4,9 @@ import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import jqlora.format.Checkpoint;
 import jqlora.format.HfConfig;
 import jqlora.ops.Norm;
@@ -32,6 +34,7 @@ public final class ModelLoader implements AutoCloseable {
     private final LoadOptions options;
     private final Workers workers = Workers.onAllProcessors();
     private final List<AutoCloseable> made = new ArrayList<>();
+    private final Map<String, TensorPrint> prints = new LinkedHashMap<>();
 
     private ModelLoader(Ops ops, WeightSource source, LoadOptions options) {
         this.ops = ops;
@@ -81,9 +84,9 @@ public final class ModelLoader implements AutoCloseable {
             layers.add(layer(spec, i));
         }
         Norm norm = norm("model.norm", spec);
-        Weight head = new Weight.Dense(spec.tieWordEmbeddings() ? embedTokens
-                : parameter(CausalLm.LM_HEAD + ".weight", Shape.of(spec.vocabSize(), spec.hiddenSize())));
-        return new CausalLm(ops, spec, embedTokens, layers, norm, new Linear(CausalLm.LM_HEAD, head, null));
+        Parameter head = spec.tieWordEmbeddings() ? embedTokens : parameter(CausalLm.LM_HEAD + ".weight", Shape.of(spec.vocabSize(), spec.hiddenSize()));
+        return new CausalLm(ops, spec, embedTokens, layers, norm, new Linear(CausalLm.LM_HEAD, new Weight.Dense(head), null, numbers(head)),
+                source.hasNumbers() ? prints : null);
     }
 
     private DecoderLayer layer(DecoderSpec spec, int index) throws IOException {
@@ -114,18 +117,29 @@ public final class ModelLoader implements AutoCloseable {
         Shape shape = Shape.of(outFeatures, inFeatures);
         QuantizedTensor stored = source.readFourBit(name + ".weight", shape);
         Weight weight;
+        LoadedWeight loaded;
         if (stored != null) {
             weight = ops.upload(stored);
+            loaded = new LoadedWeight.FourBitFile(stored.format());
+            made.add(weight);
         } else if (options.quantizes(name)) {
-            weight = quantized(name + ".weight", shape);
+            Weight.FourBit quantized = quantized(name + ".weight", shape);
+            weight = quantized;
+            loaded = new LoadedWeight.Quantized(quantized.format());
+            made.add(weight);
         } else {
-            weight = new Weight.Dense(parameter(name + ".weight", shape));
+            Parameter parameter = parameter(name + ".weight", shape);
+            weight = new Weight.Dense(parameter);
+            loaded = numbers(parameter);
         }
-        made.add(weight);
-        return new Linear(name, weight, bias ? parameter(name + ".bias", Shape.of(outFeatures)) : null);
+        return new Linear(name, weight, bias ? parameter(name + ".bias", Shape.of(outFeatures)) : null, loaded);
     }
 
-    private Weight quantized(String name, Shape shape) throws IOException {
+    private static LoadedWeight numbers(Parameter parameter) {
+        return new LoadedWeight.Numbers(parameter.value().dtype());
+    }
+
+    private Weight.FourBit quantized(String name, Shape shape) throws IOException {
         try (Arena arena = Arena.ofShared()) {
             TensorView tensor = converted(source.read(name, shape, arena), arena);
             FourBitFormat format = options.quantization().withDtype(tensor.dtype());
@@ -139,6 +153,9 @@ public final class ModelLoader implements AutoCloseable {
             // a frozen BF16 or F16 number is the same number in F32, which would only take twice the memory
             boolean exactAsStored = !options.trained() && options.dtype() == DType.F32;
             Tensor value = ops.upload(exactAsStored ? stored : converted(stored, arena));
+            if (options.trained() && source.hasNumbers()) {
+                prints.put(name, TensorPrint.of(name, stored, workers));
+            }
             Parameter parameter = new Parameter(name, value, options.trained() ? ops.zeros(DType.F32, shape.toArray()) : null);
             made.add(parameter);
             return parameter;

@@ -33,6 +33,11 @@ final class PlannedWeights implements WeightSource {
     }
 
     @Override
+    public boolean hasNumbers() {
+        return false;
+    }
+
+    @Override
     public TensorView read(String name, Shape shape, Arena arena) {
         return new TensorView(dtype, shape, nowhere(dtype.byteSize(shape.size())));
     }

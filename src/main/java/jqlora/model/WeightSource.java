@@ -18,4 +18,9 @@ interface WeightSource {
 
     /** The 4-bit weight {@code name} as stored; null if it is not in 4 bits. */
     QuantizedTensor readFourBit(String name, Shape shape) throws IOException;
+
+    /** Whether there are bytes behind the tensors; a plan has only shapes. */
+    default boolean hasNumbers() {
+        return true;
+    }
 }
