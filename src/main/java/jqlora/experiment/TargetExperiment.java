@@ -72,9 +72,13 @@ public record TargetExperiment(CausalLm model, Path modelFolder, SupervisedToken
 
     private static ExperimentResult.Run merged(Prepared data, LoraAdapter adapter, TrainResult training, Merger merger) throws IOException {
         MergeRoute route = merger.defaultRoute(adapter);
-        try (Merger.Merged merged = merger.merge(adapter, route)) {
-            double loss = HeldOutLoss.of(adapter.model(), data.test).loss();
-            merged.unmerge();
+        try (Merger.Merged merged = merger.merge(adapter)) {
+            double loss;
+            try {
+                loss = HeldOutLoss.of(adapter.model(), data.test).loss();
+            } finally {
+                merged.unmerge();
+            }
             return new ExperimentResult.Run(data.entry.dataSet(), data.entry.lora().targetModules().text(), adapter.parameterCount(), training, loss, route);
         }
     }
