@@ -187,11 +187,13 @@ public final class CausalLm implements AutoCloseable {
      * @param budget which layers keep their activations; it changes time and memory, not one bit of the result
      */
     public void forwardBackward(TokenBatch batch, double scale, Tensor lossSum, long dropoutKey, ActivationBudget budget) {
+        batch.requireIds(this);
         new DecoderPass(this).train(batch, scale, lossSum, dropoutKey, budget);
     }
 
     /** Adds to {@code lossSum}, F64 [1], the sum of -log p over the batch's labelled tokens. */
     public void loss(TokenBatch batch, Tensor lossSum) {
+        batch.requireIds(this);
         new DecoderPass(this).evaluate(batch, lossSum);
     }
 

@@ -25,6 +25,7 @@ final class TrainingView implements TrainListener {
     @Override
     public void on(TrainEvent event) {
         switch (event) {
+            case TrainEvent.Noticed noticed -> screen.show(Rendered.of(noticed.notice()));
             case TrainEvent.Started started -> {
                 bar = new Progress(screen, label, started.totalSteps(), System::nanoTime);
                 bar.step(started.firstStep() - 1L);
