@@ -8,6 +8,7 @@ import java.util.function.Supplier;
 import java.util.function.UnaryOperator;
 import jqlora.data.InstructionRow;
 import jqlora.data.InstructionSet;
+import jqlora.data.TokenizedSet;
 import jqlora.experiment.ExperimentListener;
 import jqlora.lora.LoraAdapter;
 import jqlora.model.LoadListener;
@@ -128,7 +129,9 @@ public final class Qlora {
                 shown[0] = percent;
                 bar.note(loaded.toString());
             };
-            return OpenModel.open(folder, options, ops(), listener);
+            OpenModel open = OpenModel.open(folder, options, ops(), listener);
+            open.tokenizer().notices().forEach(Qlora::show);
+            return open;
         }
     }
 
@@ -152,7 +155,10 @@ public final class Qlora {
     /** Trains {@code adapter} on {@code set}, with a bar and a chart; stopping the cell keeps what there is, and running it again goes on. */
     public static TrainResult fineTune(OpenModel open, LoraAdapter adapter, InstructionSet set, SftConfig config, Path output) throws IOException {
         TrainedWeights weights = new TrainedWeights.OfAdapter(adapter, open.folder().getFileName().toString());
-        return new SftTrainer(weights, open.tokenize(set.train()).rows(), open.tokenize(set.test()).rows(), config, output).train(trainingView(set.name()));
+        TokenizedSet train = open.tokenize(set.train()), test = open.tokenize(set.test());
+        train.notices().forEach(notice -> show(set.name() + ": " + notice));
+        test.notices().forEach(notice -> show(set.name() + ", held out: " + notice));
+        return new SftTrainer(weights, train.rows(), test.rows(), config, output).train(trainingView(set.name()));
     }
 
     /** Shows a run that is not started by {@link #fineTune}. */
