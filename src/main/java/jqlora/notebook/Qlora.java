@@ -8,6 +8,7 @@ import java.util.function.Supplier;
 import java.util.function.UnaryOperator;
 import jqlora.data.InstructionRow;
 import jqlora.data.InstructionSet;
+import jqlora.data.TokenizedSet;
 import jqlora.experiment.ExperimentListener;
 import jqlora.lora.LoraAdapter;
 import jqlora.model.LoadListener;
@@ -131,7 +132,9 @@ public final class Qlora {
                 bar.note(loaded.toString());
             };
             BACKEND.use.require("openModel");
-            return OpenModel.open(folder, options, ops(), listener, BACKEND.use);
+            OpenModel open = OpenModel.open(folder, options, ops(), listener, BACKEND.use);
+            open.tokenizer().notices().forEach(Qlora::show);
+            return open;
         }
     }
 
@@ -155,8 +158,15 @@ public final class Qlora {
     /** Trains {@code adapter} on {@code set}, with a bar and a chart; stopping the cell keeps what there is, and running it again goes on. */
     public static TrainResult fineTune(OpenModel open, LoraAdapter adapter, InstructionSet set, SftConfig config, Path output) throws IOException {
         open.require("fineTune");
+        return trainer(open, adapter, set, config, output).train(trainingView(set.name()));
+    }
+
+    private static SftTrainer trainer(OpenModel open, LoraAdapter adapter, InstructionSet set, SftConfig config, Path output) {
         TrainedWeights weights = new TrainedWeights.OfAdapter(adapter, open.folder().getFileName().toString());
-        return new SftTrainer(weights, open.tokenize(set.train()).rows(), open.tokenize(set.test()).rows(), config, output).train(trainingView(set.name()));
+        TokenizedSet train = open.tokenize(set.train()), test = open.tokenize(set.test());
+        train.notices().forEach(notice -> show(set.name() + ": " + notice));
+        test.notices().forEach(notice -> show(set.name() + ", held out: " + notice));
+        return new SftTrainer(weights, train.rows(), test.rows(), config, output);
     }
 
     /**
@@ -173,8 +183,7 @@ public final class Qlora {
      * @throws IllegalStateException if the model is closed, or trained already
      */
     public static Training fineTuneInBackground(OpenModel open, LoraAdapter adapter, InstructionSet set, SftConfig config, Path output) {
-        TrainedWeights weights = new TrainedWeights.OfAdapter(adapter, open.name());
-        SftTrainer trainer = new SftTrainer(weights, open.tokenize(set.train()).rows(), open.tokenize(set.test()).rows(), config, output);
+        SftTrainer trainer = trainer(open, adapter, set, config, output);
         return new Training(Screen.current(), set.name(), trainer::train, open.uses(), open.model().ops()).start();
     }
 
