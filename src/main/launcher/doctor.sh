@@ -88,7 +88,7 @@ doctor_installed_kernels() {
 }
 
 doctor_machine() {
-  local free_mb gpu state
+  local free_mb gpu state threads
   if command -v nvidia-smi >/dev/null && gpu=$(nvidia-smi --query-gpu=name,memory.total,driver_version --format=csv,noheader 2>/dev/null); then
     found GPU "$(printf '%s' "$gpu" | head -n 1)$([ "$(printf '%s\n' "$gpu" | wc -l)" -le 1 ] || printf ' and %d more' $(($(printf '%s\n' "$gpu" | wc -l) - 1)))"
     if ! is_built || ! find_jdk; then
@@ -112,6 +112,15 @@ doctor_machine() {
   fi
   if [ -r /proc/meminfo ]; then
     found memory "$(awk '/^MemTotal/ { total = $2 } /^MemAvailable/ { free = $2 } END { printf "%.1f GB, %.1f GB free", total / 1e6, free / 1e6 }' /proc/meminfo), $(getconf _NPROCESSORS_ONLN) processors"
+  fi
+  if is_built && find_jdk; then
+    if threads=$(java_program jqlora.cli.Main cpu 2>&1 | grep -v '^WARNING: Using incubator'); then
+      found threads "$threads${JQLORA_THREADS:+ (JQLORA_THREADS)}"
+    else
+      missing threads "$threads"
+    fi
+  else
+    noted threads "one for each processor that this process may use; checked once the build is done"
   fi
   free_mb=$(df -Pm "$JQLORA_HOME" | awk 'NR == 2 { print $4 }')
   if [ "$free_mb" -ge 3000 ]; then

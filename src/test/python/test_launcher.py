@@ -162,6 +162,8 @@ class InstallTest(InFolder):
         for arguments, said in ((["fly"], 'unknown command "fly"'), (["run", "no.ipynb"], "no.ipynb: no such notebook"),
                                 (["run", "--model", "/no/such"], '--model is "/no/such", which is no folder'), (["run", "--model"], "--model needs a value"),
                                 (["run", "--device", "gpu"], '--device is "gpu", it must be auto, cpu, cuda or cuda:N'), (["setup", "--tpu"], 'setup: unknown option "--tpu"'),
+                                (["run", "--threads", "0"], '--threads is "0", it must be a number of threads, 1 to 4096'), (["lab", "--threads", "two"], '--threads is "two"'),
+                                (["notebooks", "--threads"], "--threads needs a value"),
                                 (["test", "--quick"], 'test: unknown option "--quick"'), (["kernel", "eat"], 'kernel: unknown action "eat"'),
                                 (["kernel", "install", "--profile", "huge"], '--profile is "huge", it must be standard or binder')):
             answer = self.jqlora(*arguments)

@@ -49,6 +49,9 @@ final class PretrainCommand implements Callable<Integer> {
     private String device = "auto";
 
     @Mixin
+    private ProcessorThreads processor = new ProcessorThreads();
+
+    @Mixin
     private CudaFolders cuda = new CudaFolders();
 
     @Option(names = "--epochs", description = "Passes over the corpus.")
@@ -98,7 +101,8 @@ final class PretrainCommand implements Callable<Integer> {
         SftConfig settings = new SftConfig(epochs, 0, new BatchConfig(microBatch, accumulate, BatchPlan.Order.SHUFFLED, BatchConfig.Normalization.TOKENS),
                 new LearningRate(LearningRate.Type.COSINE, learningRate, warmup), new OptimizerConfig(Optim.ofName(optim), 0.9, 0.95, 1e-8, weightDecay, 1.0),
                 new CheckpointConfig(saveSteps, 2, saveSteps, overwrite), ActivationBudget.keepAll(), seed);
-        try (Ops ops = computes.open(cuda.libraries(), cuda.kernelCache(), System.out::println); CausalLm model = ModelLoader.initialize(config, seed, ops)) {
+        try (Ops ops = computes.open(processor.options(), cuda.libraries(), cuda.kernelCache(), System.out::println);
+                CausalLm model = ModelLoader.initialize(config, seed, ops)) {
             System.out.printf(Locale.ROOT, "%s: %d rows of %d tokens, %d steps, %s%n", model, rows.size(), length, settings.totalSteps(rows.size()), ops.description());
             Files.createDirectories(output);
             TrainResult result = new SftTrainer(new TrainedWeights.OfModel(model), rows, valid, settings, output.resolve(".training")).train(new Report());

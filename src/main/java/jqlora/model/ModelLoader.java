@@ -29,7 +29,7 @@ public final class ModelLoader implements AutoCloseable {
     private final Ops ops;
     private final WeightSource source;
     private final LoadOptions options;
-    private final Workers workers = Workers.onAllProcessors();
+    private final Workers workers;
     private final List<AutoCloseable> made = new ArrayList<>();
     private final Map<String, TensorPrint> prints = new LinkedHashMap<>();
 
@@ -37,6 +37,7 @@ public final class ModelLoader implements AutoCloseable {
         this.ops = ops;
         this.source = source;
         this.options = options;
+        this.workers = new Workers(ops.threads());
     }
 
     /**

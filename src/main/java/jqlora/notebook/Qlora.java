@@ -15,6 +15,8 @@ import jqlora.model.LoadListener;
 import jqlora.model.LoadOptions;
 import jqlora.model.ModelUse;
 import jqlora.ops.Ops;
+import jqlora.ops.cpu.CpuOps;
+import jqlora.ops.cpu.CpuOptions;
 import jqlora.ops.cuda.CudaException;
 import jqlora.ops.cuda.CudaOps;
 import jqlora.ops.cuda.CudaOptions;
@@ -72,7 +74,8 @@ public final class Qlora {
 
     /**
      * The backend of this notebook, made at the first use: all models share its memory. It is the first NVIDIA GPU that can be used, else the processor;
-     * {@code ./jqlora lab --device} and {@code run --device}, or the environment variable JQLORA_DEVICE, name another.
+     * {@code ./jqlora lab --device} and {@code run --device}, or the environment variable JQLORA_DEVICE, name another. {@code --threads}, or
+     * JQLORA_THREADS, says on how many threads the processor computes.
      */
     public static Ops ops() {
         return BACKEND.get();
@@ -86,6 +89,16 @@ public final class Qlora {
      */
     public static Ops useGpu(UnaryOperator<CudaOptions> options) {
         return BACKEND.open(() -> CudaOps.open(options.apply(CudaOptions.defaults().withLibraries(Home.cudaLibraries()).withCache(Home.kernelCache()))));
+    }
+
+    /**
+     * Computes on the processor with other options than the default ones, such as {@code useProcessor(cpu -> cpu.withThreads(1))}; for a first cell.
+     *
+     * @throws IllegalStateException if the backend is open already
+     * @throws IllegalArgumentException if an option is out of its range
+     */
+    public static Ops useProcessor(UnaryOperator<CpuOptions> options) {
+        return BACKEND.open(() -> CpuOps.open(options.apply(Home.processor())));
     }
 
     private static final Backend BACKEND = new Backend();
@@ -105,7 +118,7 @@ public final class Qlora {
 
         synchronized Ops get() {
             if (ops == null) {
-                ops = Home.device().open(Home.cudaLibraries(), Home.kernelCache(), Qlora::show);
+                ops = Home.device().open(Home.processor(), Home.cudaLibraries(), Home.kernelCache(), Qlora::show);
             }
             return ops;
         }
