@@ -21,6 +21,7 @@ command_doctor() {
   doctor_python
   doctor_built
   doctor_machine
+  doctor_browser
   if [ "$PROBLEMS" -gt 0 ]; then
     say "$PROBLEMS of these must be put right first."
     return 1
@@ -69,11 +70,22 @@ doctor_built() {
     noted Jupyter "not set up yet; ./jqlora run, lab and test do it"
   fi
   doctor_installed_kernels
-  natives=$(find "${DJL_CACHE_DIR:-$STATE/djl}/pytorch" -maxdepth 1 -type d -name '*cpu*' 2>/dev/null | head -n 1)
+  natives=$(find "${DJL_CACHE_DIR:-$STATE/djl}/pytorch" -maxdepth 1 -type d -name '*cpu*' 2>/dev/null | head -n 1 || true)
   if [ -n "$natives" ]; then
     found natives "PyTorch is unpacked in $natives"
   else
     noted natives "PyTorch (430 MB) is unpacked at its first use, into ${DJL_CACHE_DIR:-$STATE/djl}"
+  fi
+}
+
+# only the tests need it
+doctor_browser() {
+  local missing
+  missing=$(browser_missing)
+  if [ -n "$missing" ]; then
+    noted browser "./jqlora test leaves out JupyterLab in a browser: $missing"
+  else
+    find_chromium && found browser "$CHROMIUM, for ./jqlora test"
   fi
 }
 

@@ -12,7 +12,7 @@ import tempfile
 import nbformat
 
 from committed_notebook import mark
-from notebook_runner import print_progress, run
+from notebook_runner import NotANotebook, print_progress, read, run
 from steady_outputs import keep_steady
 
 MAX_BYTES = 1_000_000
@@ -39,13 +39,19 @@ def main(home, paths):
     failed = []
     for path in paths:
         print(f"running {path}", flush=True)
-        with tempfile.TemporaryDirectory() as folder:
-            result = run(path, os.path.join(folder, "kernel.log"), report=print_progress)
+        try:
+            before = read(path)
+            with tempfile.TemporaryDirectory() as folder:
+                result = run(path, os.path.join(folder, "kernel.log"), report=print_progress)
+        except NotANotebook as error:
+            print(error, file=sys.stderr)
+            failed.append(path)
+            continue
         if result.failure is not None:
             print(f"cell {result.failed_cell} of {path} failed, the notebook stays as it was:\n{result.failure}", file=sys.stderr)
             failed.append(path)
             continue
-        text = nbformat.writes(normalised(result.notebook, home, nbformat.read(path, as_version=4))) + "\n"
+        text = nbformat.writes(normalised(result.notebook, home, before)) + "\n"
         if len(text.encode()) > MAX_BYTES:
             print(f"{path} would be {len(text.encode()):,} bytes with its outputs, it must be at most {MAX_BYTES:,}; it stays as it was", file=sys.stderr)
             failed.append(path)
