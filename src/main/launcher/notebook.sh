@@ -97,38 +97,42 @@ first_tutorial() {
 notebooks_usage() {
   cat <<'EOF'
 usage: ./jqlora notebooks [--model FOLDER] [--device DEVICE] [--threads N] [NOTEBOOK ...]
-       ./jqlora notebooks --restore [NOTEBOOK ...]
+       ./jqlora notebooks --build|--restore [NOTEBOOK ...]
 
 Runs the tutorials in notebooks/ (or those named) and writes them back with their outputs: no timings in the metadata, no paths
 of this machine, at most 1 MB each; outputs that differ in times only stay as they were. They compute on the processor unless
---device says otherwise. A notebook with a cell that fails stays as it was.
+--device says otherwise. A notebook with a cell that fails stays as it was. A tutorial with a source in notebooks/source (prose in
+English and Chinese, code once) is made from it before it runs, and written in both languages with the outputs of one run.
 
+  --build      makes the notebooks from their sources and runs nothing; cells that are the same keep their outputs
   --restore    puts back the outputs that git keeps, after notebooks were run by hand; changed cells stay as they are
 EOF
 }
 
 command_notebooks() {
-  local notebooks=() restore=false notebook
+  local notebooks=() action=run notebook
   while [ $# -gt 0 ]; do
     case $1 in
       --model) needs_value "$1" $#; set_model "$2"; shift ;;
       --device) needs_value "$1" $#; set_device "$2"; shift ;;
-      --restore) restore=true ;;
       --threads) needs_value "$1" $#; set_threads "$2"; shift ;;
+      --build|--restore) action=${1#--} ;;
       -h|--help) notebooks_usage; return 0 ;;
       -*) unknown_option notebooks "$1" ;;
       *) notebooks+=("$1") ;;
     esac
     shift
   done
-  [ ${#notebooks[@]} -gt 0 ] || list_tutorials
+  [ ${#notebooks[@]} -gt 0 ] || list_tutorials_and_sources
   export JQLORA_DEVICE=${JQLORA_DEVICE:-cpu}                      # what is kept is the same whatever the machine has
-  [ ${#notebooks[@]} -gt 0 ] || die "notebooks: $JQLORA_HOME/notebooks has no notebook"
-  for notebook in "${notebooks[@]}"; do [ -f "$notebook" ] || no_such_notebook notebooks "$notebook"; done
-  if $restore; then restore_notebooks "${notebooks[@]}"; return; fi
+  [ ${#notebooks[@]} -gt 0 ] || die "notebooks: $JQLORA_HOME/notebooks has no notebook$([ "$action" != build ] || printf ' with a source')"
+  for notebook in "${notebooks[@]}"; do
+    [ -f "$notebook" ] || { [ "$action" != restore ] && has_source "$notebook"; } || no_such_notebook notebooks "$notebook"
+  done
+  if [ "$action" = restore ]; then restore_notebooks "${notebooks[@]}"; return; fi
   need_kernel
   export_for_kernel
-  "$VENV/bin/python" "$LAUNCHER/refresh_notebooks.py" "$JQLORA_HOME" "${notebooks[@]}"
+  "$VENV/bin/python" "$LAUNCHER/refresh_notebooks.py" "$action" "$JQLORA_HOME" "${notebooks[@]}"
 }
 
 # list_tutorials [FOLDER]: appends the notebooks of notebooks/, or of another folder here, to the caller's array "notebooks"
@@ -136,6 +140,24 @@ list_tutorials() {
   local found
   for found in "$JQLORA_HOME/${1:-notebooks}"/*.ipynb; do
     [ ! -f "$found" ] || notebooks+=("$found")
+  done
+}
+
+# has_source NOTEBOOK: whether a tutorial, which need not be there yet, has a source
+has_source() { [ -f "$(dirname "$1")/source/$(basename "$1" .ipynb).md" ]; }
+
+# list_tutorials_and_sources: as list_tutorials; of a tutorial that was never built, its source; --build takes those with a source only,
+# --restore those that are there, the Chinese ones too
+list_tutorials_and_sources() {
+  local all=() found
+  all=("$JQLORA_HOME"/notebooks/*.ipynb)
+  [ "$action" != restore ] || all+=("$JQLORA_HOME"/notebooks/zh/*.ipynb)
+  for found in "${all[@]}"; do
+    [ ! -f "$found" ] || { [ "$action" = build ] && ! has_source "$found"; } || notebooks+=("$found")
+  done
+  [ "$action" != restore ] || return 0
+  for found in "$JQLORA_HOME"/notebooks/source/*.md; do
+    [ ! -f "$found" ] || [ -f "$JQLORA_HOME/notebooks/$(basename "$found" .md).ipynb" ] || notebooks+=("$found")
   done
 }
 

@@ -103,12 +103,12 @@ def print_progress(text, done):
         print("\r\033[K" + text, end="", flush=True)
 
 
-def run(path, kernel_log, timeout=3600, report=lambda text, done: None):
-    """Runs the notebook at ``path`` where it lies; its kernel prints its own messages into ``kernel_log``.
+def run(path, kernel_log, timeout=3600, report=lambda text, done: None, notebook=None):
+    """Runs the notebook at ``path`` where it lies, or ``notebook`` as if it lay there; its kernel prints its own messages into ``kernel_log``.
 
     ``report`` is given a line of text when a cell begins and, with ``done`` true, when it has ended.
     """
-    notebook = read(path)
+    notebook = read(path) if notebook is None else notebook
     result = Run(notebook, kernel_log)
     cells = code_cells(notebook)
     numbers = {index: number for number, index, _ in cells}

@@ -100,18 +100,46 @@ def target(source, language):
     return os.path.join(notebooks, file) if language == "en" else os.path.join(notebooks, language, file)
 
 
+def source_of(notebook):
+    """The source that a notebook is made from, in whatever language it is, or None."""
+    folder, name = os.path.split(os.path.abspath(notebook))
+    if os.path.basename(folder) in LANGUAGES[1:]:
+        folder = os.path.dirname(folder)
+    source = os.path.join(folder, "source", os.path.splitext(name)[0] + ".md")
+    return source if os.path.isfile(source) else None
+
+
 def read(source):
     with open(source, encoding="utf-8") as file:
         return parse(file.read(), os.path.basename(source))
 
 
+def without_running(source, language):
+    """The notebook in ``language``; a code cell that is the same as in the one in English that lies there keeps what it has put out."""
+    made, path = build(read(source), language), target(source, "en")
+    if os.path.isfile(path):
+        before = nbformat.read(path, as_version=4)
+        ran = {cell.source: cell for cell in before.cells if cell.cell_type == "code"}
+        for cell in made.cells:
+            if cell.cell_type == "code" and cell.source in ran:
+                cell.outputs, cell.execution_count = ran[cell.source].outputs, ran[cell.source].execution_count
+        made.metadata = before.metadata
+    return made
+
+
 def differences(source, language):
-    """What the committed notebook says that its source does not, as sentences; none if they agree."""
+    """What the committed notebook says that its source does not, or puts out otherwise than the one in English, as sentences; none if they agree."""
     path = target(source, language)
     if not os.path.isfile(path):
-        return [f"{path} is missing"]
+        return [f"{path} is missing; ./jqlora notebooks {target(source, LANGUAGES[0])} makes it"]
     made, committed = build(read(source), language), nbformat.read(path, as_version=4)
     if len(made.cells) != len(committed.cells):
         return [f"{path} has {len(committed.cells)} cells, its source {len(made.cells)}"]
-    return [f"{path}: {want.id} differs from its source" for want, have in zip(made.cells, committed.cells)
-            if (want.cell_type, want.source) != (have.cell_type, have.source)]
+    wrong = [f"{path}: {want.id} differs from its source" for want, have in zip(made.cells, committed.cells)
+             if (want.cell_type, want.source, want.metadata) != (have.cell_type, have.source, have.metadata)]
+    first = target(source, LANGUAGES[0])
+    if path != first and os.path.isfile(first):
+        english = nbformat.read(first, as_version=4)
+        wrong += [f"{path}: {have.id} has other outputs than in {first}" for have, want in zip(committed.cells, english.cells)
+                  if have.get("outputs") != want.get("outputs")]
+    return wrong

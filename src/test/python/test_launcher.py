@@ -128,7 +128,7 @@ class RefreshTest(InFolder):
         cell = nbformat.v4.new_code_cell(code.replace(HOME + "/x", "\" + System.getenv(\"QLORA_HOME\") + \"/x"), metadata={"execution": {"iopub.status.busy": "now"}})
         nbformat.write(nbformat.v4.new_notebook(cells=[cell]), path)
         with contextlib.redirect_stdout(io.StringIO()):
-            self.assertEqual(refresh_notebooks.main(HOME, [path]), 0)
+            self.assertEqual(refresh_notebooks.main("run", HOME, path), 0)
         with open(path, encoding="utf-8") as file:
             text = file.read()
         self.assertEqual(json.loads(text)["cells"][0]["outputs"][0]["text"], ["./x ~/y\n"])
@@ -145,7 +145,7 @@ class RefreshTest(InFolder):
                 before = file.read()
             err = io.StringIO()
             with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(err):
-                self.assertEqual(refresh_notebooks.main(HOME, [path]), 1)
+                self.assertEqual(refresh_notebooks.main("run", HOME, path), 1)
             self.assertIn(said, err.getvalue())
             with open(path, encoding="utf-8") as file:
                 self.assertEqual(file.read(), before)
