@@ -183,7 +183,7 @@ set_device() {
 }
 
 set_threads() {
-  [[ $1 =~ ^0*[1-9][0-9]{0,3}$ ]] || die "--threads is \"$1\", it must be a number of threads, 1 to 4096; without it there is one for each processor"
+  { [[ $1 =~ ^0*[1-9][0-9]{0,3}$ ]] && [ "$((10#$1))" -le 4096 ]; } || die "--threads is \"$1\", it must be a number of threads, 1 to 4096; without it there is one for each processor"
   export JQLORA_THREADS=$1
 }
 

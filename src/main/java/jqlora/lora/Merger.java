@@ -75,7 +75,7 @@ public record Merger(Checkpoint original, long seed) {
         CausalLm model = adapter.model();
         Map<String, Weight> weights = new LinkedHashMap<>();
         Map<String, MergedUpdate> updates = new LinkedHashMap<>();
-        try (Workers workers = Workers.onAllProcessors()) {
+        try (Workers workers = new Workers(model.ops().threads())) {
             LayerMerge layers = new LayerMerge(model.ops(), original, seed, workers);
             for (Map.Entry<String, MergeRoute> step : plan.routes().entrySet()) {
                 Linear linear = model.linear(step.getKey());

@@ -129,7 +129,7 @@ public final class CausalLm implements AutoCloseable {
         if (prints == null) {
             throw new IllegalStateException("model: it is only planned and has no weights, so it has no fingerprint; load it first");
         }
-        try (Workers workers = Workers.onAllProcessors()) {
+        try (Workers workers = new Workers(ops.threads())) {
             List<TensorPrint> all = new ArrayList<>();
             for (Linear linear : linears.values()) {
                 TensorPrint asLoaded = prints.get(linear.name() + ".weight");
