@@ -24,21 +24,31 @@ final class ColumnPanels {
     }
 
     /**
-     * One panel of {@code width} columns of b; columns beyond the last are zero.
+     * Neighbouring panels of {@code width} columns of b; columns beyond the last are zero.
      *
-     * @param panel overwritten from index {@code at}
+     * @param panels overwritten from index {@code at}, one panel of [depth, width] after the other
      */
-    void pack(Factor b, int k0, int depth, int column, int width, float[] panel, int at) {
-        int count = Math.min(width, b.columns() - column);
-        if (!b.transposed()) {
-            for (int k = 0; k < depth; k++) {
-                b.source().read(k0 + k, column, count, panel, at + k * width);
-                if (count < width) {
-                    Arrays.fill(panel, at + k * width + count, at + (k + 1) * width, 0f);
-                }
+    void pack(Factor b, int k0, int depth, int column, int width, int count, float[] panels, int at) {
+        if (b.transposed()) {
+            for (int panel = 0; panel < count; panel++) {
+                packTransposed(b, k0, depth, column + panel * width, width, panels, at + panel * width * depth);
             }
             return;
         }
+        int all = count * width, filled = Math.min(all, b.columns() - column);
+        float[] row = count == 1 ? panels : grown(rowBuffer, all);
+        for (int k = 0; k < depth; k++) {
+            int to = count == 1 ? at + k * width : 0;
+            b.source().read(k0 + k, column, filled, row, to);
+            Arrays.fill(row, to + filled, to + all, 0f);
+            for (int panel = 0; row != panels && panel < count; panel++) {
+                System.arraycopy(row, panel * width, panels, at + (panel * depth + k) * width, width);
+            }
+        }
+    }
+
+    private void packTransposed(Factor b, int k0, int depth, int column, int width, float[] panel, int at) {
+        int count = Math.min(width, b.columns() - column);
         float[] rows = grown(rowBuffer, rowsAtOnce * depth);
         for (int j = 0; j < width; j += rowsAtOnce) {
             for (int i = 0; i < rowsAtOnce; i++) {

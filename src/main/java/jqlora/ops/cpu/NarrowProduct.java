@@ -44,7 +44,7 @@ final class NarrowProduct {
             int depth = Math.min(maxDepth, k - k0), from = k0;
             boolean add = accumulate || k0 > 0;
             for (int panel = 0; panel < panels; panel++) {        // a few microseconds: less than sharing it would cost
-                columns.pack(b, from, depth, panel * LANES, LANES, panelsOfB, panel * LANES * depth);
+                columns.pack(b, from, depth, panel * LANES, LANES, 1, panelsOfB, panel * LANES * depth);
             }
             if (a.transposed()) {
                 workers.run(Math.ceilDiv(depth, 16), part -> {

@@ -5,6 +5,7 @@ import static jqlora.tensor.TensorView.FLOAT;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 import jdk.incubator.vector.FloatVector;
@@ -50,8 +51,29 @@ final class OtherJvm {
         assertSameBits("the same call, now compiled", results(product, math), cold);
         codecs(workers);
         System.out.println("vectors of " + FloatVector.SPECIES_PREFERRED.vectorBitSize() + " bits: sound, codec "
-                + FourBitCodec.fastest(workers).getClass().getSimpleName());
+                + FourBitCodec.fastest(workers).getClass().getSimpleName() + ", products " + products());
         workers.close();
+    }
+
+    /** Of the bits of products of every shape that is read in order, rows and columns over the edges of tiles among them. */
+    static String products() {
+        int hash = 1;
+        try (Workers workers = new Workers(2)) {
+            Product product = new VectorProduct(workers);
+            Random random = new Random(3);
+            for (int[] shape : new int[][] {{5, 7, 20}, {12, 16, 385}, {13, 64, 400}, {31, 70, 900}, {48, 200, 33}}) {
+                int m = shape[0], n = shape[1], k = shape[2];
+                for (int variant = 0; variant < 4; variant++) {
+                    boolean left = variant % 2 == 1, right = variant / 2 == 1;
+                    Factor a = new Factor(new MatrixSource.Floats(random(random, m * k), 0, left ? m : k, left ? k : m, left ? m : k), left);
+                    Factor b = new Factor(new MatrixSource.Floats(random(random, n * k), 0, right ? k : n, right ? n : k, right ? k : n), right);
+                    float[] c = random(random, m * n).toArray(FLOAT);
+                    product.multiply(a, b, new Target(MemorySegment.ofArray(c), 0, n), 0.7f, true);
+                    hash = 31 * hash + Arrays.hashCode(c);
+                }
+            }
+        }
+        return Integer.toHexString(hash);
     }
 
     private static float[] results(Product product, RowMath math) {

@@ -3,6 +3,7 @@ package jqlora.ops.cpu;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assertions.fail;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.IOException;
 import java.nio.file.Files;
@@ -20,11 +21,14 @@ class OtherJvmTest {
     @TempDir
     Path folder;
 
+    /** Whatever the width, products of more than four rows have the bits that they have in this JVM. */
     @ParameterizedTest
-    @CsvSource({"16, PlainFourBitCodec", "32, VectorFourBitCodec"})
-    void shorterVectors(int bytes, String codec) throws IOException, InterruptedException {
-        String printed = run(List.of("--add-modules", "jdk.incubator.vector", "-XX:MaxVectorSize=" + bytes), "vectors");
-        assertTrue(printed.contains("vectors of " + 8 * bytes + " bits: sound, codec " + codec), printed);
+    @CsvSource({"-XX:MaxVectorSize=16, 128, PlainFourBitCodec", "-XX:MaxVectorSize=32, 256, VectorFourBitCodec",
+            "-XX:UseAVX=1, 128, PlainFourBitCodec", "-XX:UseAVX=2, 256, VectorFourBitCodec"})
+    void shorterVectors(String option, int bits, String codec) throws IOException, InterruptedException {
+        assumeTrue(option.contains("MaxVectorSize") || Tile.onX86(), "not an option of this processor's JVM");
+        String printed = run(List.of("--add-modules", "jdk.incubator.vector", option), "vectors");
+        assertTrue(printed.contains("vectors of " + bits + " bits: sound, codec " + codec + ", products " + OtherJvm.products()), printed);
     }
 
     @Test
