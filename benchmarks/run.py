@@ -20,6 +20,9 @@ import table
 
 STEPS = [(dtype, batch, length, recompute) for dtype in ('float32', 'bfloat16') for batch, length in ((1, 512), (4, 128)) for recompute in (False, True)]
 
+# What keeps each side to shorter vectors than an x86 processor has, by their bits
+VECTORS = {256: {'ATEN_CPU_CAPABILITY': 'avx2', 'MKL_ENABLE_INSTRUCTIONS': 'AVX2', 'ONEDNN_MAX_CPU_ISA': 'AVX2', 'JAVA_TOOL_OPTIONS': '-XX:UseAVX=2'}}
+
 
 def arguments(argv):
     cache = os.environ.get('XDG_CACHE_HOME') or os.path.join(os.path.expanduser('~'), '.cache')
@@ -33,6 +36,7 @@ def arguments(argv):
     parser.add_argument('--r', help='step: rank of the adapters')
     parser.add_argument('--targets', help='step: target modules, with commas')
     parser.add_argument('--dtypes', default='float32,bfloat16', type=lambda text: text.split(','), help='step: compute dtypes')
+    parser.add_argument('--vectors', type=int, choices=sorted(VECTORS), help='bits of the vectors that both sides may use, where the processor has longer ones; default all')
     parser.add_argument('--steps', default='4', help='step: timed steps a process')
     parser.add_argument('--seconds', default='0.5', help='quantize, matmul: seconds a setting')
     parser.add_argument('--quiet', type=float, default=0.15, help='cores that other processes may keep busy; repetitions above it do not count')
@@ -77,6 +81,12 @@ def parse(side, bench, text):
     return lines
 
 
+def environment(vectors, given):
+    """The environment of both sides' processes: `given`, and what keeps them to vectors of so many bits; None keeps them to nothing."""
+    return {**given, **{name: ' '.join(filter(None, [given.get(name) if name == 'JAVA_TOOL_OPTIONS' else None, value]))
+                        for name, value in VECTORS.get(vectors, {}).items()}}
+
+
 def wait_until_quiet(quiet, patience):
     """Sleeps until the machine's busy cores fall to `quiet`, `patience` seconds at most."""
     end = time.monotonic() + patience
@@ -113,7 +123,7 @@ def main(argv=None):
             for side, command in commands.items():
                 wait_until_quiet(args.quiet, args.patience)
                 print(f'round {round_number + 1}: {side} {bench} {" ".join(options)}', file=sys.stderr)
-                done = subprocess.run(command(bench) + options, capture_output=True, text=True)
+                done = subprocess.run(command(bench) + options, capture_output=True, text=True, env=environment(args.vectors, os.environ))
                 if done.returncode:
                     failed.append(f'{side} {bench} {" ".join(options)}: exit status {done.returncode}: {done.stderr.strip()[-500:]}')
                     continue

@@ -29,8 +29,16 @@ def _pool_side(lines, quiet):
 
 
 def markdown(lines, quiet):
-    """One table a bench."""
-    return '\n\n'.join(_table(bench, settings) for bench, settings in pool(lines, quiet).items())
+    """The machine, then one table a bench."""
+    return '\n\n'.join(_machine(lines) + [_table(bench, settings) for bench, settings in pool(lines, quiet).items()])
+
+
+def _machine(lines):
+    """What the lines say of the processor and the vectors; nothing where they say nothing."""
+    names = ' and '.join(dict.fromkeys(line['processor'] for line in lines if 'processor' in line))
+    vectors = {side: ' and '.join(dict.fromkeys(f"{line['vector_bits']} bits" for line in lines if line['side'] == side and 'vector_bits' in line)) for side in SIDES}
+    told = ', '.join(f'{side.capitalize()} {bits}' for side, bits in vectors.items() if bits)
+    return [f'Processor: {names}. Vectors: {told}.'] if names and told else []
 
 
 def _table(bench, settings):

@@ -72,13 +72,29 @@ def until(seconds, call, least=0.1):
     return watch
 
 
+def processor(text=None):
+    """The processor's name, as the kernel gives it; 'unknown' where it gives none, as on ARM."""
+    if text is None:
+        with open('/proc/cpuinfo') as file:
+            text = file.read()
+    return next((line.split(':', 1)[1].strip() for line in text.splitlines() if line.startswith('model name')), 'unknown')
+
+
+def vector_bits(capability=None):
+    """Bits of the vectors that PyTorch computes with; ATEN_CPU_CAPABILITY can make them shorter than the processor's."""
+    if capability is None:
+        import torch
+        capability = torch.backends.cpu.get_cpu_capability()
+    return next((bits for name, bits in (('AVX512', 512), ('AVX2', 256)) if capability.upper().startswith(name)), 128)
+
+
 def versions(*packages):
     from importlib.metadata import version
     return {'python': '.'.join(map(str, sys.version_info[:3])), **{package: version(package) for package in packages}}
 
 
-def emit(bench, setting, work, watch, figures, threads, stack):
+def emit(bench, setting, work, watch, figures, threads, stack, vectors=None):
     """Prints the line of one setting; benchmarks/README.md describes it."""
     print(json.dumps({'bench': bench, 'side': 'python', 'setting': setting, 'work': work,
                       'seconds': [round(s, 7) for s in watch.seconds], 'others': [round(o, 2) for o in watch.others],
-                      **figures, 'threads': threads, 'versions': stack}), flush=True)
+                      **figures, 'threads': threads, 'processor': processor(), 'vector_bits': vectors or vector_bits(), 'versions': stack}), flush=True)

@@ -81,9 +81,15 @@ class MeasureTest(unittest.TestCase):
         watch.time(lambda: None)
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
-            measure.emit('matmul', {'dtype': 'float32'}, 8, watch, {}, 2, {'python': '3'})
+            measure.emit('matmul', {'dtype': 'float32'}, 8, watch, {}, 2, {'python': '3'}, vectors=256)
         parsed, = run.parse('python', 'matmul', printed.getvalue())
         self.assertEqual((parsed['setting'], parsed['work'], parsed['threads']), ({'dtype': 'float32'}, 8, 2))
+        self.assertEqual((parsed['vector_bits'], parsed['processor']), (256, measure.processor()))
+
+    def test_the_processor_and_its_vectors(self):
+        self.assertEqual(measure.processor('processor\t: 0\nmodel name\t: AMD EPYC 9V74 80-Core Processor\nflags: avx2\nmodel name: other\n'), 'AMD EPYC 9V74 80-Core Processor')
+        self.assertEqual(measure.processor('BogoMIPS: 50\n'), 'unknown')
+        self.assertEqual([measure.vector_bits(name) for name in ('AVX512', 'AVX2', 'DEFAULT', 'NO AVX')], [512, 256, 128, 128])
 
 
 class TableTest(unittest.TestCase):
@@ -109,6 +115,12 @@ class TableTest(unittest.TestCase):
             '| 4 | 256 (256 to 256, 1 of 1) | - | - | - | - | - | - |'])
         self.assertEqual(text.splitlines()[0], '**step**: model m, recompute no')
 
+    def test_the_machine_stands_above_the_tables(self):
+        lines = [line('python', [1], processor='P', vector_bits=256), line('java', [1], processor='P', vector_bits=256)]
+        self.assertEqual(table.markdown(lines, 0.1).splitlines()[:3], ['Processor: P. Vectors: Python 256 bits, Java 256 bits.', '', '**step**: model m, batch 1, recompute no'])
+        self.assertIn('Processor: P and Q. Vectors: Java 512 bits and 256 bits.',
+                      table.markdown([line('java', [1], processor='P', vector_bits=512), line('java', [1], processor='Q', vector_bits=256)], 0.1))
+
     def test_settings_match_whatever_the_order_of_their_names(self):
         other = line('java', [1])
         other['setting'] = dict(reversed(other['setting'].items()))
@@ -121,6 +133,12 @@ class RunTest(unittest.TestCase):
         self.assertEqual(len(jobs), 5)
         self.assertEqual(jobs[1], ('step', ['--dtype', 'float32', '--batch', '1', '--length', '512', '--recompute', '--model', 'm', '--r', '8', '--steps', '4']))
         self.assertEqual(jobs[-1], ('matmul', ['--seconds', '1']))
+
+    def test_shorter_vectors_are_asked_of_both_sides(self):
+        self.assertEqual(run.arguments([]).vectors, None)
+        self.assertEqual(run.environment(None, {'HOME': '/h'}), {'HOME': '/h'})
+        shorter = run.environment(run.arguments(['--vectors', '256']).vectors, {'HOME': '/h', 'JAVA_TOOL_OPTIONS': '-Xint', 'ATEN_CPU_CAPABILITY': 'avx512'})
+        self.assertEqual(shorter, {'HOME': '/h', 'JAVA_TOOL_OPTIONS': '-Xint -XX:UseAVX=2', 'ATEN_CPU_CAPABILITY': 'avx2', 'MKL_ENABLE_INSTRUCTIONS': 'AVX2', 'ONEDNN_MAX_CPU_ISA': 'AVX2'})
 
     def test_a_side_that_is_not_there_is_left_out(self):
         self.assertEqual(run.sides(run.arguments(['--python', '/none', '--java', '/none'])), {})

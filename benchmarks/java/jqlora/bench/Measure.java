@@ -8,6 +8,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import jdk.incubator.vector.FloatVector;
 import jqlora.format.PythonJson;
 
 /** Clock, memory, neighbours and the JSON line. Where there is no /proc the fields that need it are left out. */
@@ -87,6 +88,16 @@ final class Measure {
         return 0;
     }
 
+    /** The processor's name, as Linux gives it; "unknown" where it gives none. */
+    private static String processor() {
+        try {
+            return Files.readAllLines(Path.of("/proc/cpuinfo")).stream().filter(line -> line.startsWith("model name")).findFirst()
+                    .map(line -> line.substring(line.indexOf(':') + 1).strip()).orElse("unknown");
+        } catch (IOException absent) {
+            return "unknown";
+        }
+    }
+
     /** Lowers VmHWM to what is resident now. */
     static void resetPeak() throws IOException {
         Path clear = Path.of("/proc/self/clear_refs");
@@ -105,6 +116,8 @@ final class Measure {
         line.put("others", others);
         line.putAll(figures);
         line.put("threads", threads);
+        line.put("processor", processor());
+        line.put("vector_bits", FloatVector.SPECIES_PREFERRED.vectorBitSize());
         line.put("versions", Map.of("java", Runtime.version().toString(), "product", product));
         System.out.println(PythonJson.defaults().dumps(line));
     }
