@@ -5,6 +5,8 @@ import static jqlora.Assert.assertClose;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.util.Arrays;
 import java.util.List;
 import java.util.stream.Stream;
 import jqlora.lora.LoraAdapter;
@@ -44,7 +46,7 @@ public final class SmallModel {
     public static float[] logits(CausalLm model) {
         try (Tensor logits = model.logits(TOKENS, Sequences.ofLengths(TOKENS.length))) {
             float[] all = model.ops().download(logits).toFloats();
-            return java.util.Arrays.copyOfRange(all, all.length - (int) model.spec().vocabSize(), all.length);
+            return Arrays.copyOfRange(all, all.length - (int) model.spec().vocabSize(), all.length);
         }
     }
 
@@ -61,7 +63,7 @@ public final class SmallModel {
         Files.createDirectories(target);
         try (Stream<Path> files = Files.list(folder)) {
             for (Path file : files.toList()) {
-                Files.copy(file, target.resolve(file.getFileName()));
+                Files.copy(file, target.resolve(file.getFileName()), StandardCopyOption.REPLACE_EXISTING);
             }
         }
         return target;

@@ -10,6 +10,7 @@ import jqlora.data.SupervisedTokenizer;
 import jqlora.data.TokenizedRow;
 import jqlora.data.TokenizedSet;
 import jqlora.format.Checkpoint;
+import jqlora.format.ModelName;
 import jqlora.lora.LoraAdapter;
 import jqlora.lora.MergeRoute;
 import jqlora.lora.Merger;
@@ -58,7 +59,7 @@ public record TargetExperiment(CausalLm model, Path modelFolder, SupervisedToken
         try (Checkpoint original = Checkpoint.open(modelFolder)) {
             for (Prepared data : prepared) {
                 try (LoraAdapter adapter = LoraAdapter.create(model, data.entry.lora(), config.seed())) {
-                    SftTrainer trainer = new SftTrainer(new TrainedWeights.OfAdapter(adapter, modelFolder.toString()), data.train, data.test, config,
+                    SftTrainer trainer = new SftTrainer(new TrainedWeights.OfAdapter(adapter, ModelName.of(modelFolder).text()), data.train, data.test, config,
                             output.resolve(data.entry.dataSet()));
                     TrainListener heard = listener.training(runs.size() + 1, prepared.size(), data.entry);
                     data.notices.forEach(notice -> heard.on(new TrainEvent.Noticed(notice)));

@@ -51,6 +51,11 @@ public final class BitsAndBytesState {
         return owners;
     }
 
+    /** Whether any weight of {@code tensors} is in 4 bits. */
+    public static boolean hasFourBit(NamedTensors tensors) {
+        return tensors.names().stream().anyMatch(name -> name.endsWith(STATE + "nf4") || name.endsWith(STATE + "fp4"));
+    }
+
     /** Whether {@code weight} is in 4 bits. */
     public static boolean isFourBit(NamedTensors tensors, String weight) {
         return tensors.contains(weight + STATE + "nf4") || tensors.contains(weight + STATE + "fp4");

@@ -39,9 +39,10 @@ public final class PendingFile implements AutoCloseable {
     /**
      * Writes {@code body}, to appear as {@code target} on {@link #commit}; the folder must be there.
      *
-     * @throws IOException if it cannot be written whole, such as on a full disk; the message names {@code target}
+     * @param bytes that it will have
+     * @throws IOException if it cannot be written whole, such as on a full disk; the message names {@code target} and what it needs
      */
-    public static PendingFile write(Path target, Body body) throws IOException {
+    public static PendingFile write(Path target, long bytes, Body body) throws IOException {
         Path temporary = target.resolveSibling("." + target.getFileName() + "." + UUID.randomUUID() + ".tmp");
         PendingFile pending = new PendingFile(target, temporary);
         boolean written = false;
@@ -50,7 +51,7 @@ public final class PendingFile implements AutoCloseable {
             channel.force(true);
             written = true;
         } catch (IOException failed) {
-            throw named(target, failed);
+            throw named(target, bytes, failed);
         } finally {
             if (!written) {
                 pending.close();
@@ -60,19 +61,27 @@ public final class PendingFile implements AutoCloseable {
     }
 
     /** The system's error on a write, such as that the disk is full, does not say which file was written. */
-    private static IOException named(Path target, IOException failed) {
+    private static IOException named(Path target, long bytes, IOException failed) {
         String problem = String.valueOf(failed.getMessage());
         if (problem.contains(target.toString()) || problem.contains(String.valueOf(target.getFileName()))) {
             return failed;
         }
-        return new IOException(target + ": could not be written: " + problem + "; nothing is left of it, and what stood there before is"
-                + " as it was; make room on the disk, or take another folder",
-                failed);
+        return new IOException(target + ": could not be written: " + problem + "; it needs " + bytes + " bytes" + free(target) + "; nothing is left of it, and what"
+                + " stood there before is as it was; make room on the disk, or take another folder", failed);
+    }
+
+    private static String free(Path target) {
+        try {
+            return ", there are " + Files.getFileStore(target.toAbsolutePath().getParent()).getUsableSpace() + " free";
+        } catch (IOException unknown) {
+            return "";                                            // the refusal must not fail over its own footnote
+        }
     }
 
     /** Writes {@code text} in UTF-8 as {@code target}, whole or not at all. */
     public static void replace(Path target, String text) throws IOException {
-        try (PendingFile file = write(target, channel -> writeFully(channel, ByteBuffer.wrap(text.getBytes(StandardCharsets.UTF_8))))) {
+        byte[] bytes = text.getBytes(StandardCharsets.UTF_8);
+        try (PendingFile file = write(target, bytes.length, channel -> writeFully(channel, ByteBuffer.wrap(bytes)))) {
             file.commit();
         }
     }

@@ -58,7 +58,8 @@ public final class SafetensorsWriter {
             throw new SafetensorsException(target, "its header would have " + header.length + " bytes, it must have at most "
                     + SafetensorsFile.LONGEST_HEADER);
         }
-        return PendingFile.write(target, channel -> {
+        long bytes = SafetensorsFile.LENGTH_BYTES + header.length + ordered.stream().mapToLong(TensorSource::byteSize).sum();
+        return PendingFile.write(target, bytes, channel -> {
             MemorySegment length = MemorySegment.ofArray(new byte[SafetensorsFile.LENGTH_BYTES]);
             length.set(TensorView.LONG, 0, header.length);
             PendingFile.writeFully(channel, length.asByteBuffer());

@@ -14,11 +14,15 @@ import jqlora.format.JsonView;
  * @see <a href="https://github.com/huggingface/peft/blob/v0.21.0/src/peft/tuners/lora/config.py">PEFT 0.21.0, LoraConfig</a>
  */
 final class AdapterConfigJson {
-    /** Keys that say nothing about what is computed. */
+    /** Keys that say nothing about what is computed; of fan_in_fan_out PEFT itself says so for linear layers; biases and whole modules are judged by their tensors. */
     private static final Set<String> NEUTRAL = Set.of("peft_type", "task_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision",
-            "inference_mode", "init_lora_weights", "megatron_config", "megatron_core", "loftq_config", "qalora_group_size", "ensure_weight_tying");
+            "inference_mode", "megatron_config", "megatron_core", "qalora_group_size", "ensure_weight_tying", "fan_in_fan_out", "modules_to_save");
+    /** Keys that count when an adapter is made or trained; its numbers have in them what came of it. {@link AdapterInit} judges how it began. */
+    private static final Set<String> CREATION = Set.of(AdapterInit.KEY, AdapterInit.EVA, "loftq_config", "corda_config", "lora_ga_config", "runtime_config", "velora_config");
     private static final Set<String> READ = Set.of("r", "lora_alpha", "lora_dropout", "use_rslora", "target_modules", "exclude_modules",
             "layers_to_transform", "layers_pattern", "rank_pattern", "alpha_pattern", "bias");
+
+    private static final String ELSEWHERE = ". Merge the adapter in PEFT with merge_and_unload(), save the model and load that";
 
     private AdapterConfigJson() { }
 
@@ -32,12 +36,12 @@ final class AdapterConfigJson {
         if (!json.text("peft_type").equals("LORA")) {
             throw json.fault("peft_type", "\"LORA\"");
         }
-        if (!json.text("bias", "none").equals("none")) {
-            throw json.fault("bias", "\"none\"; trained biases cannot be computed yet");
+        if (!List.of("none", "all", "lora_only").contains(json.text("bias", "none"))) {
+            throw json.fault("bias", "\"none\", \"all\" or \"lora_only\"");
         }
         for (String key : json.keys()) {
-            if (!NEUTRAL.contains(key) && !READ.contains(key) && json.isSet(key)) {
-                throw json.fault(key, "absent, null, false or empty; this part of PEFT cannot be computed yet");
+            if (!NEUTRAL.contains(key) && !CREATION.contains(key) && !READ.contains(key) && json.isSet(key)) {
+                throw json.fault(key, "absent, null, false or empty; this part of PEFT cannot be computed yet" + ELSEWHERE);
             }
         }
         try {
@@ -99,8 +103,15 @@ final class AdapterConfigJson {
 
     /** The keys that differ from PEFT's defaults, and those that are always given. */
     static Map<String, Object> write(LoraConfig config, String baseModel) {
+        return write(config, AdapterInit.standard(), baseModel, null);
+    }
+
+    /** @param revision of the base model, a commit; null for none */
+    static Map<String, Object> write(LoraConfig config, AdapterInit init, String baseModel, String revision) {
         Map<String, Object> keys = new LinkedHashMap<>();
         keys.put("base_model_name_or_path", baseModel);
+        keys.put("revision", revision);
+        init.writeTo(keys);
         keys.put("task_type", "CAUSAL_LM");
         keys.put("r", config.r());
         keys.put("lora_alpha", number(config.loraAlpha()));

@@ -5,12 +5,11 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.LinkedHashMap;
-import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
 import java.util.random.RandomGenerator;
 import java.util.random.RandomGeneratorFactory;
+import jqlora.format.FolderUse;
 import jqlora.format.PeftAdapterFiles;
 import jqlora.format.SafetensorsException;
 import jqlora.format.SafetensorsFile;
@@ -21,22 +20,23 @@ import jqlora.ops.LoraFactors;
 import jqlora.ops.Ops;
 import jqlora.ops.Parameter;
 import jqlora.tensor.DType;
-import jqlora.tensor.NearNames;
 import jqlora.tensor.Shape;
 import jqlora.tensor.TensorView;
 
 /** One adapter of one model: A and B for each adapted layer, float32, in force or not. */
 public final class LoraAdapter implements AutoCloseable {
-    private static final String A = ".lora_A.weight", B = ".lora_B.weight";
+    static final String A = ".lora_A.weight", B = ".lora_B.weight";
 
     private final CausalLm model;
     private final LoraConfig config;
+    private final AdapterInit init;
     private final Map<String, LoraFactors> factors;
     private boolean attached, merged, closed;
 
-    private LoraAdapter(CausalLm model, LoraConfig config, Map<String, LoraFactors> factors) {
+    private LoraAdapter(CausalLm model, LoraConfig config, AdapterInit init, Map<String, LoraFactors> factors) {
         this.model = model;
         this.config = config;
+        this.init = init;
         this.factors = Collections.unmodifiableMap(factors);
     }
 
@@ -61,7 +61,7 @@ public final class LoraAdapter implements AutoCloseable {
             factors.put(module, factors(model, config, module, TensorView.ofFloats(a, r, linear.inFeatures()),
                     TensorView.ofFloats(new float[Math.toIntExact(linear.outFeatures() * r)], linear.outFeatures(), r), true));
         }
-        return new LoraAdapter(model, config, factors).attach();
+        return new LoraAdapter(model, config, AdapterInit.standard(), factors).attach();
     }
 
     /**
@@ -74,13 +74,14 @@ public final class LoraAdapter implements AutoCloseable {
     public static LoraAdapter load(CausalLm model, Path folder, boolean trained) throws IOException {
         try (PeftAdapterFiles files = PeftAdapterFiles.open(folder)) {
             LoraConfig config = AdapterConfigJson.read(files.config());
+            AdapterInit init = AdapterInit.read(files.config(), trained);
             List<String> modules;
             try {
-                modules = TargetTable.modules(model, config);
+                modules = TargetTable.fitting(model, config);
             } catch (IllegalArgumentException noMatch) {
                 throw new IOException(folder + ": the adapter does not fit the model: " + noMatch.getMessage(), noMatch);
             }
-            requireSameKeys(files.tensors(), modules);
+            AdapterTensors.requireFit(files, model, modules);
             for (String module : modules) {
                 Linear linear = model.linear(module);
                 requireShape(files.tensors(), key(module, A), Shape.of(config.rOf(module), linear.inFeatures()));
@@ -88,26 +89,9 @@ public final class LoraAdapter implements AutoCloseable {
             }
             Map<String, LoraFactors> factors = new LinkedHashMap<>();
             for (String module : modules) {
-                factors.put(module, factors(model, config, module, floats(files.tensors().get(key(module, A))), floats(files.tensors().get(key(module, B))), trained));
+                factors.put(module, factors(model, config, module, AdapterTensors.floats(files.tensors(), key(module, A)), AdapterTensors.floats(files.tensors(), key(module, B)), trained));
             }
-            return new LoraAdapter(model, config, factors).attach();
-        }
-    }
-
-    private static void requireSameKeys(SafetensorsFile file, List<String> modules) throws SafetensorsException {
-        Set<String> missing = new LinkedHashSet<>();
-        modules.forEach(module -> missing.addAll(List.of(key(module, A), key(module, B))));
-        Set<String> superfluous = new LinkedHashSet<>(file.names());
-        superfluous.removeAll(missing);
-        file.names().forEach(missing::remove);
-        if (!missing.isEmpty()) {
-            String first = missing.iterator().next();
-            throw new SafetensorsException(file.path(), first, "is not there, the configuration calls for it (" + missing.size() + " missing in all)"
-                    + NearNames.hint(first, file.names()));
-        }
-        if (!superfluous.isEmpty()) {
-            throw new SafetensorsException(file.path(), superfluous.iterator().next(),
-                    "belongs to no module that the configuration adapts in this model (" + superfluous.size() + " such tensors)");
+            return new LoraAdapter(model, config, init, factors).attach();
         }
     }
 
@@ -117,11 +101,7 @@ public final class LoraAdapter implements AutoCloseable {
         }
     }
 
-    private static TensorView floats(TensorView tensor) {
-        return tensor.dtype() == DType.F32 ? tensor : TensorView.ofFloats(tensor.toFloats(), tensor.shape().toArray());
-    }
-
-    private static String key(String module, String part) {
+    static String key(String module, String part) {
         return PeftAdapterFiles.KEY_PREFIX + module + part;
     }
 
@@ -220,12 +200,22 @@ public final class LoraAdapter implements AutoCloseable {
     /**
      * Writes PEFT's two files into {@code folder}, whole or not at all.
      *
-     * @param baseModel name or folder of the base model, for {@code base_model_name_or_path}; may be null
+     * @param baseModel name or folder of the base model, for {@code base_model_name_or_path}; may be null. Where it is the model's own {@link CausalLm#name},
+     *     its commit is written too
+     * @throws IOException if the files cannot be written, the folder holds a model, or a number is not finite
      */
     public void save(Path folder, String baseModel) throws IOException {
         model.use().require("saving the adapter");
-        List<TensorSource> tensors = parameters().stream().map(parameter -> TensorSource.of(parameter.name(), model.ops().download(parameter.value()))).toList();
-        PeftAdapterFiles.write(folder, AdapterConfigJson.write(config, baseModel), tensors);
+        FolderUse.requireForAdapter(folder);
+        List<TensorSource> tensors = new ArrayList<>();
+        for (Parameter parameter : parameters()) {
+            TensorView value = model.ops().download(parameter.value());
+            AdapterTensors.requireFinite(folder.resolve(PeftAdapterFiles.WEIGHTS), parameter.name(), value.toFloats(), "Nothing was written; take an earlier checkpoint, or"
+                    + " train with a lower learning rate");
+            tensors.add(TensorSource.of(parameter.name(), value));
+        }
+        String revision = model.name() != null && model.name().text().equals(baseModel) ? model.name().revision() : null;
+        PeftAdapterFiles.write(folder, AdapterConfigJson.write(config, init, baseModel, revision), tensors);
     }
 
     /** Takes the adapter out of force and gives back its memory. */

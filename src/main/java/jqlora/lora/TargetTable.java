@@ -62,6 +62,16 @@ public record TargetTable(List<Row> rows, long parameters) {
         return model.linears().keySet().stream().filter(name -> config.adapts(name, isInner(name))).toList();
     }
 
+    /** As {@link #modules}, of a file whose configuration may name modules that this model lacks: at least one must be there. */
+    static List<String> fitting(CausalLm model, LoraConfig config) {
+        List<TargetModules> parts = config.targetModules().parts().stream()
+                .filter(part -> model.linears().keySet().stream().anyMatch(name -> part.matches(name, isInner(name)))).toList();
+        if (parts.isEmpty() || !(config.targetModules() instanceof TargetModules.Names)) {
+            return modules(model, config);
+        }
+        return modules(model, config.withTargetModules(TargetModules.names(parts.stream().map(TargetModules::text).toArray(String[]::new))));
+    }
+
     private static boolean isInner(String name) {
         return !name.equals(CausalLm.LM_HEAD);
     }

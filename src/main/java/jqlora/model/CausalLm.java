@@ -5,6 +5,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.random.RandomGenerator;
+import jqlora.format.ModelName;
 import jqlora.ops.KvCache;
 import jqlora.ops.Norm;
 import jqlora.ops.Ops;
@@ -36,6 +37,8 @@ public final class CausalLm implements AutoCloseable {
     private final Map<String, Linear> linears = new LinkedHashMap<>();
     private final ModelUse use;
     private final Map<String, TensorPrint> prints;
+    private LoadReport loadReport = new LoadReport(List.of(), List.of());
+    private ModelName modelName;
     private RopeTable rope;
 
     /** @param prints of the parameters that are trained, as they were loaded; null of a model that is only planned */
@@ -145,6 +148,24 @@ public final class CausalLm implements AutoCloseable {
     private static String layerOf(Parameter parameter) {
         String name = parameter.name();
         return name.endsWith(".weight") ? name.substring(0, name.length() - ".weight".length()) : "";
+    }
+
+    /** What other programs know the model by; null of one that was not loaded from a folder. */
+    public ModelName name() {
+        return modelName;
+    }
+
+    void setName(ModelName name) {
+        modelName = name;
+    }
+
+    /** What is worth knowing about how the model was loaded. */
+    public LoadReport loadReport() {
+        return loadReport;
+    }
+
+    void setLoadReport(LoadReport report) {
+        loadReport = report;
     }
 
     List<DecoderLayer> layers() {

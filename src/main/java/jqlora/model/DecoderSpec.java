@@ -25,6 +25,11 @@ public record DecoderSpec(String modelType, int vocabSize, int hiddenSize, int n
         return embedding.tieWordEmbeddings();
     }
 
+    /** This with an output layer of its own. */
+    DecoderSpec untied() {
+        return new DecoderSpec(modelType, vocabSize, hiddenSize, numHiddenLayers, attention, mlp, norm, new EmbeddingSpec(false, embedding.scale()));
+    }
+
     /** The attention of layer {@code layer}, from 0. */
     public AttentionShape attentionShape(int layer) {
         return new AttentionShape(attention.numAttentionHeads(), attention.numKeyValueHeads(), attention.headDim(),

@@ -6,11 +6,13 @@ import java.util.List;
 import java.util.Optional;
 import java.util.function.Function;
 import java.util.function.LongFunction;
+import jqlora.format.BitsAndBytesConfig;
 import jqlora.format.HfConfig;
 import jqlora.ops.Ops;
 import jqlora.ops.Rehearsal;
 import jqlora.ops.RopeTable;
 import jqlora.ops.Sequences;
+import jqlora.quant.FourBitFormat;
 import jqlora.tensor.DType;
 import jqlora.tensor.Tensor;
 
@@ -44,7 +46,13 @@ public final class MemoryPlanner {
      * @param ops the backend that the model would be loaded to; nothing is taken from it
      */
     public static CausalLm plannedModel(HfConfig config, LoadOptions options, Ops ops) throws IOException {
-        return ModelLoader.load(Families.read(config), new PlannedWeights(options, config.dtype().orElse(DType.F32)), options, ops.rehearsal());
+        LoadOptions fitting = options;
+        Optional<BitsAndBytesConfig> stored = config.quantization();
+        if (stored.isPresent() && !options.quantizeRest()) {      // the checkpoint decides what is in 4 bits
+            FourBitFormat format = FourBitFormat.defaults().withType(stored.get().quantType()).withDoubleQuantization(stored.get().doubleQuantization());
+            fitting = options.withQuantization(format).withSkipModules(stored.get().skipModules());
+        }
+        return ModelLoader.load(Families.read(config), new PlannedWeights(fitting, config.dtype().orElse(DType.F32)), fitting, ops.rehearsal());
     }
 
     /** What a micro-batch of {@code sequences} takes when all its tokens are labelled. */

@@ -7,8 +7,13 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.atomic.AtomicBoolean;
+import jqlora.format.BitsAndBytesConfig;
+import jqlora.format.BitsAndBytesState;
 import jqlora.format.Checkpoint;
 import jqlora.format.HfConfig;
+import jqlora.format.ModelName;
 import jqlora.ops.Norm;
 import jqlora.ops.Ops;
 import jqlora.ops.Parameter;
@@ -16,6 +21,7 @@ import jqlora.ops.Weight;
 import jqlora.quant.FourBitFormat;
 import jqlora.quant.QuantizedTensor;
 import jqlora.tensor.DType;
+import jqlora.tensor.FloatConversion;
 import jqlora.tensor.Shape;
 import jqlora.tensor.Tensor;
 import jqlora.tensor.TensorView;
@@ -26,12 +32,16 @@ import jqlora.tensor.Workers;
  * before the next, so the peak is the quantized model and one tensor.
  */
 public final class ModelLoader implements AutoCloseable {
+    private static final String EMBEDDING = "model.embed_tokens.weight", HEAD = CausalLm.LM_HEAD + ".weight";
+    private static final int CHUNK = 1 << 16;
+
     private final Ops ops;
     private final WeightSource source;
     private final LoadOptions options;
     private final Workers workers;
     private final List<AutoCloseable> made = new ArrayList<>();
     private final Map<String, TensorPrint> prints = new LinkedHashMap<>();
+    private final List<String> notes = new ArrayList<>(), warnings = new ArrayList<>();
 
     private ModelLoader(Ops ops, WeightSource source, LoadOptions options) {
         this.ops = ops;
@@ -49,12 +59,17 @@ public final class ModelLoader implements AutoCloseable {
     public static CausalLm load(Path folder, LoadOptions options, Ops ops, LoadListener listener) throws IOException {
         HfConfig config = HfConfig.read(folder);
         DecoderSpec spec = Families.read(config);
-        config.quantization();                                    // refuses other methods before anything is read
+        Optional<BitsAndBytesConfig> quantization = config.quantization();   // refuses other methods before anything is read
         try (Checkpoint checkpoint = Checkpoint.open(folder)) {
             CheckpointWeights weights = new CheckpointWeights(checkpoint, listener);
-            try (ModelLoader loader = new ModelLoader(ops, weights, options)) {
+            LoadOptions fitting = options.of(quantization.isPresent() || BitsAndBytesState.hasFourBit(checkpoint));
+            try (ModelLoader loader = new ModelLoader(ops, weights, fitting)) {
                 CausalLm model = loader.build(spec);
                 weights.requireAllRead(spec);
+                loader.warnings.addAll(weights.warnings());
+                loader.noteKept(options, model);
+                model.setName(ModelName.of(folder));
+                model.setLoadReport(new LoadReport(loader.notes, loader.warnings));
                 return loader.finished(model);
             }
         }
@@ -75,16 +90,67 @@ public final class ModelLoader implements AutoCloseable {
         }
     }
 
-    private CausalLm build(DecoderSpec spec) throws IOException {
-        Parameter embedTokens = parameter("model.embed_tokens.weight", Shape.of(spec.vocabSize(), spec.hiddenSize()));
+    private void noteKept(LoadOptions asked, CausalLm model) {
+        if (asked.quantization() != null && options.quantization() == null) {
+            List<String> numbers = model.linears().values().stream().filter(linear -> linear != model.lmHead() && linear.state().loaded().fourBit() == null)
+                    .map(Linear::name).toList();
+            notes.add("the checkpoint is in 4 bits itself and decides what is: " + (numbers.isEmpty() ? "every linear layer of the decoder"
+                    : numbers.size() + " linear layers stay as numbers, such as " + numbers.getFirst() + "; LoadOptions.withQuantizeRest(true) puts them into 4 bits too"));
+        }
+    }
+
+    private CausalLm build(DecoderSpec config) throws IOException {
+        DecoderSpec spec = config.tieWordEmbeddings() && hasHeadOfItsOwn(config) ? config.untied() : config;
+        Shape table = Shape.of(spec.vocabSize(), spec.hiddenSize());
+        Parameter embedTokens = spec.tieWordEmbeddings() && !source.contains(EMBEDDING) && source.contains(HEAD) ? parameter(EMBEDDING, HEAD, table)
+                : parameter(EMBEDDING, table);
         List<DecoderLayer> layers = new ArrayList<>();
         for (int i = 0; i < spec.numHiddenLayers(); i++) {
             layers.add(layer(spec, i));
         }
         Norm norm = norm("model.norm", spec);
-        Parameter head = spec.tieWordEmbeddings() ? embedTokens : parameter(CausalLm.LM_HEAD + ".weight", Shape.of(spec.vocabSize(), spec.hiddenSize()));
+        Parameter head = spec.tieWordEmbeddings() ? embedTokens : parameter(HEAD, table);
         return new CausalLm(ops, spec, embedTokens, layers, norm, new Linear(CausalLm.LM_HEAD, new Weight.Dense(head), null, numbers(head)),
                 source.hasNumbers() ? prints : null);
+    }
+
+    /**
+     * Whether a checkpoint whose config ties the output layer to the embedding has another one: then that is the output layer, as in transformers.
+     *
+     * @see <a href="https://github.com/huggingface/transformers/blob/v5.17.0/src/transformers/modeling_utils.py">transformers 5.17.0, tie_weights</a>
+     */
+    private boolean hasHeadOfItsOwn(DecoderSpec spec) throws IOException {
+        if (!source.contains(EMBEDDING) || !source.contains(HEAD)) {
+            return false;
+        }
+        Shape table = Shape.of(spec.vocabSize(), spec.hiddenSize());
+        try (Arena arena = Arena.ofShared()) {
+            TensorView embedding = converted(source.read(EMBEDDING, table, arena), arena), head = converted(source.read(HEAD, table, arena), arena);
+            if (sameNumbers(embedding, head)) {
+                return false;
+            }
+        }
+        warnings.add("config.json ties " + HEAD + " to " + EMBEDDING + ", but the checkpoint has both and they differ; they are not tied, as in transformers 5."
+                + " Set tie_word_embeddings to false in config.json");
+        return true;
+    }
+
+    private boolean sameNumbers(TensorView a, TensorView b) {
+        if (a.dtype() == b.dtype() && a.data().mismatch(b.data()) < 0) {
+            return true;
+        }
+        AtomicBoolean same = new AtomicBoolean(true);
+        workers.ranges(a.shape().size(), CHUNK, (from, to) -> {
+            float[] left = new float[(int) (to - from)], right = new float[left.length];
+            FloatConversion.toFloats(a.dtype(), a.data(), from, left, 0, left.length);
+            FloatConversion.toFloats(b.dtype(), b.data(), from, right, 0, right.length);
+            for (int i = 0; i < left.length && same.get(); i++) {
+                if (left[i] != right[i]) {
+                    same.set(false);
+                }
+            }
+        });
+        return same.get();
     }
 
     private DecoderLayer layer(DecoderSpec spec, int index) throws IOException {
@@ -117,6 +183,7 @@ public final class ModelLoader implements AutoCloseable {
         Weight weight;
         LoadedWeight loaded;
         if (stored != null) {
+            options.requireFits(name);
             weight = ops.upload(stored);
             loaded = new LoadedWeight.FourBitFile(stored.format());
             made.add(weight);
@@ -146,8 +213,13 @@ public final class ModelLoader implements AutoCloseable {
     }
 
     private Parameter parameter(String name, Shape shape) throws IOException {
+        return parameter(name, name, shape);
+    }
+
+    /** @param tensor under which the checkpoint has the numbers */
+    private Parameter parameter(String name, String tensor, Shape shape) throws IOException {
         try (Arena arena = Arena.ofShared()) {
-            TensorView stored = source.read(name, shape, arena);
+            TensorView stored = source.read(tensor, shape, arena);
             // a frozen BF16 or F16 number is the same number in F32, which would only take twice the memory
             boolean exactAsStored = !options.trained() && options.dtype() == DType.F32;
             Tensor value = ops.upload(exactAsStored ? stored : converted(stored, arena));

@@ -12,6 +12,7 @@ import java.util.stream.Stream;
 import jqlora.format.BitsAndBytesConfig;
 import jqlora.format.BitsAndBytesState;
 import jqlora.format.CheckpointWriter;
+import jqlora.format.FolderUse;
 import jqlora.format.HfConfig;
 import jqlora.format.TensorSource;
 import jqlora.ops.Ops;
@@ -52,6 +53,7 @@ public record ModelWriter(Path source, DType dtype) {
         if (Files.isDirectory(folder) && Files.isSameFile(folder, source)) {
             throw new IOException(folder + ": is the folder that the model was loaded from, it must be another one");
         }
+        FolderUse.requireForModel(folder);
         Optional<Linear> adapted = model.linears().values().stream().filter(linear -> linear.lora() != null).findFirst();
         if (adapted.isPresent()) {
             throw new IllegalArgumentException("save: " + adapted.get().name() + " has an adapter in force; merge or detach it first");
@@ -100,13 +102,16 @@ public record ModelWriter(Path source, DType dtype) {
     }
 
     private HfConfig config(CausalLm model) throws IOException {
-        HfConfig config = HfConfig.read(source).withDtype(dtype);
+        HfConfig stored = HfConfig.read(source).withDtype(dtype).without("_name_or_path");   // the weights are no longer those that it names
+        HfConfig config = Families.read(stored).tieWordEmbeddings() == model.spec().tieWordEmbeddings() ? stored
+                : stored.with("tie_word_embeddings", model.spec().tieWordEmbeddings());
         List<FourBitFormat> formats = fourBit(model).map(Weight.FourBit::format).map(format -> format.withDtype(DType.F32)).distinct().toList();
         if (formats.isEmpty()) {
             return config.withoutQuantization();
         }
         if (formats.size() > 1) {
-            throw new IllegalArgumentException("save: the 4-bit weights have different formats, " + formats + "; a config.json can name one only");
+            throw new IllegalArgumentException("save: the 4-bit weights have different formats, " + formats + "; a config.json can name one only. Load"
+                    + " the checkpoint's numbers with one quantization, or merge by ONTO_BASE, which gives numbers");
         }
         FourBitFormat format = formats.getFirst();
         List<String> skipped = model.linears().values().stream().filter(linear -> !(linear.weight() instanceof Weight.FourBit)).map(Linear::name).toList();

@@ -19,6 +19,11 @@ interface WeightSource {
     /** The 4-bit weight {@code name} as stored; null if it is not in 4 bits. */
     QuantizedTensor readFourBit(String name, Shape shape) throws IOException;
 
+    /** Whether tensor {@code name} is there, of those that a family may lack. */
+    default boolean contains(String name) {
+        return !name.equals(CausalLm.LM_HEAD + ".weight");
+    }
+
     /** Whether there are bytes behind the tensors; a plan has only shapes. */
     default boolean hasNumbers() {
         return true;

@@ -52,10 +52,9 @@ public final class OpenModel implements AutoCloseable {
         model.use().named("the model " + name(), "open it again with openModel(Path.of(\"" + folder + "\"), ...)");
     }
 
-    /** The name of its folder. */
+    /** Its name on the Hub without the organisation, or that of its folder; {@link CausalLm#name} has the whole of it. */
     public String name() {
-        Path last = folder.toAbsolutePath().normalize().getFileName();
-        return last == null ? folder.toString() : last.toString();
+        return model.name().title();
     }
 
     /** Whether it can still be used: false after {@link #close}. */

@@ -10,6 +10,8 @@ import jqlora.data.InstructionRow;
 import jqlora.data.InstructionSet;
 import jqlora.data.TokenizedSet;
 import jqlora.experiment.ExperimentListener;
+import jqlora.format.FolderUse;
+import jqlora.format.ModelName;
 import jqlora.lora.LoraAdapter;
 import jqlora.model.LoadListener;
 import jqlora.model.LoadOptions;
@@ -136,7 +138,7 @@ public final class Qlora {
 
     /** Opens a model, with a bar that shows what is being read. */
     public static OpenModel openModel(Path folder, LoadOptions options) throws IOException {
-        try (Progress bar = progress("loading " + folder.getFileName(), PERCENT)) {
+        try (Progress bar = progress("loading " + ModelName.of(folder).title(), PERCENT)) {
             int[] shown = {0};
             LoadListener listener = loaded -> {
                 int percent = (int) (PERCENT * loaded.bytesRead() / Math.max(1, loaded.bytesTotal()));
@@ -147,6 +149,7 @@ public final class Qlora {
             BACKEND.use.require("openModel");
             OpenModel open = OpenModel.open(folder, options, ops(), listener, BACKEND.use);
             open.tokenizer().notices().forEach(Qlora::show);
+            open.model().loadReport().warnings().forEach(warning -> show("warning: " + warning));
             return open;
         }
     }
@@ -174,8 +177,9 @@ public final class Qlora {
         return trainer(open, adapter, set, config, output).train(trainingView(set.name()));
     }
 
-    private static SftTrainer trainer(OpenModel open, LoraAdapter adapter, InstructionSet set, SftConfig config, Path output) {
-        TrainedWeights weights = new TrainedWeights.OfAdapter(adapter, open.folder().getFileName().toString());
+    private static SftTrainer trainer(OpenModel open, LoraAdapter adapter, InstructionSet set, SftConfig config, Path output) throws IOException {
+        FolderUse.requireForAdapter(output);                      // before the long work
+        TrainedWeights weights = new TrainedWeights.OfAdapter(adapter, open.model().name().text());
         TokenizedSet train = open.tokenize(set.train()), test = open.tokenize(set.test());
         train.notices().forEach(notice -> show(set.name() + ": " + notice));
         test.notices().forEach(notice -> show(set.name() + ", held out: " + notice));
@@ -194,8 +198,9 @@ public final class Qlora {
      * }</pre>
      *
      * @throws IllegalStateException if the model is closed, or trained already
+     * @throws IOException if the folder holds a model
      */
-    public static Training fineTuneInBackground(OpenModel open, LoraAdapter adapter, InstructionSet set, SftConfig config, Path output) {
+    public static Training fineTuneInBackground(OpenModel open, LoraAdapter adapter, InstructionSet set, SftConfig config, Path output) throws IOException {
         SftTrainer trainer = trainer(open, adapter, set, config, output);
         return new Training(Screen.current(), set.name(), trainer::train, open.uses(), open.model().ops()).start();
     }

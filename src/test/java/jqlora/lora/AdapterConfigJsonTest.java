@@ -35,7 +35,7 @@ class AdapterConfigJsonTest {
             "target_modules|null|a list of names, a regular expression or \"all-linear\"", "target_modules|7|a string", "target_modules|[7]|a string", "exclude_modules|[7]|a string",
             "layers_to_transform|1.5|an integer", "layers_to_transform|[0,1.5]|an integer", "layers_to_transform|[\"0\"]|an integer", "layers_to_transform|[-1]|a layer's number",
             "layers_to_transform|3000000000|a layer's number", "layers_to_transform|[3000000000]|a layer's number", "layers_pattern|7|a string",
-            "rank_pattern|[\"q_proj\"]|an object", "rank_pattern|{\"q_proj\":0}|a positive integer", "alpha_pattern|{\"q_proj\":\"16\"}|a number", "bias|\"all\"|\"none\"", "bias|\"lora_only\"|\"none\""})
+            "rank_pattern|[\"q_proj\"]|an object", "rank_pattern|{\"q_proj\":0}|a positive integer", "alpha_pattern|{\"q_proj\":\"16\"}|a number", "bias|\"some\"|\"none\"", "bias|true|a string"})
     void everyWrongValueIsNamed(String key, String value, String must) {
         JsonObject json = valid();
         json.add(key, JsonParser.parseString(value));
@@ -53,7 +53,7 @@ class AdapterConfigJsonTest {
 
     /** What would silently be another adapter if it were passed over; and any key that is not known, in case it says something. */
     @ParameterizedTest
-    @ValueSource(strings = {"use_dora", "lora_bias", "fan_in_fan_out", "use_qalora", "a_key_of_next_year"})
+    @ValueSource(strings = {"use_dora", "lora_bias", "use_qalora", "a_key_of_next_year"})
     void partsOfPeftThatCannotBeComputed(String key) throws IOException {
         JsonObject json = valid();
         json.addProperty(key, true);
@@ -63,11 +63,48 @@ class AdapterConfigJsonTest {
     }
 
     @ParameterizedTest
-    @CsvSource(delimiter = '|', quoteCharacter = '`', value = {"modules_to_save|[\"lm_head\"]", "layer_replication|[[0,2]]", "trainable_token_indices|[1]", "target_parameters|[\"x\"]", "eva_config|{\"rho\":2}"})
+    @CsvSource(delimiter = '|', quoteCharacter = '`', value = {"layer_replication|[[0,2]]", "trainable_token_indices|[1]", "target_parameters|[\"x\"]", "use_bdlora|{\"nblocks\":2}", "kasa_config|{\"beta\":1}", "arrow_config|{\"top_k\":3}", "monteclora_config|{\"num_samples\":2}", "alora_invocation_tokens|[5]"})
     void listsAndObjectsThatCannotBeComputed(String key, String value) {
         JsonObject json = valid();
         json.add(key, JsonParser.parseString(value));
         assertFails(JsonFileException.class, () -> read(json), "adapter_config.json: " + key + " is " + value);
+    }
+
+    /** Keys that count only where an adapter is made or trained, and what PEFT itself passes over for linear layers. */
+    @ParameterizedTest
+    @CsvSource(delimiter = '|', quoteCharacter = '`', value = {"eva_config|{\"rho\":2.0}", "loftq_config|{\"loftq_bits\":4}", "corda_config|{\"verbose\":false}", "lora_ga_config|{\"stable_gamma\":16}",
+            "runtime_config|{\"ephemeral_gpu_offload\":false}", "velora_config|{\"num_groups\":2}", "fan_in_fan_out|true", "ensure_weight_tying|true", "bias|\"all\"", "revision|\"main\""})
+    void keysThatDoNotMatterToTrainedNumbers(String key, String value) throws IOException {
+        JsonObject json = valid();
+        json.add(key, JsonParser.parseString(value));
+        assertEquals(read(valid()), read(json), key);
+    }
+
+    @ParameterizedTest
+    @CsvSource(delimiter = '|', quoteCharacter = '`', value = {"\"pissa\"|PiSSA", "\"pissa_niter_16\"|PiSSA", "\"olora\"|OLoRA", "\"OLoRA\"|OLoRA", "\"corda\"|CorDA", "\"lora_ga\"|LoRA-GA"})
+    void initialisationsThatChangedTheBase(String value, String method) {
+        JsonObject json = valid();
+        json.add("init_lora_weights", JsonParser.parseString(value));
+        assertFails(JsonFileException.class, () -> init(json, false), "adapter_config.json: init_lora_weights is " + value, method + " moved a part of the base's weights",
+                "would count twice", "path_initial_model_for_weight_conversion");
+    }
+
+    @Test
+    void loftqMicaAndUnknownInitialisations() throws IOException {
+        JsonObject json = valid();
+        json.addProperty("init_lora_weights", "loftq");
+        assertFails(JsonFileException.class, () -> init(json, false), "LoftQ moved", "Save the base that LoftQ quantized");
+        json.addProperty("init_lora_weights", "next_year");
+        assertFails(JsonFileException.class, () -> init(json, false), "init_lora_weights is \"next_year\"", "gaussian, eva, orthogonal, mica");
+        json.addProperty("init_lora_weights", "mica");
+        assertFails(JsonFileException.class, () -> init(json, true), "MiCA trains A alone");
+        assertEquals("mica", init(json, false).initLoraWeights());
+        json.addProperty("init_lora_weights", 7);
+        assertFails(JsonFileException.class, () -> init(json, false), "init_lora_weights is 7, it must be a string");
+    }
+
+    private static AdapterInit init(JsonObject json, boolean trained) throws IOException {
+        return AdapterInit.read(JsonView.parse("adapter_config.json", json.toString()), trained);
     }
 
     @Test
