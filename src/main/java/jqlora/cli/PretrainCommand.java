@@ -118,6 +118,7 @@ final class PretrainCommand implements Callable<Integer> {
         @Override
         public void on(TrainEvent event) {
             switch (event) {
+                case TrainEvent.Noticed noticed -> System.out.println(noticed.notice());
                 case TrainEvent.Started started -> {
                     totalSteps = started.totalSteps();
                     System.out.printf(Locale.ROOT, "%d parameters, from step %d%n", started.trainedParameters(), started.firstStep());

@@ -123,7 +123,7 @@ public final class TextTokenizer implements AutoCloseable {
     }
 
     /** What a token is called in messages, such as {@code 260 "<|tool|>" of 261}; its number alone where the tokenizer has none of that number, or is closed. */
-    String describe(int id) {
+    public String describe(int id) {
         try {
             return id < 0 || id >= size ? Integer.toString(id) : id + " \"" + decodeWithSpecialTokens(id) + "\" of the tokenizer's " + size;
         } catch (IllegalStateException closed) {
