@@ -81,6 +81,9 @@ final class PretrainCommand implements Callable<Integer> {
     @Option(names = "--valid-rows", description = "Rows of valid.bin that are evaluated.")
     private int validRows = 400;
 
+    @Option(names = "--overwrite", description = "Begin again where the output folder holds another run's checkpoints, which are removed.")
+    private boolean overwrite;
+
     @Option(names = "--seed", description = "Of weights and order.")
     private long seed = 1;
 
@@ -94,7 +97,7 @@ final class PretrainCommand implements Callable<Integer> {
         valid = valid.subList(0, Math.min(validRows, valid.size()));
         SftConfig settings = new SftConfig(epochs, 0, new BatchConfig(microBatch, accumulate, BatchPlan.Order.SHUFFLED, BatchConfig.Normalization.TOKENS),
                 new LearningRate(LearningRate.Type.COSINE, learningRate, warmup), new OptimizerConfig(Optim.ofName(optim), 0.9, 0.95, 1e-8, weightDecay, 1.0),
-                new CheckpointConfig(saveSteps, 2, saveSteps), ActivationBudget.keepAll(), seed);
+                new CheckpointConfig(saveSteps, 2, saveSteps, overwrite), ActivationBudget.keepAll(), seed);
         try (Ops ops = computes.open(cuda.libraries(), cuda.kernelCache(), System.out::println); CausalLm model = ModelLoader.initialize(config, seed, ops)) {
             System.out.printf(Locale.ROOT, "%s: %d rows of %d tokens, %d steps, %s%n", model, rows.size(), length, settings.totalSteps(rows.size()), ops.description());
             Files.createDirectories(output);

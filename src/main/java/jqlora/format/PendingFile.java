@@ -65,7 +65,8 @@ public final class PendingFile implements AutoCloseable {
         if (problem.contains(target.toString()) || problem.contains(String.valueOf(target.getFileName()))) {
             return failed;
         }
-        return new IOException(target + ": could not be written: " + problem + "; nothing is left of it, and what stood there before is as it was; make room on the disk, or take another folder",
+        return new IOException(target + ": could not be written: " + problem + "; nothing is left of it, and what stood there before is"
+                + " as it was; make room on the disk, or take another folder",
                 failed);
     }
 

@@ -15,8 +15,10 @@ public final class TokenIds {
         int vocabSize = model.spec().vocabSize();
         for (int i = 0; i < ids.length; i++) {
             if (ids[i] < 0 || ids[i] >= vocabSize) {
-                throw new IllegalArgumentException(where + ": token " + token.apply(ids[i]) + ", at place " + (i + 1) + ", is not in the model's embedding: its id must be below the "
-                        + vocabSize + " rows there (vocab_size); take the tokenizer that belongs to the model, leave the token out of the text, or take a model whose embedding"
+                throw new IllegalArgumentException(where + ": token " + token.apply(ids[i]) + ", at place " + (i + 1)
+                        + ", is not in the model's embedding: its id must be below the "
+                        + vocabSize + " rows there (vocab_size); take the tokenizer that belongs to the model, leave the token out of the"
+                        + " text, or take a model whose embedding"
                         + " was made larger for it (resize_token_embeddings in transformers)");
             }
         }

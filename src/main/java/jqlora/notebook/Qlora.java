@@ -8,6 +8,7 @@ import java.util.function.Supplier;
 import java.util.function.UnaryOperator;
 import jqlora.data.InstructionRow;
 import jqlora.data.InstructionSet;
+import jqlora.data.TokenizedSet;
 import jqlora.experiment.ExperimentListener;
 import jqlora.lora.LoraAdapter;
 import jqlora.model.LoadListener;
@@ -131,7 +132,9 @@ public final class Qlora {
                 bar.note(loaded.toString());
             };
             BACKEND.use.require("openModel");
-            return OpenModel.open(folder, options, ops(), listener, BACKEND.use);
+            OpenModel open = OpenModel.open(folder, options, ops(), listener, BACKEND.use);
+            open.tokenizer().notices().forEach(Qlora::show);
+            return open;
         }
     }
 
@@ -156,7 +159,15 @@ public final class Qlora {
     public static TrainResult fineTune(OpenModel open, LoraAdapter adapter, InstructionSet set, SftConfig config, Path output) throws IOException {
         open.require("fineTune");
         TrainedWeights weights = new TrainedWeights.OfAdapter(adapter, open.folder().getFileName().toString());
-        return new SftTrainer(weights, open.tokenize(set.train()).rows(), open.tokenize(set.test()).rows(), config, output).train(trainingView(set.name()));
+        return trainer(open, weights, set, config, output).train(trainingView(set.name()));
+    }
+
+    /** Shows what of {@code set} is not trained on. */
+    private static SftTrainer trainer(OpenModel open, TrainedWeights weights, InstructionSet set, SftConfig config, Path output) {
+        TokenizedSet train = open.tokenize(set.train()), test = open.tokenize(set.test());
+        train.notices().forEach(notice -> show(set.name() + ": " + notice));
+        test.notices().forEach(notice -> show(set.name() + ", held out: " + notice));
+        return new SftTrainer(weights, train.rows(), test.rows(), config, output);
     }
 
     /**
@@ -174,7 +185,7 @@ public final class Qlora {
      */
     public static Training fineTuneInBackground(OpenModel open, LoraAdapter adapter, InstructionSet set, SftConfig config, Path output) {
         TrainedWeights weights = new TrainedWeights.OfAdapter(adapter, open.name());
-        SftTrainer trainer = new SftTrainer(weights, open.tokenize(set.train()).rows(), open.tokenize(set.test()).rows(), config, output);
+        SftTrainer trainer = trainer(open, weights, set, config, output);
         return new Training(Screen.current(), set.name(), trainer::train, open.uses(), open.model().ops()).start();
     }
 

@@ -6,8 +6,8 @@ package jqlora.train;
  * @param saveSteps steps between checkpoints; 0 for none
  * @param saveTotalLimit checkpoints that stay, the newest; at least 1
  * @param evalSteps steps between evaluations on the held-out rows; 0 for one at the end alone
- * @param overwrite whether a run begins again in an output folder that holds another run's checkpoints, which it then removes with their result; this run's own
- *        are gone on from. Without it such a folder is refused
+ * @param overwrite whether a run begins again in an output folder that holds another run's checkpoints, which it then removes with their
+ *        result; this run's own are gone on from. Without it such a folder is refused
  */
 public record CheckpointConfig(int saveSteps, int saveTotalLimit, int evalSteps, boolean overwrite) {
     public CheckpointConfig {

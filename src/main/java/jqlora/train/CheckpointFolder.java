@@ -54,7 +54,8 @@ public record CheckpointFolder(Path output) {
     /**
      * Writes the checkpoint of {@code step} and removes those that are older than the {@code limit} newest.
      *
-     * @throws IOException if it cannot be written whole, such as on a full disk; nothing is left of it then, and the checkpoints before are as they were
+     * @throws IOException if it cannot be written whole, such as on a full disk; nothing is left of it then, and the checkpoints before are
+     *        as they were
      */
     Path write(int step, int limit, Content content) throws IOException {
         Files.createDirectories(output);

@@ -29,7 +29,8 @@ final class MicroBatches {
 
     /** The micro-batches of {@code step}, from 1. */
     List<TokenBatch> of(int step) {
-        int epoch = (step - 1) / stepsPerEpoch(), index = (step - 1) % stepsPerEpoch(), window = config.batches().gradientAccumulationSteps();
+        int epoch = (step - 1) / stepsPerEpoch(), index = (step - 1) % stepsPerEpoch();
+        int window = config.batches().gradientAccumulationSteps();
         if (epoch != plannedEpoch) {
             plan = epoch(epoch);
             plannedEpoch = epoch;
@@ -39,10 +40,13 @@ final class MicroBatches {
 
     /** The micro-batches of the run with the most tokens, and with the most when all rows are as long as their longest one. */
     List<TokenBatch> largest(int totalSteps) {
-        List<List<Integer>> batches = IntStream.range(0, Math.ceilDiv(totalSteps, stepsPerEpoch())).boxed().flatMap(epoch -> epoch(epoch).stream()).toList();
+        List<List<Integer>> batches = IntStream.range(0, Math.ceilDiv(totalSteps, stepsPerEpoch())).boxed()
+                .flatMap(epoch -> epoch(epoch).stream()).toList();
         ToLongFunction<List<Integer>> tokens = batch -> batch.stream().mapToLong(row -> rows.get(row).length()).sum();
-        ToLongFunction<List<Integer>> padded = batch -> (long) batch.size() * batch.stream().mapToInt(row -> rows.get(row).length()).max().orElse(0);
-        return Stream.of(tokens, padded).map(size -> Collections.max(batches, Comparator.comparingLong(size))).distinct().map(this::tokenBatch).toList();
+        ToLongFunction<List<Integer>> padded = batch -> (long) batch.size()
+                * batch.stream().mapToInt(row -> rows.get(row).length()).max().orElse(0);
+        return Stream.of(tokens, padded).map(size -> Collections.max(batches, Comparator.comparingLong(size)))
+                .distinct().map(this::tokenBatch).toList();
     }
 
     private List<List<Integer>> epoch(int epoch) {

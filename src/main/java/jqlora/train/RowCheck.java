@@ -33,7 +33,8 @@ final class RowCheck {
         long longer = rows.stream().filter(row -> row.length() > positions).count();
         if (longer > 0) {
             int longest = rows.stream().mapToInt(TokenizedRow::length).max().orElse(0);
-            notices.add(part + ": " + longer + " rows are longer than the " + positions + " positions that the model was made for (max_position_embeddings), the longest has " + longest
+            notices.add(part + ": " + longer + " rows are longer than the " + positions + " positions that the model was made for"
+                    + " (max_position_embeddings), the longest has " + longest
                     + " tokens; a smaller maxLength cuts them");
         }
         return notices;

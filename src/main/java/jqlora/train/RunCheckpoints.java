@@ -68,7 +68,9 @@ record RunCheckpoints(CheckpointFolder folder, TrainedWeights weights, Checkpoin
         return folder.output();
     }
 
-    /** After a failure: the weights of the newest checkpoint, from which the same run goes on; what fails here is told with {@code failure}. */
+    /**
+     * After a failure: the weights of the newest checkpoint, from which the same run goes on; what fails here is told with {@code failure}.
+     */
     void rollBack(Throwable failure) {
         try {
             Optional<Path> latest = folder == null ? Optional.empty() : folder.latest();

@@ -18,8 +18,8 @@ import jqlora.ops.Parameter;
 import jqlora.ops.Weight;
 
 /**
- * All that settles what a run computes and reports: two runs of the same identity give the same bits. How activations are kept, where moments lie, how many
- * threads compute, when checkpoints are written and who listens is not part of it: none of these changes a bit.
+ * All that settles what a run computes and reports: two runs of the same identity give the same bits. How activations are kept, where
+ * moments lie, how many threads compute, when checkpoints are written and who listens is not part of it: none of these changes a bit.
  *
  * @param values each thing by its name, in an order for reading
  */
@@ -85,11 +85,12 @@ record RunIdentity(Map<String, String> values) {
     }
 
     /**
-     * The identity of the run that wrote {@code state}, if this is it: a run is gone on with from where it began, or from the very weights that the checkpoint
-     * has, as when a cell is run again with the adapter that it trained.
+     * The identity of the run that wrote {@code state}, if this is it: a run is gone on with from where it began, or from the very weights
+     * that the checkpoint has, as when a cell is run again with the adapter that it trained.
      *
      * @param folder of the checkpoint, for the message
-     * @throws JsonFileException if something differs, or the checkpoint does not say; the message has everything that differs, and what would do
+     * @throws JsonFileException if something differs, or the checkpoint does not say; the message has everything that differs, and what
+     *        would do
      */
     RunIdentity requireSame(Path folder, TrainerState state) throws JsonFileException {
         Map<String, String> saved = state.run();
@@ -103,12 +104,15 @@ record RunIdentity(Map<String, String> values) {
                 differing.add(name + " was " + saved.get(name) + ", now it is " + now + meaning(name));
             }
         });
-        String ways = "; take another output folder, or let it begin again in this one with overwrite (SftConfig.withOverwrite(true)), which removes the checkpoints there";
+        String ways = "; take another output folder, or let it begin again in this one with overwrite (SftConfig.withOverwrite(true), or --overwrite),"
+                + " which removes the checkpoints there";
         if (!differing.isEmpty()) {
-            throw new JsonFileException(folder.toString(), "is a checkpoint of another run: " + String.join("; ", differing) + ways + "; with the same settings and data it goes on");
+            throw new JsonFileException(folder.toString(), "is a checkpoint of another run: " + String.join("; ", differing) + ways
+                    + "; with the same settings and data it goes on");
         }
         if (!missing.isEmpty()) {
-            throw new JsonFileException(folder.toString(), "does not say of which run it is: it was written by an earlier version of jqlora, without " + String.join(", ", missing) + ways);
+            throw new JsonFileException(folder.toString(), "does not say of which run it is: it was written by an earlier version of"
+                    + " jqlora, without " + String.join(", ", missing) + ways);
         }
         return present;
     }
@@ -117,7 +121,8 @@ record RunIdentity(Map<String, String> values) {
     private static String meaning(String name) {
         return switch (name) {
             case "base" -> " (another base model, or one with other adapters merged into it)";
-            case START -> " (the weights that training begins from; they are neither those that the run began from nor those of this checkpoint)";
+            case START -> " (the weights that training begins from; they are neither those that the run began from nor those of this"
+                    + " checkpoint)";
             case ROWS, HELD_OUT -> " (other rows, or the same through another tokenizer, template or length limits)";
             default -> "";
         };

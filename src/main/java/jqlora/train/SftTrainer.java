@@ -15,8 +15,8 @@ import jqlora.tensor.Tensor;
 import jqlora.tensor.TensorView;
 
 /**
- * Supervised fine-tuning. A run is settled by weights, data, configuration and seed ({@link RunIdentity} has all of it): two runs of the same give the same bits,
- * and so does one that was killed at any moment and started again with the same output folder.
+ * Supervised fine-tuning. A run is settled by weights, data, configuration and seed ({@link RunIdentity} has all of it): two runs of the
+ * same give the same bits, and so does one that was killed at any moment and started again with the same output folder.
  */
 public final class SftTrainer {
     private final TrainedWeights weights;
@@ -36,8 +36,8 @@ public final class SftTrainer {
      * @param rows to train on
      * @param heldOut to evaluate on; empty for no evaluation
      * @param output where checkpoints and the result go; null to write nothing. If it holds checkpoints of this run, the run goes on from the newest
-     * @throws IllegalArgumentException if nothing is to be trained, no row has a labelled token, held-out rows are given of which none has one, or a token of a
-     *         row is not in the model's embedding
+     * @throws IllegalArgumentException if nothing is to be trained, no row has a labelled token, held-out rows are given of which none has
+     *        one, or a token of a row is not in the model's embedding
      */
     public SftTrainer(TrainedWeights weights, List<TokenizedRow> rows, List<TokenizedRow> heldOut, SftConfig config, Path output) {
         this.weights = weights;
@@ -52,10 +52,12 @@ public final class SftTrainer {
             throw new IllegalArgumentException("training: the weights have no gradients; load the adapter as trained, or the model for full fine-tuning");
         }
         if (this.rows.isEmpty()) {
-            throw new IllegalArgumentException("training: none of " + rows.size() + " rows has a labelled token, there must be at least one; are the answers empty, or cut by the limits?");
+            throw new IllegalArgumentException("training: none of " + rows.size() + " rows has a labelled token, there must be at least"
+                    + " one; are the answers empty, or cut by the limits?");
         }
         if (!heldOut.isEmpty() && heldOut.stream().allMatch(row -> row.labelledTokens() == 0)) {
-            throw new IllegalArgumentException("training: none of " + heldOut.size() + " held-out rows has a labelled token, there must be at least one; give no held-out rows for no evaluation");
+            throw new IllegalArgumentException("training: none of " + heldOut.size() + " held-out rows has a labelled token, there must"
+                    + " be at least one; give no held-out rows for no evaluation");
         }
         RowCheck.requireTokens(model, "training rows", rows);
         RowCheck.requireTokens(model, "held-out rows", heldOut);
@@ -65,7 +67,8 @@ public final class SftTrainer {
 
     /**
      * Trains to the last step, or until the thread is interrupted: then the step is finished, a checkpoint written, and what there is returned. The
-     * thread's interrupt flag stays set; in the last step it changes nothing else. When it fails, the weights are put back to those of the newest checkpoint.
+     * thread's interrupt flag stays set; in the last step it changes nothing else. When it fails, the weights are put back to those of the
+     * newest checkpoint.
      *
      * @throws IOException if a checkpoint cannot be written or read, or is of another run
      * @throws IllegalArgumentException before the first step, if the largest micro-batch does not fit into the backend's memory
@@ -97,7 +100,8 @@ public final class SftTrainer {
             evaluations.clear();
             evaluations.addAll(from.evaluations());
             notices.forEach(notice -> listener.on(new TrainEvent.Noticed(notice)));
-            listener.on(new TrainEvent.Started(totalSteps, from.step() + 1, parameterCount(), rows.size(), rows.stream().mapToLong(TokenizedRow::labelledTokens).sum()));
+            listener.on(new TrainEvent.Started(totalSteps, from.step() + 1, parameterCount(), rows.size(),
+                    rows.stream().mapToLong(TokenizedRow::labelledTokens).sum()));
             try {
                 interrupted = run(from, totalSteps, optimizer, listener, shield);
             } catch (IOException | RuntimeException | Error failed) {
@@ -113,7 +117,8 @@ public final class SftTrainer {
     }
 
     /** All steps that are left; true if the thread was interrupted before the last. */
-    private boolean run(RunCheckpoints.Position from, int totalSteps, AdamW optimizer, TrainListener listener, InterruptShield shield) throws IOException {
+    private boolean run(RunCheckpoints.Position from, int totalSteps, AdamW optimizer, TrainListener listener, InterruptShield shield)
+            throws IOException {
         if (from.step() == 0) {
             evaluate(0, listener);
         }
@@ -167,7 +172,8 @@ public final class SftTrainer {
             requireLearning(step, loss, gradNorm);
             optimizer.step(step, learningRate, norm);
             double seconds = (System.nanoTime() - began) / 1e9;
-            return new TrainEvent.StepEnd(step, (double) step / batches.stepsPerEpoch(), loss, gradNorm, learningRate, tokens, seconds, ops.memory().peakBytes());
+            return new TrainEvent.StepEnd(step, (double) step / batches.stepsPerEpoch(), loss, gradNorm, learningRate, tokens, seconds,
+                    ops.memory().peakBytes());
         }
     }
 

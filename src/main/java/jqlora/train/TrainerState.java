@@ -19,7 +19,8 @@ import jqlora.format.PythonJson;
  * @param run what tells this run from another, by name: the values of its {@link RunIdentity}
  * @param weights fingerprint of the trained weights in the same checkpoint; empty if it was written without one
  */
-record TrainerState(int step, Map<String, String> run, String weights, List<TrainEvent.StepEnd> steps, List<TrainEvent.Evaluated> evaluations) {
+record TrainerState(int step, Map<String, String> run, String weights, List<TrainEvent.StepEnd> steps,
+        List<TrainEvent.Evaluated> evaluations) {
     private static final String FILE = "trainer_state.json";
 
     TrainerState {
