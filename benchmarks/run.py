@@ -13,6 +13,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, 'python')]
+import busy
 import make_model
 import measure
 import table
@@ -36,6 +37,7 @@ def arguments(argv):
     parser.add_argument('--seconds', default='0.5', help='quantize, matmul: seconds a setting')
     parser.add_argument('--quiet', type=float, default=0.15, help='cores that other processes may keep busy; repetitions above it do not count')
     parser.add_argument('--patience', type=float, default=120, help='seconds to wait for a quiet machine before each process')
+    parser.add_argument('--busy', action='store_true', help="instead: jqlora's step of 8 x 100 tokens (on --model, or the embedded one) alone, beside busy loops and beside a second step")
     return parser.parse_args(argv)
 
 
@@ -92,6 +94,13 @@ def main(argv=None):
         sys.exit(f'run.py: neither {args.python} nor {args.java} is there; benchmarks/python/install.sh makes the first')
     for side in {'python', 'java'} - commands.keys():
         print(f'run.py: {side} is left out, it is not at {getattr(args, side)}', file=sys.stderr)
+    if args.busy:
+        if 'java' not in commands:
+            sys.exit(f'run.py: --busy needs {args.java}')
+        wait_until_quiet(args.quiet, args.patience)
+        model = args.model or os.path.join(os.path.dirname(HERE), 'models', 'jqlora-tiny')
+        print(busy.markdown(busy.measure(commands['java']('step'), model, args.rounds)))
+        return
     if 'step' in args.benches and not args.model:
         folder = make_model.default_folder()
         if 'python' in commands:

@@ -14,12 +14,19 @@ find_chromium() {
   return 1
 }
 
+has_node() {
+  command -v node >/dev/null && command -v npm >/dev/null \
+    && node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 18 ? 1 : 0)' 2>/dev/null
+}
+
 # browser_missing: prints what the browser tests lack and how this system gets it, nothing where nothing is missing
 browser_missing() {
-  if ! command -v node >/dev/null || ! node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 18 ? 1 : 0)' 2>/dev/null || ! command -v npm >/dev/null; then
-    say "no Node.js 18 or newer with npm was found: $(for_system "sudo apt-get install nodejs npm" "sudo dnf install nodejs" "brew install node" "https://nodejs.org")"
+  if ! has_node; then
+    say "no Node.js 18 or newer with npm was found: $(for_system "sudo apt-get install nodejs npm" "sudo dnf install nodejs" \
+      "brew install node" "https://nodejs.org")"
   elif ! find_chromium; then
-    say "no Chromium was found (JQLORA_CHROMIUM names one in an unusual place): $(for_system "sudo apt-get install chromium" "sudo dnf install chromium" "brew install --cask chromium" "https://www.chromium.org")"
+    say "no Chromium was found (JQLORA_CHROMIUM names one in an unusual place): $(for_system "sudo apt-get install chromium" \
+      "sudo dnf install chromium" "brew install --cask chromium" "https://www.chromium.org")"
   fi
 }
 
@@ -37,7 +44,7 @@ test_browser() {
   step "tests of JupyterLab in $CHROMIUM; pictures go to ${out#"$JQLORA_HOME/"}"
   rm -rf "$out"
   mkdir -p "$out"
-  # what is told of the modules' place: node looks for node_modules beside the tests, which stay free of it
+  # node looks for node_modules beside the tests, whose own folder stays free of it
   (cd "$STATE/browser" && cp "$BROWSER_TESTS"/*.mjs . && JQLORA_CHROMIUM=$CHROMIUM JQLORA_PICTURES=$out node --test lab.test.mjs) \
     || die "the tests in the browser failed; ${out#"$JQLORA_HOME/"} has pictures and the server's log"
 }

@@ -98,7 +98,8 @@ def restore(paths):
         try:
             content, changed = restored(content, before)
         except (ValueError, KeyError, TypeError) as error:
-            print(f"{path} is no notebook that can be read ({type(error).__name__}: {error}); git checkout -- {path} brings back the kept one", file=sys.stderr)
+            reason = f"{type(error).__name__}: {error}"
+            print(f"{path} is no notebook that can be read ({reason}); git checkout -- {path} brings back the kept one", file=sys.stderr)
             status = 1
             continue
         with open(path, "wb") as file:

@@ -21,6 +21,7 @@ command_doctor() {
   doctor_python
   doctor_built
   doctor_machine
+  doctor_browser
   if [ "$PROBLEMS" -gt 0 ]; then
     say "$PROBLEMS of these must be put right first."
     return 1
@@ -69,11 +70,22 @@ doctor_built() {
     noted Jupyter "not set up yet; ./jqlora run, lab and test do it"
   fi
   doctor_installed_kernels
-  natives=$(find "${DJL_CACHE_DIR:-$STATE/djl}/pytorch" -maxdepth 1 -type d -name '*cpu*' 2>/dev/null | head -n 1)
+  natives=$(find "${DJL_CACHE_DIR:-$STATE/djl}/pytorch" -maxdepth 1 -type d -name '*cpu*' 2>/dev/null | head -n 1 || true)
   if [ -n "$natives" ]; then
     found natives "PyTorch is unpacked in $natives"
   else
     noted natives "PyTorch (430 MB) is unpacked at its first use, into ${DJL_CACHE_DIR:-$STATE/djl}"
+  fi
+}
+
+# only the tests need it
+doctor_browser() {
+  local missing
+  missing=$(browser_missing)
+  if [ -n "$missing" ]; then
+    noted browser "./jqlora test leaves out JupyterLab in a browser: $missing"
+  else
+    find_chromium && found browser "$CHROMIUM, for ./jqlora test"
   fi
 }
 
@@ -88,7 +100,7 @@ doctor_installed_kernels() {
 }
 
 doctor_machine() {
-  local free_mb gpu state
+  local free_mb gpu state threads
   if command -v nvidia-smi >/dev/null && gpu=$(nvidia-smi --query-gpu=name,memory.total,driver_version --format=csv,noheader 2>/dev/null); then
     found GPU "$(printf '%s' "$gpu" | head -n 1)$([ "$(printf '%s\n' "$gpu" | wc -l)" -le 1 ] || printf ' and %d more' $(($(printf '%s\n' "$gpu" | wc -l) - 1)))"
     if ! is_built || ! find_jdk; then
@@ -112,6 +124,15 @@ doctor_machine() {
   fi
   if [ -r /proc/meminfo ]; then
     found memory "$(awk '/^MemTotal/ { total = $2 } /^MemAvailable/ { free = $2 } END { printf "%.1f GB, %.1f GB free", total / 1e6, free / 1e6 }' /proc/meminfo), $(getconf _NPROCESSORS_ONLN) processors"
+  fi
+  if is_built && find_jdk; then
+    if threads=$(java_program jqlora.cli.Main cpu 2>&1 | grep -v '^WARNING: Using incubator'); then
+      found threads "$threads${JQLORA_THREADS:+ (JQLORA_THREADS)}"
+    else
+      missing threads "$threads"
+    fi
+  else
+    noted threads "one for each processor that this process may use; checked once the build is done"
   fi
   free_mb=$(df -Pm "$JQLORA_HOME" | awk 'NR == 2 { print $4 }')
   if [ "$free_mb" -ge 3000 ]; then

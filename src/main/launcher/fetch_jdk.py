@@ -29,9 +29,11 @@ def main(release, folder):
     except urllib.error.HTTPError as error:
         fail(f"{error.url} answers {error.code} {error.reason}; try later, name a mirror in JQLORA_ADOPTIUM, or {OTHER_WAY}")
     except (urllib.error.URLError, TimeoutError, ConnectionError, http.client.HTTPException) as error:
-        fail(f"{server} cannot be reached ({getattr(error, 'reason', error)}); connect to the network, name a mirror in JQLORA_ADOPTIUM, or {OTHER_WAY}")
+        reason = getattr(error, "reason", error)
+        fail(f"{server} cannot be reached ({reason}); connect to the network, name a mirror in JQLORA_ADOPTIUM, or {OTHER_WAY}")
     except (KeyError, TypeError, ValueError) as error:
-        fail(f"{server} does not answer as the Adoptium API does ({type(error).__name__}: {error}); name another in JQLORA_ADOPTIUM, or {OTHER_WAY}")
+        reason = f"{type(error).__name__}: {error}"
+        fail(f"{server} does not answer as the Adoptium API does ({reason}); name another in JQLORA_ADOPTIUM, or {OTHER_WAY}")
     except (OSError, tarfile.TarError, EOFError, zlib.error) as error:
         fail(f"the JDK cannot be unpacked into {folder} ({error}); {OTHER_WAY}")
 
@@ -61,7 +63,8 @@ def fetch(server, release, folder):
                 digest.update(chunk)
                 out.write(chunk)
         if digest.hexdigest() != package["checksum"]:
-            fail(f"{package['link']}: SHA-256 is {digest.hexdigest()}, it must be {package['checksum']}; run it again, the download was cut or altered")
+            fail(f"{package['link']}: SHA-256 is {digest.hexdigest()}, it must be {package['checksum']}; "
+                 "run it again, the download was cut or altered")
         unpacked = os.path.join(staging, "unpacked")
         with tarfile.open(archive) as tar:
             tar.extractall(unpacked, **({"filter": "tar"} if hasattr(tarfile, "tar_filter") else {}))      # 3.11.4 brought it

@@ -3,13 +3,14 @@
 
 run_usage() {
   cat <<'EOF'
-usage: ./jqlora run [NOTEBOOK] [--model FOLDER] [--device DEVICE] [--timeout SECONDS] [--out FOLDER]
+usage: ./jqlora run [NOTEBOOK] [--model FOLDER] [--device DEVICE] [--threads N] [--timeout SECONDS] [--out FOLDER]
 
 Runs a notebook (default notebooks/01-qlora-walkthrough.ipynb) cell by cell without a browser. The executed notebook, a
 web page of it and a report with its charts go to .jqlora/runs/TIME-NAME. Status 1 if a cell fails.
 
   --model FOLDER      reaches the notebook as the environment variable JQLORA_MODEL
   --device DEVICE     auto (an NVIDIA GPU where one can be used, else the processor; the default), cpu, cuda or cuda:N
+  --threads N         on the processor; default: one for each processor that this process may use (./jqlora doctor says how many)
   --timeout SECONDS   for one cell (default 3600)
   --out FOLDER        instead of .jqlora/runs/TIME-NAME
 EOF
@@ -21,6 +22,7 @@ command_run() {
     case $1 in
       --model) needs_value "$1" $#; set_model "$2"; shift ;;
       --device) needs_value "$1" $#; set_device "$2"; shift ;;
+      --threads) needs_value "$1" $#; set_threads "$2"; shift ;;
       --timeout) needs_value "$1" $#; need_seconds "$1" "$2"; options+=(--timeout "$2"); shift ;;
       --out) needs_value "$1" $#; out=$2; shift ;;
       -h|--help) run_usage; return 0 ;;
@@ -39,9 +41,9 @@ command_run() {
 
 lab_usage() {
   cat <<'EOF'
-usage: ./jqlora lab [--model FOLDER] [--device DEVICE] [ARGUMENT ...]
+usage: ./jqlora lab [--model FOLDER] [--device DEVICE] [--threads N] [ARGUMENT ...]
 
-Opens JupyterLab on the first tutorial. DEVICE is auto, cpu, cuda or cuda:N. Other arguments go to jupyter lab, such as --no-browser --port 8890.
+Opens JupyterLab on the first tutorial. DEVICE is auto, cpu, cuda or cuda:N; N threads compute on the processor. Other arguments go to jupyter lab, such as --no-browser --port 8890.
 As root, in a container for instance: ./jqlora lab --allow-root. It listens on this machine only (127.0.0.1) unless --ip names another address.
 EOF
 }
@@ -52,8 +54,9 @@ command_lab() {
     case $1 in
       --model) needs_value "$1" $#; set_model "$2"; shift ;;
       --device) needs_value "$1" $#; set_device "$2"; shift ;;
+      --threads) needs_value "$1" $#; set_threads "$2"; shift ;;
       -h|--help) lab_usage; return 0 ;;
-      *) [ -z "$(near_name "$1" --model --device)" ] || unknown_option lab "$1"
+      *) [ -z "$(near_name "$1" --model --device --threads)" ] || unknown_option lab "$1"
          arguments+=("$1") ;;
     esac
     shift
@@ -93,7 +96,7 @@ first_tutorial() {
 
 notebooks_usage() {
   cat <<'EOF'
-usage: ./jqlora notebooks [--model FOLDER] [--device DEVICE] [NOTEBOOK ...]
+usage: ./jqlora notebooks [--model FOLDER] [--device DEVICE] [--threads N] [NOTEBOOK ...]
        ./jqlora notebooks --build|--restore [NOTEBOOK ...]
 
 Runs the tutorials in notebooks/ (or those named) and writes them back with their outputs: no timings in the metadata, no paths
@@ -112,6 +115,7 @@ command_notebooks() {
     case $1 in
       --model) needs_value "$1" $#; set_model "$2"; shift ;;
       --device) needs_value "$1" $#; set_device "$2"; shift ;;
+      --threads) needs_value "$1" $#; set_threads "$2"; shift ;;
       --build|--restore) action=${1#--} ;;
       -h|--help) notebooks_usage; return 0 ;;
       -*) unknown_option notebooks "$1" ;;
@@ -176,6 +180,11 @@ set_model() {
 set_device() {
   [[ $1 =~ ^(auto|cpu|cuda|cuda:[0-9]{1,3})$ ]] || die "--device is \"$1\", it must be auto, cpu, cuda or cuda:N"
   export JQLORA_DEVICE=$1
+}
+
+set_threads() {
+  { [[ $1 =~ ^0*[1-9][0-9]{0,3}$ ]] && [ "$((10#$1))" -le 4096 ]; } || die "--threads is \"$1\", it must be a number of threads, 1 to 4096; without it there is one for each processor"
+  export JQLORA_THREADS=$1
 }
 
 # export_for_kernel: what the kernel's process finds in its environment

@@ -1,4 +1,5 @@
 """Runs a notebook cell by cell in its kernel: complete outputs, seconds per cell, peak memory of the kernel's process."""
+import atexit
 import os
 import sys
 import threading
@@ -24,6 +25,18 @@ class Run:
     peak_bytes: int = 0
     failed_cell: int | None = None
     failure: str | None = None
+
+
+class NotANotebook(Exception):
+    """A file that is no notebook; the message says which and why."""
+
+
+def read(path):
+    """The notebook at ``path``."""
+    try:
+        return nbformat.read(path, as_version=4)
+    except (OSError, ValueError, AttributeError, KeyError, TypeError, nbformat.ValidationError) as error:   # all that nbformat raises
+        raise NotANotebook(f"{path} is no notebook that can be read ({type(error).__name__}: {' '.join(str(error).split())[:100]})") from error
 
 
 def first_line(cell):
@@ -95,7 +108,7 @@ def run(path, kernel_log, timeout=3600, report=lambda text, done: None, notebook
 
     ``report`` is given a line of text when a cell begins and, with ``done`` true, when it has ended.
     """
-    notebook = nbformat.read(path, as_version=4) if notebook is None else notebook
+    notebook = read(path) if notebook is None else notebook
     result = Run(notebook, kernel_log)
     cells = code_cells(notebook)
     numbers = {index: number for number, index, _ in cells}
@@ -132,6 +145,8 @@ def run(path, kernel_log, timeout=3600, report=lambda text, done: None, notebook
         except (CellTimeoutError, DeadKernelError, RuntimeError) as error:
             result.failed_cell = numbers[max(started)] if started else 0
             result.failure = f"{type(error).__name__}: {error}"
+            if client.km is None:                        # cleaned up; nbclient would do it again at exit, and print how that fails
+                atexit.unregister(client._cleanup_kernel)
     for _, _, cell in cells:                                     # at the end: until then a display of an earlier cell can change
         cell.outputs = merged(cell.outputs)
     result.total_seconds = time.perf_counter() - begin

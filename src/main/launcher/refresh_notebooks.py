@@ -16,7 +16,7 @@ import nbformat
 
 import tutorial_source
 from committed_notebook import mark
-from notebook_runner import print_progress, run
+from notebook_runner import NotANotebook, print_progress, read, run
 from steady_outputs import keep_steady
 from tutorial_source import LANGUAGES, SourceError
 
@@ -46,7 +46,7 @@ def main(action, home, *paths):
     for path in dict.fromkeys(english(path) for path in paths):
         try:
             refresh(home, path)
-        except (Refused, SourceError) as refused:
+        except (NotANotebook, Refused, SourceError) as refused:
             print(refused, file=sys.stderr)
             failed += 1
     return 1 if failed else 0
@@ -71,7 +71,7 @@ def run_again(home, path):
         result = run(path, os.path.join(folder, "kernel.log"), report=print_progress, notebook=notebook)
     if result.failure is not None:
         raise Refused(f"cell {result.failed_cell} of {path} failed, the notebook stays as it was:\n{result.failure}")
-    before = nbformat.read(path, as_version=4) if os.path.isfile(path) else None
+    before = read(path) if os.path.isfile(path) else None
     done = normalised(result.notebook, home, before)
     made = {path: done}
     for language in LANGUAGES[1:] if source else ():

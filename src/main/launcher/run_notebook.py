@@ -10,7 +10,7 @@ import sys
 import nbformat
 
 import report
-from notebook_runner import code_cells, print_progress, run
+from notebook_runner import NotANotebook, code_cells, print_progress, read, run
 
 
 def main():
@@ -19,9 +19,14 @@ def main():
     parser.add_argument("--out", required=True)
     parser.add_argument("--timeout", type=int, default=3600)
     options = parser.parse_args()
-    os.makedirs(options.out, exist_ok=True)
+    try:
+        count = len(code_cells(read(options.notebook)))
+        os.makedirs(options.out, exist_ok=True)
+    except NotANotebook as error:
+        sys.exit(str(error))
+    except OSError as error:
+        sys.exit(f"--out is \"{options.out}\", which cannot be a folder ({error.strerror}); name another")
     name = os.path.splitext(os.path.basename(options.notebook))[0]
-    count = len(code_cells(nbformat.read(options.notebook, as_version=4)))
     print(f"running {options.notebook}: {count} cells", flush=True)
 
     kernel_log = os.path.join(options.out, "kernel.log")
@@ -35,8 +40,9 @@ def main():
     for file in sorted(os.listdir(options.out)):
         print(f"  {file}")
     if result.failure is not None:
-        print(f"\ncell {result.failed_cell} failed:\n{_readable(result.failure)}", file=sys.stderr)
-        if "DeadKernelError" in result.failure:
+        what = f"cell {result.failed_cell} failed" if result.failed_cell else "the kernel did not start"
+        print(f"\n{what}:\n{_readable(result.failure)}", file=sys.stderr)
+        if not result.failed_cell or "DeadKernelError" in result.failure:
             _show_end(kernel_log)
         return 1
     return 0

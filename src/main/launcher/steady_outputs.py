@@ -75,6 +75,7 @@ def _mask_table(table):
 
     def row(match):
         cells = iter(range(len(headings)))
-        return re.sub(r"(<td[^>]*>)(.*?)(</td>)", lambda cell: cell[1] + ("#" if next(cells, -1) in timed else cell[2]) + cell[3], match[0], flags=re.DOTALL)
+        return re.sub(r"(<td[^>]*>)(.*?)(</td>)", lambda cell: cell[1] + ("#" if next(cells, -1) in timed else cell[2]) + cell[3],
+                      match[0], flags=re.DOTALL)
 
     return re.sub(r"<tr.*?</tr>", row, table, flags=re.DOTALL) if timed else table

@@ -2,7 +2,7 @@
 
 const KERNEL = 'Java 25 (QLoRA)';
 
-/** Ends all kernels, opens a notebook (its path below the project's folder; without one, what the server opens) and waits for its kernel. */
+/** Ends all kernels, opens a notebook (its path below the project; without one, what the server opens) and waits for its kernel. */
 export async function openNotebook(page, lab, file) {
   const sessions = await (await fetch(`${lab.url}/api/sessions?token=${lab.token}`)).json();
   for (const { id } of sessions) await fetch(`${lab.url}/api/sessions/${id}?token=${lab.token}`, { method: 'DELETE' });
@@ -14,7 +14,8 @@ export async function openNotebook(page, lab, file) {
 
 /** Waits until the status bar says that our kernel is there and idle; while there is none yet, a notebook's own sign says idle too. */
 export function untilIdle(page, timeout) {
-  return page.waitForFunction(idle => document.querySelector('#jp-main-statusbar')?.innerText.includes(idle), `${KERNEL} | Idle`, { timeout });
+  return page.waitForFunction(idle => document.querySelector('#jp-main-statusbar')?.innerText.includes(idle), `${KERNEL} | Idle`,
+    { timeout });
 }
 
 /** Chooses from the menu bar: menu('Run', 'Run All Cells'). */
@@ -68,7 +69,7 @@ export function outputs(page, number) {
     text: [...cell.querySelectorAll('.jp-OutputArea-output')].map(each => each.innerText).join('\n'),
     pictures: [...cell.querySelectorAll('.jp-OutputArea-output img')].map(each => each.src),
     tables: cell.querySelectorAll('.jp-OutputArea-output table').length,
-    errors: [...cell.querySelectorAll('[data-mime-type="application/vnd.jupyter.error"], [data-mime-type="application/vnd.jupyter.stderr"]')]
+    errors: ['error', 'stderr'].flatMap(kind => [...cell.querySelectorAll(`[data-mime-type="application/vnd.jupyter.${kind}"]`)])
       .map(each => each.innerText),
   }));
 }

@@ -23,7 +23,7 @@ export async function startLab(home, log) {
   const output = fs.openSync(log, 'w');
   const child = spawn(path.join(home, 'jqlora'), ['lab', ...root, '--no-browser', `--port=${port}`, '--ServerApp.port_retries=0'], {
     cwd: os.tmpdir(), stdio: ['ignore', output, output],
-    env: { ...process.env, JUPYTER_TOKEN: token, JUPYTER_CONFIG_DIR: own, JUPYTERLAB_SETTINGS_DIR: path.join(own, 'settings'),
+    env: { ...process.env, LC_ALL: 'C.UTF-8', JUPYTER_TOKEN: token, JUPYTER_CONFIG_DIR: own, JUPYTERLAB_SETTINGS_DIR: path.join(own, 'settings'),
            JUPYTERLAB_WORKSPACES_DIR: path.join(own, 'workspaces') },
   });
   const ended = new Promise(resolve => child.once('exit', resolve));

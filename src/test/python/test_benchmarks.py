@@ -11,6 +11,7 @@ from unittest import mock
 
 BENCHMARKS = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', '..', 'benchmarks')
 sys.path[:0] = [BENCHMARKS, os.path.join(BENCHMARKS, 'python')]
+import busy
 import measure
 import run
 import table
@@ -149,6 +150,43 @@ class RunTest(unittest.TestCase):
     def test_neither_side_is_an_error(self):
         with self.assertRaisesRegex(SystemExit, 'neither /none nor /nowhere'):
             run.main(['--python', '/none', '--java', '/nowhere'])
+
+
+
+class BusyTest(unittest.TestCase):
+    def test_a_step_runs_in_every_company_on_one_thread_and_on_all(self):
+        ran = []
+
+        def step(command, **_):
+            ran.append(command)
+            threads = int(command[command.index('--threads') + 1])
+            return mock.Mock(returncode=0, stdout='note\n' + json.dumps({'seconds': [1.0 / threads, 3.0 / threads, 2.0 / threads]}) + '\n')
+
+        beside = [sys.executable, '-c', 'import time; time.sleep(60)']
+        with mock.patch.object(busy, 'processors', lambda: 4), mock.patch.object(busy, 'beside', lambda *_: [beside]), contextlib.redirect_stderr(io.StringIO()):
+            seconds = busy.measure(['bench'], 'folder', 2, run=step)
+        self.assertEqual(len(ran), 2 * 3 * 2)
+        self.assertEqual(ran[0][:3], ['bench', '--model', 'folder'])
+        self.assertEqual(set(seconds), {(what, threads) for what in busy.BESIDE for threads in (1, 4)})
+        rows = busy.markdown(seconds).splitlines()
+        self.assertEqual(rows[0], '| beside | 1 thread, s | 4 threads, s | 4 / better |')
+        self.assertEqual(rows[2], '| nothing | 2.000 | 0.500 | 1.00 |')
+        self.assertEqual(busy.markdown({('nothing', 1): [1.0], ('nothing', 2): [1.5]}).splitlines()[2], '| nothing | 1.000 | 1.500 | 1.50 |')
+
+    def test_what_runs_beside_a_step(self):
+        def arguments(steps):
+            return ['--steps', str(steps)]
+        self.assertEqual(busy.beside('nothing', ['bench'], arguments), [])
+        self.assertEqual(len(busy.beside(busy.BESIDE[1], ['bench'], arguments)), busy.processors())
+        self.assertEqual(busy.beside('a second step', ['bench'], arguments), [['bench', '--steps', '1000']])
+
+    def test_companions_end_with_what_they_started(self):
+        with busy.companions([['sh', '-c', 'sleep 60 & sleep 60']]):
+            pass
+        with self.assertRaisesRegex(RuntimeError, 'ended before the step beside it: true'):
+            with busy.companions([['true']]):
+                import time
+                time.sleep(0.5)
 
 
 if __name__ == '__main__':

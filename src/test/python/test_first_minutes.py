@@ -10,7 +10,6 @@ import unittest
 
 import kernel_check
 import kernel_state
-from kernel_session import slow
 
 HOME = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
 LAUNCHER = os.path.join(HOME, "src", "main", "launcher")
@@ -232,7 +231,6 @@ class InstalledKernelTest(InFolder):
 
 
 class MovedCheckoutTest(InFolder):
-    @slow
     def test_doctor_tells_of_an_environment_that_was_made_elsewhere(self):
         shutil.copytree(os.path.join(HOME, "kernels"), self.path("here", "kernels"))
         for folder in ("src/main/launcher", "src/main/resources"):
@@ -240,7 +238,10 @@ class MovedCheckoutTest(InFolder):
         for file in ("jqlora", "pom.xml"):
             shutil.copy(os.path.join(HOME, file), self.path("here"))
         os.makedirs(self.path("here", "src", "main", "java"))
-        self.assertIn("Jupyter    not set up yet", jqlora("doctor", home=self.path("here")).stdout)
+        told = jqlora("doctor", home=self.path("here")).stdout
+        self.assertIn("Jupyter    not set up yet", told)
+        self.assertIn("natives    PyTorch (430 MB) is unpacked at its first use", told)
+        self.assertRegex(told, r"disk .*\n.* browser .*\n(Nothing is missing|\d of these must be put right first)\.\n\Z")
         os.makedirs(self.path("here", ".jqlora", "venv", "bin"))
         os.symlink(sys.executable, self.path("here", ".jqlora", "venv", "bin", "python"))
         self.write(self.path("here", ".jqlora", "venv", "jqlora.stamp"), "/elsewhere/.jqlora/venv 1 2")

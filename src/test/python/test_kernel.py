@@ -136,12 +136,25 @@ class KernelTest(unittest.TestCase):
         self.assertLess(outputs.seconds, 5)
         self.assertEqual(self.run_cell("2 + 2").value, "4")
 
-    @slow
-    def test_interrupt_ends_an_endless_loop_after_ten_seconds(self):
+    def test_interrupt_ends_an_endless_loop_at_once(self):
         outputs = self.run_cell("long turns = 0;\nwhile (true) turns++;", interrupt_after=1)
         self.assertEqual(outputs.error["ename"], "Interrupted")
-        self.assertTrue(10 < outputs.seconds < 16, outputs.seconds)
+        self.assertLess(outputs.seconds, 1.5)
         self.assertEqual(self.run_cell("turns > 0").value, "true")
+
+    def test_interrupt_ends_a_loop_that_draws_as_fast_as_it_can(self):
+        for _ in range(5):
+            outputs = self.run_cell('Display d = display("a");\nfor (long i = 0; ; i++) d.update(i);', interrupt_after=0.7)
+            self.assertEqual(outputs.error["ename"], "Interrupted", outputs.error["traceback"])
+            self.assertLess(outputs.seconds, 1.5)
+        self.assertEqual(self.run_cell("1 + 1").value, "2")
+
+    def test_interrupt_while_the_kernel_starts_is_for_the_cell_that_waits(self):
+        kernel = KernelSession()
+        outputs = kernel.run("Thread.sleep(60_000);", interrupt_after=0.05, timeout=30)
+        self.assertEqual(outputs.error["ename"], "Interrupted")
+        self.assertEqual(kernel.run("1 + 1").value, "2")
+        kernel.close()
 
     def test_cells_after_a_failed_one_are_not_run(self):
         requests = [self.kernel.client.execute(code) for code in ("Thread.sleep(300); int z = 1 / 0;", "System.out.print(\"ran\");", "2")]
@@ -153,6 +166,68 @@ class KernelTest(unittest.TestCase):
     def test_standard_input(self):
         outputs = self.run_cell("new Scanner(System.in).nextLine()", stdin="typed")
         self.assertEqual(outputs.value, "typed")
+
+    def ask_for_input(self, code):
+        request = self.kernel.client.execute(code, allow_stdin=True)
+        return request, self.kernel.client.get_stdin_msg(timeout=20)["content"]
+
+    def test_what_was_printed_last_stands_in_the_box(self):
+        request, asked = self.ask_for_input('System.out.print("two lines\\nname? "); String name = new Scanner(System.in).nextLine();')
+        self.assertEqual(asked, {"prompt": "name? ", "password": False})
+        self.kernel.client.input("Ada")
+        self.assertEqual(self.kernel.ask(request)["status"], "ok")
+        request, asked = self.ask_for_input('name = IO.readln("who? ");')
+        self.assertEqual(asked["prompt"], "who? ")
+        self.kernel.client.input("Bob")
+        self.kernel.ask(request)
+        self.kernel.published(0.5)
+        self.assertEqual(self.run_cell("name").value, "Bob")
+
+    def test_interrupt_while_a_cell_waits_for_input(self):
+        for _ in range(2):
+            request, _ = self.ask_for_input("new Scanner(System.in).nextLine()")
+            time.sleep(0.3)
+            self.kernel.manager.interrupt_kernel()
+            reply = self.kernel.ask(request)
+            self.assertEqual(reply["ename"], "Interrupted")
+            self.kernel.client.input("too late")
+            self.kernel.published(0.3)
+        outputs = self.run_cell("new Scanner(System.in).nextLine()", stdin="in time")
+        self.assertEqual(outputs.value, "in time")
+
+    def test_without_input_the_error_says_what_would_do(self):
+        outputs = self.run_cell("new Scanner(System.in).nextLine()")
+        self.assertIn("this front end takes no input", outputs.error["evalue"])
+
+    def test_an_exception_in_a_thread_looks_like_the_others(self):
+        outputs = self.run_cell('{ new Thread(() -> { throw new IllegalStateException("in thread"); }, "worker").start();\nThread.sleep(300); }')
+        self.assertIn("IllegalStateException", outputs.stderr)
+        self.assertIn("thread \"worker\" has ended with it", outputs.stderr)
+        self.assertRegex(outputs.stderr, r"at a lambda in cell \d+, line 1")
+        self.assertNotIn("REPL", outputs.stderr)
+
+    def test_exit_is_an_error_and_assertions_are_on(self):
+        self.assertEqual(self.run_cell("System.exit(3);").error["ename"], "ExitInCell")
+        self.assertEqual(self.run_cell("assert 1 > 2;").error["ename"], "AssertionError")
+        self.assertEqual(self.run_cell("1 + 1").value, "2")
+
+    def test_the_compilers_own_failure_is_one_line(self):
+        deep = 'String deep = ""' + '.concat(""' * 60_000 + ")" * 60_000 + ";"
+        outputs = self.run_cell(deep)
+        self.assertIn("nested too deeply to compile; split it", outputs.error["evalue"])
+        self.assertEqual(len(outputs.error["traceback"]), 1)
+        self.assertEqual((outputs.stdout, outputs.stderr), ("", ""))
+
+    def test_history_is_kept_and_can_be_searched(self):
+        self.run_cell("String remembered = \"a needle\";")
+        client, ask = self.kernel.client, self.kernel.ask
+        found = ask(client.history(hist_access_type="search", pattern="*a needle*", n=2, unique=True))
+        self.assertEqual((found["status"], found["history"][-1][2]), ("ok", "String remembered = \"a needle\";"))
+        tail = ask(client.history(hist_access_type="tail", n=1, output=True))["history"]
+        self.assertEqual(tail[0][2], ["String remembered = \"a needle\";", None])
+        session, line, _ = tail[0]
+        cells = ask(client.history(hist_access_type="range", session=0, start=line, stop=line + 1))["history"]
+        self.assertEqual([cell[:2] for cell in cells], [[session, line]])
 
     def test_completion_inspection_and_completeness(self):
         client, ask = self.kernel.client, self.kernel.ask
@@ -167,7 +242,7 @@ class KernelTest(unittest.TestCase):
         self.assertEqual(ask(client.is_complete("int f() {"))["status"], "incomplete")
         self.assertEqual(ask(client.is_complete("int f() { return 1; }\nf()"))["status"], "complete")
         self.assertEqual(ask(client.is_complete("int x = ) 3;"))["status"], "invalid")
-        self.assertEqual(ask(client.history(hist_access_type="tail", n=1))["history"], [])
+        self.assertEqual(ask(client.kernel_info())["status"], "ok")
 
     @slow
     def test_heavy_cell_can_be_run_again(self):

@@ -34,9 +34,9 @@ class InFolder(unittest.TestCase):
 
 
 class RunTest(InFolder):
-    def run_notebook(self, name):
+    def run_notebook(self, name, folder=None):
         out, err = io.StringIO(), io.StringIO()
-        arguments = ["run_notebook.py", os.path.join(NOTEBOOKS, name), "--out", self.folder]
+        arguments = ["run_notebook.py", os.path.join(NOTEBOOKS, name), "--out", folder or self.folder]
         with mock.patch.object(sys, "argv", arguments), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             status = run_notebook.main()
         return status, out.getvalue(), err.getvalue()
@@ -67,6 +67,28 @@ class RunTest(InFolder):
         self.assertRegex(out, r"  cell  2/3  void check.*   failed\n")
         self.assertIn("cell 2 failed:\nIllegalArgumentException: r must be at least 1, got 0\nin cell 2, line 3\n", err)
         self.assertIn("| 3 | `System.out.println(\"not reached\");` | not run |", self.read("report.md"))
+
+    def test_what_cannot_be_run_is_said_in_a_sentence(self):
+        broken = os.path.join(self.folder, "broken.ipynb")
+        for content, reason in (("no json", "NotJSONError"), ("", "NotJSONError"), ("[1]", ""), ('{"cells": 3}', "")):
+            with open(broken, "w", encoding="utf-8") as file:
+                file.write(content)
+            with self.assertRaises(SystemExit) as refused:
+                self.run_notebook(broken)
+            self.assertRegex(str(refused.exception), rf"\A{broken} is no notebook that can be read \({reason}.*\)\Z")
+        taken = os.path.join(self.folder, "a file")
+        with open(taken, "w", encoding="utf-8"):
+            pass
+        with self.assertRaises(SystemExit) as refused:
+            self.run_notebook("outputs.ipynb", taken)
+        self.assertEqual(str(refused.exception), f'--out is "{taken}", which cannot be a folder (File exists); name another')
+
+    def test_a_kernel_that_does_not_start_is_named_with_its_last_words(self):
+        with mock.patch.dict(os.environ, JDK_JAVA_OPTIONS="-XX:NoSuchOption"):
+            status, _, err = self.run_notebook("outputs.ipynb")
+        self.assertEqual(status, 1)
+        self.assertIn("the kernel did not start:\n", err)
+        self.assertIn("Unrecognized VM option 'NoSuchOption'", err)
 
     def test_a_flood_is_complete_in_the_executed_notebook(self):
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell('for (int i = 0; i < 50_000; i++) System.out.println("line " + i);')])
@@ -162,6 +184,8 @@ class InstallTest(InFolder):
         for arguments, said in ((["fly"], 'unknown command "fly"'), (["run", "no.ipynb"], "no.ipynb: no such notebook"),
                                 (["run", "--model", "/no/such"], '--model is "/no/such", which is no folder'), (["run", "--model"], "--model needs a value"),
                                 (["run", "--device", "gpu"], '--device is "gpu", it must be auto, cpu, cuda or cuda:N'), (["setup", "--tpu"], 'setup: unknown option "--tpu"'),
+                                (["run", "--threads", "0"], '--threads is "0", it must be a number of threads, 1 to 4096'), (["lab", "--threads", "two"], '--threads is "two"'),
+                                (["notebooks", "--threads"], "--threads needs a value"),
                                 (["test", "--quick"], 'test: unknown option "--quick"'), (["kernel", "eat"], 'kernel: unknown action "eat"'),
                                 (["kernel", "install", "--profile", "huge"], '--profile is "huge", it must be standard or binder')):
             answer = self.jqlora(*arguments)

@@ -1,6 +1,7 @@
 """What git sees of notebooks that are run again: nothing, unless a cell was changed or ./jqlora notebooks wrote them."""
 import contextlib
 import copy
+import glob
 import io
 import json
 import os
@@ -14,6 +15,7 @@ import nbformat
 
 import committed_notebook
 import refresh_notebooks
+from kernel_session import KernelSession
 from steady_outputs import keep_steady, masked
 
 SCRIPT = committed_notebook.__file__
@@ -137,6 +139,30 @@ class FilterTest(unittest.TestCase):
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             status = committed_notebook.restore([path])
         return status, out.getvalue(), err.getvalue()
+
+
+class CommittedTest(unittest.TestCase):
+    """Every tutorial is written as JupyterLab would write it with our kernel, so that opening it changes nothing."""
+
+    @classmethod
+    def setUpClass(cls):
+        session = KernelSession()
+        cls.addClassCleanup(session.close)
+        cls.language = session.client.kernel_info(reply=True, timeout=60)["content"]["language_info"]
+
+    def test_metadata_format_and_mark(self):
+        home = os.path.join(os.path.dirname(SCRIPT), "..", "..", "..")
+        paths = sorted(glob.glob(os.path.join(home, "notebooks", "**", "*.ipynb"), recursive=True))
+        self.assertTrue(paths)
+        for path in paths:
+            with self.subTest(notebook=os.path.basename(path)), open(path, encoding="utf-8") as file:
+                content = file.read()
+                kept = nbformat.reads(content, as_version=4)
+                self.assertEqual(kept.metadata.language_info, self.language)
+                self.assertEqual(kept.metadata.kernelspec, {"display_name": "Java 25 (QLoRA)", "language": "java", "name": "java-qlora"})
+                self.assertEqual((kept.nbformat, kept.nbformat_minor), (4, 5))
+                self.assertTrue(committed_notebook.is_marked(kept), "its outputs are not those of ./jqlora notebooks")
+                self.assertTrue(content == text(kept), "JupyterLab would write it in another form")
 
 
 class MarkTest(unittest.TestCase):

@@ -3,6 +3,8 @@ package jqlora.bench;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import jqlora.ops.cpu.CpuOps;
+import jqlora.ops.cpu.CpuOptions;
 
 /** The Java side of the benchmarks; options and the printed line are described in benchmarks/README.md. */
 public final class Bench {
@@ -45,7 +47,17 @@ public final class Bench {
         return options;
     }
 
+    /** The backend on {@code --threads}, or on all processors that this process may use. */
+    static CpuOps backend(Map<String, String> options) {
+        String threads = options.get("threads");
+        return CpuOps.open(threads == null ? CpuOptions.defaults() : CpuOptions.ofThreads("--threads", threads));
+    }
+
     static int number(Map<String, String> options, String name, int otherwise) {
-        return options.containsKey(name) ? Integer.parseInt(options.get(name)) : otherwise;
+        String text = options.get(name);
+        if (text != null && !text.matches("-?\\d{1,9}")) {
+            throw new IllegalArgumentException("--" + name + " is \"" + text + "\", it must be a whole number");
+        }
+        return text == null ? otherwise : Integer.parseInt(text);
     }
 }

@@ -24,7 +24,7 @@ final class MatmulBench {
         }
         int tokens = Bench.number(options, "tokens", 512);
         double seconds = Double.parseDouble(options.getOrDefault("seconds", "1"));
-        try (CpuOps ops = CpuOps.create()) {
+        try (CpuOps ops = Bench.backend(options)) {
             for (int[] shape : WEIGHTS) {
                 int out = shape[0], in = shape[1];
                 try (Tensor weight = random(ops, out, in); Tensor x = random(ops, tokens, in); Tensor dY = random(ops, tokens, out); Tensor dX = random(ops, tokens, in)) {
@@ -53,6 +53,6 @@ final class MatmulBench {
         setting.put("tokens", tokens);
         setting.put("weight", out + "x" + in);
         setting.put("dtype", "float32");
-        measure.emit("matmul", setting, 2.0 * tokens * out * in, Map.of(), Runtime.getRuntime().availableProcessors(), ops.description());
+        measure.emit("matmul", setting, 2.0 * tokens * out * in, Map.of(), ops.threads(), ops.description());
     }
 }

@@ -22,7 +22,7 @@ final class QuantizeBench {
 
     static void run(Map<String, String> options) {
         double seconds = Double.parseDouble(options.getOrDefault("seconds", "1"));
-        try (Workers workers = Workers.onAllProcessors(); CpuOps ops = CpuOps.create()) {
+        try (CpuOps ops = Bench.backend(options); Workers workers = new Workers(ops.threads())) {
             FourBitCodec codec = FourBitCodec.fastest(workers);
             for (String shape : options.getOrDefault("shapes", "4096x4096,768x2048").split(",")) {
                 for (String dtype : options.getOrDefault("dtypes", "float32,bfloat16").split(",")) {

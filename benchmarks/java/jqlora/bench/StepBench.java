@@ -36,11 +36,10 @@ final class StepBench {
         Path folder = Path.of(options.getOrDefault("model", defaultFolder()));
         int batch = Bench.number(options, "batch", 1), length = Bench.number(options, "length", 512), r = Bench.number(options, "r", 16);
         int warmup = Bench.number(options, "warmup", 1), steps = Bench.number(options, "steps", 5), seed = Bench.number(options, "seed", 0);
-        int threads = Bench.number(options, "threads", Runtime.getRuntime().availableProcessors());
         String targets = options.getOrDefault("targets", SEVEN);
         boolean recompute = options.containsKey("recompute");
         long began = System.nanoTime();
-        try (CpuOps ops = CpuOps.create(threads);
+        try (CpuOps ops = Bench.backend(options);
                 CausalLm model = ModelLoader.load(folder, LoadOptions.defaults().withDtype(DType.F32), ops, LoadListener.SILENT);
                 LoraAdapter adapter = LoraAdapter.create(model, LoraConfig.defaults().withR(r).withLoraAlpha(Bench.number(options, "alpha", 32)).withLoraDropout(0)
                         .withTargetModules(targets.split(",")), seed)) {
@@ -86,7 +85,7 @@ final class StepBench {
             figures.put("loaded_bytes", loaded);
             figures.put("load_peak_bytes", loadPeak);
             figures.put("load_seconds", loadSeconds);
-            measure.emit("step", setting, batch * length, figures, threads, ops.description());
+            measure.emit("step", setting, batch * length, figures, ops.threads(), ops.description());
         }
     }
 

@@ -6,7 +6,7 @@ import picocli.CommandLine;
 import picocli.CommandLine.Command;
 
 /** Entry of the command line. A refused option or file ends with a message and status 2, without a stack trace. */
-@Command(name = "jqlora", description = "QLoRA for Java.", mixinStandardHelpOptions = true, subcommands = {PretrainCommand.class, GpuCommand.class})
+@Command(name = "jqlora", description = "QLoRA for Java.", mixinStandardHelpOptions = true, subcommands = {PretrainCommand.class, CpuCommand.class, GpuCommand.class})
 public final class Main {
     private Main() { }
 

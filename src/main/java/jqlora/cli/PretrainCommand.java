@@ -49,6 +49,9 @@ final class PretrainCommand implements Callable<Integer> {
     private String device = "auto";
 
     @Mixin
+    private ProcessorThreads processor = new ProcessorThreads();
+
+    @Mixin
     private CudaFolders cuda = new CudaFolders();
 
     @Option(names = "--epochs", description = "Passes over the corpus.")
@@ -81,6 +84,9 @@ final class PretrainCommand implements Callable<Integer> {
     @Option(names = "--valid-rows", description = "Rows of valid.bin that are evaluated.")
     private int validRows = 400;
 
+    @Option(names = "--overwrite", description = "Begin again where the output folder holds another run's checkpoints, which are removed.")
+    private boolean overwrite;
+
     @Option(names = "--seed", description = "Of weights and order.")
     private long seed = 1;
 
@@ -94,8 +100,9 @@ final class PretrainCommand implements Callable<Integer> {
         valid = valid.subList(0, Math.min(validRows, valid.size()));
         SftConfig settings = new SftConfig(epochs, 0, new BatchConfig(microBatch, accumulate, BatchPlan.Order.SHUFFLED, BatchConfig.Normalization.TOKENS),
                 new LearningRate(LearningRate.Type.COSINE, learningRate, warmup), new OptimizerConfig(Optim.ofName(optim), 0.9, 0.95, 1e-8, weightDecay, 1.0),
-                new CheckpointConfig(saveSteps, 2, saveSteps), ActivationBudget.keepAll(), seed);
-        try (Ops ops = computes.open(cuda.libraries(), cuda.kernelCache(), System.out::println); CausalLm model = ModelLoader.initialize(config, seed, ops)) {
+                new CheckpointConfig(saveSteps, 2, saveSteps, overwrite), ActivationBudget.keepAll(), seed);
+        try (Ops ops = computes.open(processor.options(), cuda.libraries(), cuda.kernelCache(), System.out::println);
+                CausalLm model = ModelLoader.initialize(config, seed, ops)) {
             System.out.printf(Locale.ROOT, "%s: %d rows of %d tokens, %d steps, %s%n", model, rows.size(), length, settings.totalSteps(rows.size()), ops.description());
             Files.createDirectories(output);
             TrainResult result = new SftTrainer(new TrainedWeights.OfModel(model), rows, valid, settings, output.resolve(".training")).train(new Report());
@@ -118,6 +125,7 @@ final class PretrainCommand implements Callable<Integer> {
         @Override
         public void on(TrainEvent event) {
             switch (event) {
+                case TrainEvent.Noticed noticed -> System.out.println(noticed.notice());
                 case TrainEvent.Started started -> {
                     totalSteps = started.totalSteps();
                     System.out.printf(Locale.ROOT, "%d parameters, from step %d%n", started.trainedParameters(), started.firstStep());

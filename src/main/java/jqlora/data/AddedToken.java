@@ -18,7 +18,8 @@ record AddedToken(String content, boolean special, boolean lstrip, boolean rstri
         if (view.isObject(key)) {
             JsonView token = view.object(key);
             boolean special = token.flag("special", true);
-            return new AddedToken(token.text("content"), special, token.flag("lstrip", false), token.flag("rstrip", false), token.flag("single_word", false),
+            return new AddedToken(token.text("content"), special, token.flag("lstrip", false),
+                    token.flag("rstrip", false), token.flag("single_word", false),
                     token.flag("normalized", !special));
         }
         if (!(view.value(key) instanceof String text)) {

@@ -16,8 +16,8 @@ import jqlora.format.JsonView;
  */
 record EndToken(int id, List<String> notices) {
     /** Of tokenizer classes that have an end token of their own, as in transformers 5.17.0's models. */
-    private static final Map<String, String> OF_CLASS = Map.of("LlamaTokenizer", "</s>", "CodeLlamaTokenizer", "</s>", "GemmaTokenizer", "<eos>", "GPT2Tokenizer", "<|endoftext|>",
-            "Qwen2Tokenizer", "<|endoftext|>", "GPTNeoXTokenizer", "<|endoftext|>");
+    private static final Map<String, String> OF_CLASS = Map.of("LlamaTokenizer", "</s>", "CodeLlamaTokenizer", "</s>",
+            "GemmaTokenizer", "<eos>", "GPT2Tokenizer", "<|endoftext|>", "Qwen2Tokenizer", "<|endoftext|>", "GPTNeoXTokenizer", "<|endoftext|>");
 
     EndToken {
         notices = List.copyOf(notices);
@@ -34,7 +34,8 @@ record EndToken(int id, List<String> notices) {
             String text = special.text(SpecialTokens.EOS).get();
             OptionalInt id = tokenizer.id(text);
             if (id.isEmpty()) {
-                throw new JsonFileException(special.config().file(), "eos_token is \"" + text + "\", it must be one token of the vocabulary of " + TokenizerJson.FILE + "; write the token there"
+                throw new JsonFileException(special.config().file(), "eos_token is \"" + text
+                        + "\", it must be one token of the vocabulary of " + TokenizerJson.FILE + "; write the token there"
                         + " that ends an answer of this model, as in eos_token_id of generation_config.json");
             }
             return new EndToken(id.getAsInt(), List.of());
@@ -51,13 +52,15 @@ record EndToken(int id, List<String> notices) {
         if (!stopIds.isEmpty()) {
             List<String> notices = new ArrayList<>();
             if (stopIds.size() > 1) {
-                notices.add(folder + ": no file names eos_token; of the " + stopIds.size() + " ids in eos_token_id, the first, " + stopIds.getFirst()
+                notices.add(folder + ": no file names eos_token; of the " + stopIds.size() + " ids in eos_token_id, the first, "
+                        + stopIds.getFirst()
                         + ", ends the rows that are trained on; to take another, name its token as eos_token in " + SpecialTokens.CONFIG);
             }
             return new EndToken(stopIds.getFirst(), notices);
         }
         JsonFileException missing = config.fault(SpecialTokens.EOS, "the token that ends an answer, as a string");
-        throw new JsonFileException(folder.toString(), "no file says which token ends an answer: neither eos_token in " + SpecialTokens.CONFIG + " or " + SpecialTokens.MAP
+        throw new JsonFileException(folder.toString(), "no file says which token ends an answer: neither eos_token in "
+                + SpecialTokens.CONFIG + " or " + SpecialTokens.MAP
                 + " nor eos_token_id in generation_config.json or config.json; add one of them (" + missing.getMessage() + ")");
     }
 }

@@ -11,12 +11,13 @@ import jqlora.format.JsonView;
 import jqlora.format.Utf8File;
 
 /**
- * Instruction rows in a file: JSON Lines, one object a line, or one JSON array of objects; in UTF-8, with or without a byte order mark. Which of the two it
- * is follows from its first character, not from its name. Keys:
+ * Instruction rows in a file: JSON Lines, one object a line, or one JSON array of objects; in UTF-8, with or without a byte order mark.
+ * Which of the two it is follows from its first character, not from its name. Keys:
  *
  * <ul>
  * <li>{@code instruction}, {@code input} (either may be absent or null) and {@code output}, as in the Alpaca data;
- * <li>{@code system}, the system prompt, and {@code history}, earlier turns as a list of {@code [instruction, answer]}, as in LLaMA-Factory's form of it.
+ * <li>{@code system}, the system prompt, and {@code history}, earlier turns as a list of {@code [instruction, answer]}, as in
+ * LLaMA-Factory's form of it.
  * </ul>
  *
  * Other keys are not read; which of them held something is in each row's {@link InstructionRow#origin}.
@@ -60,12 +61,14 @@ public final class InstructionFile {
     private static JsonView line(Path file, int number, String line) throws JsonFileException {
         if ("{[\"".indexOf(line.charAt(0)) < 0) {
             boolean table = line.contains(",") || line.contains("\t") || line.contains(";");
-            throw new JsonFileException(file + ": line " + number, "is not JSON, a data set must have one object a line, or be one array of objects"
+            throw new JsonFileException(file + ": line " + number, "is not JSON, a data set must have one object a line, or be one array"
+                    + " of objects"
                     + (table ? "; this looks like a table (CSV or TSV): export it, as with pandas'"
                     + " read_csv(...).to_json(..., orient=\"records\", lines=True)" : ""));
         }
         if (line.equals("{")) {
-            throw new JsonFileException(file + ": line " + number, "is \"{\" alone, a data set must have one whole object a line, or be one array of objects;"
+            throw new JsonFileException(file + ": line " + number, "is \"{\" alone, a data set must have one whole object a line, or be"
+                    + " one array of objects;"
                     + " put the objects into [ ] with commas between, or each on one line");
         }
         return JsonView.parseLine(file.toString(), number, line);
@@ -75,8 +78,8 @@ public final class InstructionFile {
         requireOutput(object);
         try {
             List<String> unread = object.keys().stream().filter(key -> !READ.contains(key) && isUnread(object.value(key))).toList();
-            return new InstructionRow(object.text("instruction", ""), object.text("input", ""), object.text("output"), object.text("system", ""), history(object),
-                    new RowOrigin(object.file(), unread));
+            return new InstructionRow(object.text("instruction", ""), object.text("input", ""), object.text("output"),
+                    object.text("system", ""), history(object), new RowOrigin(object.file(), unread));
         } catch (IllegalArgumentException wrong) {
             throw new JsonFileException(object.file(), wrong.getMessage());
         }
@@ -88,13 +91,16 @@ public final class InstructionFile {
         }
         for (String key : TALKS) {
             if (object.has(key)) {
-                throw new JsonFileException(object.file(), "output is missing, it must be a string; the row has \"" + key + "\": of conversations only \"history\" is read, a list of"
-                        + " [instruction, answer], with the last instruction and answer in \"instruction\" and \"output\"; write the rows in that form");
+                throw new JsonFileException(object.file(), "output is missing, it must be a string; the row has \"" + key
+                        + "\": of conversations only \"history\" is read, a list of"
+                        + " [instruction, answer], with the last instruction and answer in \"instruction\" and \"output\"; write the rows"
+                        + " in that form");
             }
         }
         for (String key : object.keys()) {
             if (!object.has("instruction") && object.isArray(key)) {
-                throw new JsonFileException(object.file(), "is one object with a list, \"" + key + "\"; a data set must have one object for each row, one a line or in one array;"
+                throw new JsonFileException(object.file(), "is one object with a list, \"" + key
+                        + "\"; a data set must have one object for each row, one a line or in one array;"
                         + " write the list alone into the file");
             }
         }
@@ -112,8 +118,10 @@ public final class InstructionFile {
         }
         List<Turn> turns = new ArrayList<>();
         for (Object pair : pairs) {
-            if (!(pair instanceof List<?> texts && texts.size() == 2 && texts.get(0) instanceof String instruction && texts.get(1) instanceof String answer)) {
-                throw new JsonFileException(object.file(), "history[" + turns.size() + "] is " + shown(pair) + ", it must be [instruction, answer], two strings");
+            if (!(pair instanceof List<?> texts && texts.size() == 2 && texts.get(0) instanceof String instruction
+                    && texts.get(1) instanceof String answer)) {
+                throw new JsonFileException(object.file(), "history[" + turns.size() + "] is " + shown(pair)
+                        + ", it must be [instruction, answer], two strings");
             }
             turns.add(new Turn(instruction, answer));
         }

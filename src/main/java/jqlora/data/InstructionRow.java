@@ -59,7 +59,8 @@ public record InstructionRow(String instruction, String input, String output, St
                 i++;
             } else if (Character.isSurrogate(text.charAt(i))) {
                 throw new IllegalArgumentException(String.format("%s has half a character, \\u%04x, at place %d, it must have whole ones; "
-                        + "the text was cut inside an emoji or the like: mend it where it was cut, or leave it out", column, (int) text.charAt(i), i + 1));
+                        + "the text was cut inside an emoji or the like: mend it where it was cut, or leave it"
+                        + " out", column, (int) text.charAt(i), i + 1));
             }
         }
     }

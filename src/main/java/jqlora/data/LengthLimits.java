@@ -9,7 +9,10 @@ package jqlora.data;
  * @param lostQuestion what becomes of a prompt that asks for no answer once it is cut
  */
 public record LengthLimits(int sourceMaxLen, int targetMaxLen, int maxLength, LostQuestion lostQuestion) {
-    /** What becomes of a prompt whose end is cut so far that nothing is left of what the template has behind the question, such as {@code ### Response:}. */
+    /**
+     * What becomes of a prompt whose end is cut so far that nothing is left of what the template has behind the question, such as {@code
+     * ### Response:}.
+     */
     public enum LostQuestion {
         /** It is refused, with its row: nobody would be asked so. */
         REFUSED,

@@ -5,8 +5,8 @@ import java.util.List;
 
 /**
  * The text that a model is given before it answers. {@code {instruction}} and {@code {input}} stand for a row's parts; the answer follows
- * at once. What stands before the last empty line in front of the first of them is the template's preamble: it comes once, before the first turn of a row, and a
- * row's system prompt takes its place. Each turn then has the rest of the template, an empty line between two turns.
+ * at once. What stands before the last empty line in front of the first of them is the template's preamble: it comes once, before the first
+ * turn of a row, and a row's system prompt takes its place. Each turn then has the rest of the template, an empty line between two turns.
  *
  * @param withInput for rows that have an input
  * @param withoutInput for rows that have none
@@ -54,10 +54,12 @@ public record PromptTemplate(String withInput, String withoutInput) {
 
     /** The parts of {@code row}, in order: a prompt and an answer for each turn. */
     public List<Segment> segments(InstructionRow row) {
-        String own = row.input().isEmpty() ? withoutInput : withInput, front = row.system().isEmpty() ? own.substring(0, turnStart(own)) : row.system() + TURN_BREAK;
+        String own = row.input().isEmpty() ? withoutInput : withInput;
+        String front = row.system().isEmpty() ? own.substring(0, turnStart(own)) : row.system() + TURN_BREAK;
         List<Segment> segments = new ArrayList<>();
         for (Turn turn : row.history()) {
-            segments.add(new Segment(front + filled(withoutInput.substring(turnStart(withoutInput)), turn.instruction(), ""), Segment.Kind.PROMPT));
+            String asked = filled(withoutInput.substring(turnStart(withoutInput)), turn.instruction(), "");
+            segments.add(new Segment(front + asked, Segment.Kind.PROMPT));
             segments.add(new Segment(turn.answer(), Segment.Kind.EARLIER_ANSWER));
             front = TURN_BREAK;
         }
@@ -66,7 +68,10 @@ public record PromptTemplate(String withInput, String withoutInput) {
         return segments;
     }
 
-    /** What the template has behind the last part of a row, such as {@code ### Response:}, without spaces; a prompt that lost it asks for no answer. */
+    /**
+     * What the template has behind the last part of a row, such as {@code ### Response:}, without spaces; a prompt that lost it asks for no
+     * answer.
+     */
     String tail(InstructionRow row) {
         String template = row.input().isEmpty() ? withoutInput : withInput;
         int instruction = template.lastIndexOf(INSTRUCTION), input = row.input().isEmpty() ? -1 : template.lastIndexOf(INPUT);
@@ -74,7 +79,8 @@ public record PromptTemplate(String withInput, String withoutInput) {
     }
 
     private static int turnStart(String template) {
-        int instruction = template.indexOf(INSTRUCTION), input = template.indexOf(INPUT), first = input < 0 ? instruction : Math.min(instruction, input);
+        int instruction = template.indexOf(INSTRUCTION), input = template.indexOf(INPUT);
+        int first = input < 0 ? instruction : Math.min(instruction, input);
         int line = template.lastIndexOf(TURN_BREAK, first);
         return line < 0 ? 0 : line + TURN_BREAK.length();
     }

@@ -14,9 +14,9 @@ import jqlora.format.JsonFileException;
 import jqlora.format.JsonView;
 
 /**
- * What the files beside {@code tokenizer.json} say of special tokens, by the rules of transformers 5.17.0 (tokenization_utils_base.py, _from_pretrained):
- * {@code tokenizer_config.json} with its {@code added_tokens_decoder}; without one, {@code special_tokens_map.json}, which then goes before the config, and
- * {@code added_tokens.json}. A token is a string or an object with {@code content}.
+ * What the files beside {@code tokenizer.json} say of special tokens, by the rules of transformers 5.17.0 (tokenization_utils_base.py,
+ * _from_pretrained): {@code tokenizer_config.json} with its {@code added_tokens_decoder}; without one, {@code special_tokens_map.json},
+ * which then goes before the config, and {@code added_tokens.json}. A token is a string or an object with {@code content}.
  *
  * @param named special tokens by their part, such as {@code eos_token}
  * @param declared tokens of {@code added_tokens_decoder} or {@code added_tokens.json}, by id
@@ -24,7 +24,8 @@ import jqlora.format.JsonView;
  * @param config {@code tokenizer_config.json}; without keys if there is none
  */
 record SpecialTokens(Map<String, AddedToken> named, List<AddedToken> declared, List<AddedToken> further, JsonView config) {
-    static final String CONFIG = "tokenizer_config.json", MAP = "special_tokens_map.json", ADDED = "added_tokens.json", EOS = "eos_token", BOS = "bos_token";
+    static final String CONFIG = "tokenizer_config.json", MAP = "special_tokens_map.json", ADDED = "added_tokens.json";
+    static final String EOS = "eos_token", BOS = "bos_token";
 
     private static final List<String> PARTS = List.of(BOS, EOS, "unk_token", "sep_token", "pad_token", "cls_token", "mask_token");
     private static final List<String> FURTHER = List.of("additional_special_tokens", "extra_special_tokens");
@@ -84,7 +85,8 @@ record SpecialTokens(Map<String, AddedToken> named, List<AddedToken> declared, L
             try {
                 byId.put(Integer.parseInt(id), AddedToken.of(decoder, id));
             } catch (NumberFormatException wrong) {
-                throw new JsonFileException(decoder.file(), "added_tokens_decoder: the key \"" + id + "\" must be a token's id, a whole number");
+                throw new JsonFileException(decoder.file(), "added_tokens_decoder: the key \"" + id
+                        + "\" must be a token's id, a whole number");
             }
         }
         return List.copyOf(byId.values());

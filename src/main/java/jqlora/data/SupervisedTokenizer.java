@@ -4,10 +4,10 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * Makes training rows as qlora.py does: prompt and answer tokenized separately, the end token behind the answer, labels on the answer alone. A row begins and
- * ends as the model's own tokenizer says ({@link TextTokenizer#beginning}), once: what a template or an answer writes itself is not written again. Earlier turns
- * of a row are its prompt, each answer with the end token behind it, as the model will have ended it. Which tokens are labelled follows from whose words
- * they are, never from a pad id.
+ * Makes training rows as qlora.py does: prompt and answer tokenized separately, the end token behind the answer, labels on the answer
+ * alone. A row begins and ends as the model's own tokenizer says ({@link TextTokenizer#beginning}), once: what a template or an answer
+ * writes itself is not written again. Earlier turns of a row are its prompt, each answer with the end token behind it, as the model will
+ * have ended it. Which tokens are labelled follows from whose words they are, never from a pad id.
  *
  * @param learned which answers of a row with earlier turns are trained on
  * @see <a href="https://github.com/artidoro/qlora/blob/7f4e95a/qlora.py">qlora.py:448-505, DataCollatorForCausalLM</a>
@@ -54,7 +54,8 @@ public record SupervisedTokenizer(TextTokenizer tokenizer, PromptTemplate templa
     /**
      * All rows as tokens.
      *
-     * @throws IllegalArgumentException if a row has no token left to train on, or its prompt is cut so far that it asks for no answer; with the row's place
+     * @throws IllegalArgumentException if a row has no token left to train on, or its prompt is cut so far that it asks for no answer; with
+     *        the row's place
      */
     public TokenizedSet tokenize(List<InstructionRow> rows) {
         List<TokenizedRow> tokenized = new ArrayList<>();
@@ -66,7 +67,8 @@ public record SupervisedTokenizer(TextTokenizer tokenizer, PromptTemplate templa
             MaskedTokens answer = ended(tokenizer.encode(row.output()), true);
             int target = Math.min(Math.min(answer.length(), limits.targetMaxLen()), limits.maxLength() - source.ids.length());
             if (target < 1) {
-                throw new IllegalArgumentException(place + ": its prompt of " + source.ids.length() + " tokens leaves none of " + limits.maxLength()
+                throw new IllegalArgumentException(place + ": its prompt of " + source.ids.length() + " tokens leaves none of "
+                        + limits.maxLength()
                         + " for the answer; maxLength must be larger or sourceMaxLen smaller");
             }
             promptsCut += source.cut ? 1 : 0;
@@ -127,9 +129,12 @@ public record SupervisedTokenizer(TextTokenizer tokenizer, PromptTemplate templa
         }
         int before = tokenizer.encode(prompt.substring(0, prompt.lastIndexOf(tail))).length + length - tokenizer.encode(prompt).length;
         if (limits.sourceMaxLen() <= before) {
-            throw new IllegalArgumentException(place + ": " + (row.input().length() > row.instruction().length() ? "input" : "instruction") + " is too long: the prompt has "
-                    + length + " tokens, and sourceMaxLen, " + limits.sourceMaxLen() + ", cuts all of \"" + tail + "\" from its end, so that it asks for no answer; set sourceMaxLen to at"
-                    + " least " + length + ", shorten the row or leave it out, or keep such rows by withLostQuestion(KEPT), as qlora.py does");
+            throw new IllegalArgumentException(place + ": " + (row.input().length() > row.instruction().length() ? "input" : "instruction")
+                    + " is too long: the prompt has "
+                    + length + " tokens, and sourceMaxLen, " + limits.sourceMaxLen() + ", cuts all of \"" + tail
+                    + "\" from its end, so that it asks for no answer; set sourceMaxLen to at"
+                    + " least " + length + ", shorten the row or leave it out, or keep such rows by withLostQuestion(KEPT), as qlora.py"
+                    + " does");
         }
     }
 }

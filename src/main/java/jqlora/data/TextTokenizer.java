@@ -19,12 +19,13 @@ import jqlora.format.JsonFileException;
 
 /**
  * A model's own tokenizer, from its folder: {@code tokenizer.json}, and for the special tokens {@code tokenizer_config.json},
- * {@code special_tokens_map.json}, {@code added_tokens.json}, {@code generation_config.json} and {@code config.json}, as transformers 5 reads them.
+ * {@code special_tokens_map.json}, {@code added_tokens.json}, {@code generation_config.json} and {@code config.json}, as transformers 5
+ * reads them.
  *
- * <p>What a text begins and ends with is what the post-processor of {@code tokenizer.json} adds. The flags {@code add_bos_token} and {@code add_eos_token} of
- * {@code tokenizer_config.json} change nothing where there is a {@code tokenizer.json}: transformers 5 takes them out before it builds a tokenizer
- * (tokenization_utils_base.py, _from_pretrained), where version 4 made a new post-processor from them for some classes. Where the two differ,
- * {@link #notices} says so.
+ * <p>What a text begins and ends with is what the post-processor of {@code tokenizer.json} adds. The flags {@code add_bos_token} and {@code
+ * add_eos_token} of {@code tokenizer_config.json} change nothing where there is a {@code tokenizer.json}: transformers 5 takes them out
+ * before it builds a tokenizer (tokenization_utils_base.py, _from_pretrained), where version 4 made a new post-processor from them for some
+ * classes. Where the two differ, {@link #notices} says so.
  */
 public final class TextTokenizer implements AutoCloseable {
     private static final String PROBE = "a";
@@ -37,7 +38,8 @@ public final class TextTokenizer implements AutoCloseable {
     private final List<Integer> ending;
     private final List<String> notices;
 
-    private TextTokenizer(HuggingFaceTokenizer tokenizer, int size, EndToken end, List<Integer> stopIds, SpecialTokens special) throws IOException {
+    private TextTokenizer(HuggingFaceTokenizer tokenizer, int size, EndToken end, List<Integer> stopIds, SpecialTokens special)
+            throws IOException {
         this.tokenizer = tokenizer;
         this.size = size;
         this.eosId = end.id();
@@ -89,13 +91,17 @@ public final class TextTokenizer implements AutoCloseable {
     }
 
     /** What a flag of the configuration says against the post-processor. */
-    private static Optional<String> flagNotice(SpecialTokens special, String flag, String where, boolean adds, Optional<String> token) throws IOException {
+    private static Optional<String> flagNotice(SpecialTokens special, String flag, String where, boolean adds, Optional<String> token)
+            throws IOException {
         if (!special.config().has(flag) || special.config().flag(flag) == adds) {
             return Optional.empty();
         }
-        return Optional.of(special.config().file() + ": " + flag + " is " + !adds + ", but the post-processor of " + TokenizerJson.FILE + " puts " + (adds ? "a" : "no") + " token " + where
-                + " a text; rows are made as the post-processor says, as in transformers 5 (version 4 went by the flag for Llama, Gemma, Cohere and GPT-NeoX tokenizers); to have it"
-                + " otherwise, " + (adds ? "take it out of the post-processor" : "write " + token.orElse("the token") + " into the prompt template, or add it to the post-processor"));
+        return Optional.of(special.config().file() + ": " + flag + " is " + !adds + ", but the post-processor of " + TokenizerJson.FILE
+                + " puts " + (adds ? "a" : "no") + " token " + where
+                + " a text; rows are made as the post-processor says, as in transformers 5 (version 4 went by the flag for Llama, Gemma,"
+                + " Cohere and GPT-NeoX tokenizers); to have it"
+                + " otherwise, " + (adds ? "take it out of the post-processor" : "write " + token.orElse("the token")
+                + " into the prompt template, or add it to the post-processor"));
     }
 
     /** The ids of {@code text}, special tokens in it recognised, none added. */
@@ -122,8 +128,11 @@ public final class TextTokenizer implements AutoCloseable {
         return tokenizer.decode(Arrays.stream(ids).asLongStream().toArray(), false);
     }
 
-    /** What a token is called in messages, such as {@code 260 "<|tool|>" of 261}; its number alone where the tokenizer has none of that number, or is closed. */
-    String describe(int id) {
+    /**
+     * What a token is called in messages, such as {@code 260 "<|tool|>" of 261}; its number alone where the tokenizer has none of that
+     * number, or is closed.
+     */
+    public String describe(int id) {
         try {
             return id < 0 || id >= size ? Integer.toString(id) : id + " \"" + decodeWithSpecialTokens(id) + "\" of the tokenizer's " + size;
         } catch (IllegalStateException closed) {

@@ -24,7 +24,8 @@ public final class TokenizedRow {
      */
     public TokenizedRow(int[] ids, boolean[] learned, RowSource source) {
         if (ids.length == 0 || ids.length != learned.length) {
-            throw new IllegalArgumentException((source.place().isEmpty() ? "row" : source.place()) + ": has " + ids.length + " tokens and a mask for " + learned.length
+            throw new IllegalArgumentException((source.place().isEmpty() ? "row" : source.place()) + ": has " + ids.length
+                    + " tokens and a mask for " + learned.length
                     + ", there must be equally many, and at least one; leave an empty row out");
         }
         this.ids = ids.clone();
@@ -34,7 +35,8 @@ public final class TokenizedRow {
 
     private static boolean[] from(int length, int labelledFrom) {
         if (length == 0 || labelledFrom < 0 || labelledFrom > length) {
-            throw new IllegalArgumentException("row of " + length + " tokens: labels from " + labelledFrom + " on must lie within it, and it must not be empty");
+            throw new IllegalArgumentException("row of " + length + " tokens: labels from " + labelledFrom
+                    + " on must lie within it, and it must not be empty");
         }
         boolean[] learned = new boolean[length];
         Arrays.fill(learned, labelledFrom, length, true);

@@ -13,7 +13,8 @@ import java.util.List;
  * @param answersEmpty rows whose answer is empty: they train the end token alone
  * @param unread columns of the rows that hold something and are not read
  */
-public record TokenizedSet(List<TokenizedRow> rows, int promptsCut, int answersCut, long answerTokensLost, int turnsLeftOut, int answersEmpty, UnreadColumns unread) {
+public record TokenizedSet(List<TokenizedRow> rows, int promptsCut, int answersCut, long answerTokensLost, int turnsLeftOut,
+        int answersEmpty, UnreadColumns unread) {
     public TokenizedSet {
         rows = List.copyOf(rows);
     }
@@ -35,7 +36,8 @@ public record TokenizedSet(List<TokenizedRow> rows, int promptsCut, int answersC
             notices.add("columns that are not read: " + unread + "; only instruction, input, output, system and history are");
         }
         add(notices, promptsCut, "prompts are longer than sourceMaxLen and lose their end");
-        add(notices, answersCut, "answers are longer than the limits and lose their end, " + answerTokensLost + " tokens in all, so that their rows do not teach to end");
+        add(notices, answersCut, "answers are longer than the limits and lose their end, " + answerTokensLost
+                + " tokens in all, so that their rows do not teach to end");
         add(notices, turnsLeftOut, "earlier turns are left out, the earliest of their rows, since sourceMaxLen has no place for them");
         add(notices, answersEmpty, "answers are empty: their rows teach the end token alone");
         return notices;
@@ -50,8 +52,10 @@ public record TokenizedSet(List<TokenizedRow> rows, int promptsCut, int answersC
     /** Such as {@code 971 rows, 58020 tokens, 21040 labelled}, and what was not taken. */
     @Override
     public String toString() {
-        return rows.size() + " rows, " + tokens() + " tokens, " + labelledTokens() + " labelled" + (answersCut == 0 ? "" : ", " + answersCut + " answers cut")
-                + (promptsCut == 0 ? "" : ", " + promptsCut + " prompts cut") + (turnsLeftOut == 0 ? "" : ", " + turnsLeftOut + " turns left out")
+        return rows.size() + " rows, " + tokens() + " tokens, " + labelledTokens() + " labelled" + (answersCut == 0 ? "" : ", " + answersCut
+                + " answers cut")
+                + (promptsCut == 0 ? "" : ", " + promptsCut + " prompts cut") + (turnsLeftOut == 0 ? "" : ", " + turnsLeftOut
+                + " turns left out")
                 + (answersEmpty == 0 ? "" : ", " + answersEmpty + " answers empty") + (unread.isEmpty() ? "" : ", not read: " + unread);
     }
 }

@@ -26,7 +26,8 @@ record TokenizerJson(JsonView values, String text) {
     static TokenizerJson read(Path folder) throws IOException {
         Path file = folder.resolve(FILE);
         if (!Files.isRegularFile(file)) {
-            throw new IOException(file + ": does not exist, a model's folder must have it; older folders have only vocab.json or tokenizer.model:"
+            throw new IOException(file + ": does not exist, a model's folder must have it; older folders have only vocab.json or"
+                    + " tokenizer.model:"
                     + " load and save them once with a current transformers");
         }
         String text = Utf8File.read(file);
@@ -34,8 +35,8 @@ record TokenizerJson(JsonView values, String text) {
     }
 
     /**
-     * This with those of {@code tokens} that it does not look for yet, as transformers adds them: one that is in the vocabulary keeps its id, another gets
-     * the next one.
+     * This with those of {@code tokens} that it does not look for yet, as transformers adds them: one that is in the vocabulary keeps its
+     * id, another gets the next one.
      */
     TokenizerJson with(List<AddedToken> tokens) throws IOException {
         Set<String> known = new HashSet<>();

@@ -11,7 +11,6 @@ import jqlora.lora.MergeRoute;
 import jqlora.lora.Merger;
 import jqlora.model.CausalLm;
 import jqlora.model.MemoryReport;
-import jqlora.ops.Weight;
 import jqlora.train.HeldOutLoss;
 
 /**
@@ -33,9 +32,12 @@ public record MergeReport(double baseLoss, double tunedLoss, long tunedBytes, Li
      */
     public record Row(MergeRoute route, double loss, double kept, long bytes) { }
 
-    /** The routes that fit {@code adapter}'s base, those from the original only with {@code original}. */
+    /**
+     * The routes that fit {@code adapter}'s base, those from the original only with {@code original}. Where only part of the layers is in 4 bits, the routes into
+     * 4 bits are for those.
+     */
     public static List<MergeRoute> routes(LoraAdapter adapter, boolean original) {
-        boolean fourBit = adapter.factors().keySet().stream().allMatch(module -> adapter.model().linear(module).weight() instanceof Weight.FourBit);
+        boolean fourBit = adapter.factors().keySet().stream().anyMatch(module -> adapter.model().linear(module).state().loaded().fourBit() != null);
         return Arrays.stream(MergeRoute.values()).filter(route -> (fourBit || !route.isToFourBit()) && (original || !route.needsOriginal())).toList();
     }
 
@@ -59,9 +61,12 @@ public record MergeReport(double baseLoss, double tunedLoss, long tunedBytes, Li
         List<Row> rows = new ArrayList<>();
         for (MergeRoute route : routes) {
             try (Merger.Merged merged = merger.merge(adapter, route)) {
-                double loss = HeldOutLoss.of(model, heldOut).loss();
-                rows.add(new Row(route, loss, (base - loss) / (base - tuned), MemoryReport.of(model).total().bytes()));
-                merged.unmerge();
+                try {
+                    double loss = HeldOutLoss.of(model, heldOut).loss();
+                    rows.add(new Row(route, loss, (base - loss) / (base - tuned), MemoryReport.of(model).total().bytes()));
+                } finally {
+                    merged.unmerge();
+                }
             }
         }
         return new MergeReport(base, tuned, tunedBytes, rows);

@@ -18,6 +18,8 @@ import jqlora.model.CausalLm;
 import jqlora.train.HeldOutLoss;
 import jqlora.train.SftConfig;
 import jqlora.train.SftTrainer;
+import jqlora.train.TrainEvent;
+import jqlora.train.TrainListener;
 import jqlora.train.TrainResult;
 import jqlora.train.TrainedWeights;
 
@@ -30,7 +32,8 @@ import jqlora.train.TrainedWeights;
  */
 public record TargetExperiment(CausalLm model, Path modelFolder, SupervisedTokenizer tokenizer, SftConfig config, Path output) {
 
-    private record Prepared(TargetPlan.Entry entry, List<TokenizedRow> train, List<TokenizedRow> test) { }
+    /** @param notices what of the data is not trained on */
+    private record Prepared(TargetPlan.Entry entry, List<TokenizedRow> train, List<TokenizedRow> test, List<String> notices) { }
 
     /**
      * Runs {@code plan} on {@code sets}.
@@ -47,7 +50,7 @@ public record TargetExperiment(CausalLm model, Path modelFolder, SupervisedToken
                     "experiment: the plan has data set \"" + entry.dataSet() + "\", given are " + String.join(", ", sets.stream().map(InstructionSet::name).toList())));
             TargetTable.of(model, entry.lora());
             TokenizedSet train = tokenizer.tokenize(set.train()), test = tokenizer.tokenize(set.test());
-            prepared.add(new Prepared(entry, train.rows(), test.rows()));
+            prepared.add(new Prepared(entry, train.rows(), test.rows(), train.notices()));
         }
         List<Double> baseLoss = prepared.stream().map(data -> HeldOutLoss.of(model, data.test).loss()).toList();
         List<ExperimentResult.Run> runs = new ArrayList<>();
@@ -57,7 +60,9 @@ public record TargetExperiment(CausalLm model, Path modelFolder, SupervisedToken
                 try (LoraAdapter adapter = LoraAdapter.create(model, data.entry.lora(), config.seed())) {
                     SftTrainer trainer = new SftTrainer(new TrainedWeights.OfAdapter(adapter, modelFolder.toString()), data.train, data.test, config,
                             output.resolve(data.entry.dataSet()));
-                    TrainResult training = trainer.train(listener.training(runs.size() + 1, prepared.size(), data.entry));
+                    TrainListener heard = listener.training(runs.size() + 1, prepared.size(), data.entry);
+                    data.notices.forEach(notice -> heard.on(new TrainEvent.Noticed(notice)));
+                    TrainResult training = trainer.train(heard);
                     if (training.interrupted()) {
                         throw new InterruptedIOException("experiment: stopped in the training on \"" + data.entry.dataSet() + "\" after step " + training.steps().size()
                                 + "; run it again with the same output folder, " + output + ", to go on from there");
@@ -72,9 +77,13 @@ public record TargetExperiment(CausalLm model, Path modelFolder, SupervisedToken
 
     private static ExperimentResult.Run merged(Prepared data, LoraAdapter adapter, TrainResult training, Merger merger) throws IOException {
         MergeRoute route = merger.defaultRoute(adapter);
-        try (Merger.Merged merged = merger.merge(adapter, route)) {
-            double loss = HeldOutLoss.of(adapter.model(), data.test).loss();
-            merged.unmerge();
+        try (Merger.Merged merged = merger.merge(adapter)) {
+            double loss;
+            try {
+                loss = HeldOutLoss.of(adapter.model(), data.test).loss();
+            } finally {
+                merged.unmerge();
+            }
             return new ExperimentResult.Run(data.entry.dataSet(), data.entry.lora().targetModules().text(), adapter.parameterCount(), training, loss, route);
         }
     }

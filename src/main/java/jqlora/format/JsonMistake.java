@@ -30,7 +30,8 @@ final class JsonMistake {
         return switch (word) {
             case "NaN", "Infinity", "-Infinity" -> ": " + word + " is no JSON number; write null, or a number";
             case "True", "False", "None" -> ": " + word + " is Python's; JSON has true, false and null";
-            default -> at < text.length() && text.charAt(at) == '\'' || before.endsWith("'") ? ": strings and keys must stand in double quotes" : "";
+            default -> at < text.length() && text.charAt(at) == '\'' || before.endsWith("'") ? ": strings and keys must stand in double"
+                    + " quotes" : "";
         };
     }
 

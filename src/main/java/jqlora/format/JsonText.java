@@ -51,7 +51,8 @@ final class JsonText {
             throw repeated;
         } catch (JsonParseException | IOException | IllegalStateException malformed) {
             Matcher place = PLACE.matcher(String.valueOf(malformed.getMessage()));
-            throw new JsonFileException(file, "is not JSON" + (place.find() ? " at " + shown(place, form) + JsonMistake.of(text, Integer.parseInt(place.group(1)),
+            throw new JsonFileException(file, "is not JSON" + (place.find() ? " at " + shown(place, form)
+                    + JsonMistake.of(text, Integer.parseInt(place.group(1)),
                     Integer.parseInt(place.group(2))) : "; it may be cut off or nested too deeply"));
         }
     }
@@ -92,7 +93,8 @@ final class JsonText {
             String key = reader.nextName();
             if (form != Form.FILE && object.has(key)) {
                 Matcher place = PLACE.matcher(reader.toString());
-                throw new JsonFileException(file, Quoted.of(key) + " occurs twice in one object" + (place.find() ? " at " + shown(place, form) : "")
+                throw new JsonFileException(file, Quoted.of(key) + " occurs twice in one object" + (place.find() ? " at "
+                        + shown(place, form) : "")
                         + ", it must occur once: only one of the two values could be read; take one of them out");
             }
             object.add(key, tree(reader, file, form));

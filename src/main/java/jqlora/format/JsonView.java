@@ -15,7 +15,8 @@ import jqlora.tensor.NearNames;
 
 /**
  * An object of a JSON file, read strictly: a value of the wrong kind is an error that names the file, the key's path, the value and
- * what it must be. A key whose value is null counts as absent where a value may be absent; where it must be there, the error says that it is null.
+ * what it must be. A key whose value is null counts as absent where a value may be absent; where it must be there, the error says that it
+ * is null.
  *
  * @param file stands in front of error messages: the file's path or name
  * @param path where in the file the object is, such as {@code rope_parameters.}; empty for the whole file

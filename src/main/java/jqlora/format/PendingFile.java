@@ -36,7 +36,11 @@ public final class PendingFile implements AutoCloseable {
         void writeTo(FileChannel channel) throws IOException;
     }
 
-    /** Writes {@code body}, to appear as {@code target} on {@link #commit}; the folder must be there. */
+    /**
+     * Writes {@code body}, to appear as {@code target} on {@link #commit}; the folder must be there.
+     *
+     * @throws IOException if it cannot be written whole, such as on a full disk; the message names {@code target}
+     */
     public static PendingFile write(Path target, Body body) throws IOException {
         Path temporary = target.resolveSibling("." + target.getFileName() + "." + UUID.randomUUID() + ".tmp");
         PendingFile pending = new PendingFile(target, temporary);
@@ -45,12 +49,25 @@ public final class PendingFile implements AutoCloseable {
             body.writeTo(channel);
             channel.force(true);
             written = true;
+        } catch (IOException failed) {
+            throw named(target, failed);
         } finally {
             if (!written) {
                 pending.close();
             }
         }
         return pending;
+    }
+
+    /** The system's error on a write, such as that the disk is full, does not say which file was written. */
+    private static IOException named(Path target, IOException failed) {
+        String problem = String.valueOf(failed.getMessage());
+        if (problem.contains(target.toString()) || problem.contains(String.valueOf(target.getFileName()))) {
+            return failed;
+        }
+        return new IOException(target + ": could not be written: " + problem + "; nothing is left of it, and what stood there before is"
+                + " as it was; make room on the disk, or take another folder",
+                failed);
     }
 
     /** Writes {@code text} in UTF-8 as {@code target}, whole or not at all. */

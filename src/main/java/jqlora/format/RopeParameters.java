@@ -24,8 +24,9 @@ public record RopeParameters(String ropeType, double ropeTheta, double partialRo
             }
         }
         Read theta = Read.first(new Read(rope, "rope_theta"), new Read(config, "rope_theta"), new Read(config, "rotary_emb_base"));
-        Read partial = Read.first(new Read(rope, "partial_rotary_factor"), new Read(config, "partial_rotary_factor"), new Read(config, "rotary_pct"));
-        double base = theta.view().number(theta.key(), defaultTheta), share = partial.view().number(partial.key(), defaultPartialRotaryFactor);
+        Read partial = partial(rope, config);
+        double base = theta.view().number(theta.key(), defaultTheta);
+        double share = partial.view().number(partial.key(), defaultPartialRotaryFactor);
         if (!(base > 0)) {
             throw theta.view().fault(theta.key(), "positive");
         }
@@ -49,6 +50,11 @@ public record RopeParameters(String ropeType, double ropeTheta, double partialRo
         }
     }
 
+    private static Read partial(JsonView rope, JsonView config) {
+        String key = "partial_rotary_factor";
+        return Read.first(new Read(rope, key), new Read(config, key), new Read(config, "rotary_pct"));
+    }
+
     /** {@code rope_type}, or {@code type}, as files written before transformers 4.43 call it. */
     private static String typeKey(JsonView rope) {
         return Read.first(new Read(rope, "rope_type"), new Read(rope, "type"), new Read(rope, "rope_type")).key();
@@ -63,7 +69,7 @@ public record RopeParameters(String ropeType, double ropeTheta, double partialRo
     /** The error that the share of rotated dimensions is not what it must be, under the key that it was read from.
      * @param config the whole file */
     public JsonFileException partialFault(JsonView config, String must) {
-        Read read = Read.first(new Read(values, "partial_rotary_factor"), new Read(config, "partial_rotary_factor"), new Read(config, "rotary_pct"));
+        Read read = partial(values, config);
         return read.view().fault(read.key(), must);
     }
 

@@ -7,7 +7,10 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 
-/** The text of a JSON file, which is UTF-8 (RFC 8259, section 8.1). A byte order mark in front, as Notepad and PowerShell write it, is taken off. */
+/**
+ * The text of a JSON file, which is UTF-8 (RFC 8259, section 8.1). A byte order mark in front, as Notepad and PowerShell write it, is taken
+ * off.
+ */
 public final class Utf8File {
     private static final byte[] MARK = {(byte) 0xef, (byte) 0xbb, (byte) 0xbf};
 
@@ -22,7 +25,8 @@ public final class Utf8File {
         ZSTD("is compressed with zstd, it must be plain JSON; unpack it first, as with unzstd", 0x28, 0xb5, 0x2f, 0xfd),
         XZ("is compressed with xz, it must be plain JSON; unpack it first, as with unxz", 0xfd, '7', 'z', 'X', 'Z'),
         ZIP("is a zip archive (or a spreadsheet), it must be plain JSON; unpack or export it first", 'P', 'K', 3, 4),
-        PARQUET("is a Parquet file, it must be JSON; export it first, as with pandas' to_json(..., orient=\"records\", lines=True)", 'P', 'A', 'R', '1'),
+        PARQUET("is a Parquet file, it must be JSON; export it first, as with pandas' to_json(..., orient=\"records\","
+                + " lines=True)", 'P', 'A', 'R', '1'),
         ARROW("is an Arrow file, it must be JSON; export it first, as with to_json of the datasets library", 'A', 'R', 'R', 'O', 'W', '1');
 
         private final String problem;
@@ -70,7 +74,8 @@ public final class Utf8File {
         try {
             return StandardCharsets.UTF_8.newDecoder().decode(rest).toString();
         } catch (CharacterCodingException malformed) {
-            throw new JsonFileException(file.toString(), "byte " + rest.position() + " is not UTF-8, in line " + line(bytes, rest.position())
+            throw new JsonFileException(file.toString(), "byte " + rest.position() + " is not UTF-8, in line "
+                    + line(bytes, rest.position())
                     + "; the file must be JSON in UTF-8: save it as UTF-8");
         }
     }

@@ -6,6 +6,7 @@ import java.util.function.Consumer;
 import jqlora.data.InstructionRow;
 import jqlora.data.SupervisedTokenizer;
 import jqlora.model.CausalLm;
+import jqlora.model.TokenIds;
 
 /**
  * Asks a model in the words in which it is trained: the same template, the same tokenizer.
@@ -23,7 +24,7 @@ public record Assistant(CausalLm model, SupervisedTokenizer tokenizer, Generatio
 
     /** The answer to {@code row}'s instruction and input. */
     public String answer(InstructionRow row) {
-        return text(new Generator(model, config, tokenizer.tokenizer().stopIds()).generate(tokenizer.prompt(row)));
+        return text(new Generator(model, config, tokenizer.tokenizer().stopIds()).generate(prompt(row)));
     }
 
     /** The answer to {@code instruction}. */
@@ -39,7 +40,7 @@ public record Assistant(CausalLm model, SupervisedTokenizer tokenizer, Generatio
     public String stream(InstructionRow row, Consumer<String> listener) {
         List<Integer> ids = new ArrayList<>();
         String[] told = {""};
-        int[] made = new Generator(model, config, tokenizer.tokenizer().stopIds()).generate(tokenizer.prompt(row), token -> {
+        int[] made = new Generator(model, config, tokenizer.tokenizer().stopIds()).generate(prompt(row), token -> {
             ids.add(token);
             String text = tokenizer.tokenizer().decode(ids.stream().mapToInt(Integer::intValue).toArray());
             if (!text.endsWith("\uFFFD") && text.startsWith(told[0])) {
@@ -48,6 +49,12 @@ public record Assistant(CausalLm model, SupervisedTokenizer tokenizer, Generatio
             }
         });
         return text(made);
+    }
+
+    private int[] prompt(InstructionRow row) {
+        int[] ids = tokenizer.prompt(row);
+        TokenIds.require(model, "prompt", ids, tokenizer.tokenizer()::describe);
+        return ids;
     }
 
     private String text(int[] ids) {

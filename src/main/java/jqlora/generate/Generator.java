@@ -7,6 +7,7 @@ import java.util.random.RandomGenerator;
 import java.util.random.RandomGeneratorFactory;
 import jqlora.model.CausalLm;
 import jqlora.model.Continuation;
+import jqlora.model.TokenIds;
 
 /**
  * Continues token ids.
@@ -20,12 +21,13 @@ public record Generator(CausalLm model, GenerationConfig config, Set<Integer> st
      *
      * @param prompt [1 ... ]
      * @param listener hears each token as it is chosen
-     * @throws IllegalArgumentException if the prompt is empty
+     * @throws IllegalArgumentException if the prompt is empty, or a token of it is not in the model's embedding
      */
     public int[] generate(int[] prompt, IntConsumer listener) {
         if (prompt.length == 0) {
             throw new IllegalArgumentException("generation: the prompt has no token, it must have at least one");
         }
+        TokenIds.require(model, "generation: prompt", prompt, Integer::toString);
         RandomGenerator random = RandomGeneratorFactory.of("L64X128MixRandom").create(config.seed());
         int[] made = new int[config.maxNewTokens()];
         int count = 0;

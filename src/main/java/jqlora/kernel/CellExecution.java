@@ -1,8 +1,9 @@
 package jqlora.kernel;
 
-import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Method;
 import java.time.Duration;
+import java.util.HashMap;
+import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.FutureTask;
@@ -12,48 +13,66 @@ import java.util.stream.Stream;
 import jdk.jshell.execution.DirectExecutionControl;
 
 /**
- * Runs what JShell has compiled, on the {@link CellThread}, and interrupts it: first with {@link Thread#interrupt}, which a cell
- * may answer by ending its step and saving; after a grace period, or when asked a second time, by stopping its loops; and when even
- * that does not help by leaving the thread behind.
+ * Runs what JShell has compiled, on the {@link CellThread}, and interrupts it. An interrupt ends a wait, and the cell's own loops at
+ * their next turn; library code may take it as a request, end its step and save, for which it has as long as it needs. A second
+ * interrupt ends the cell's loops whatever they do with it. Other code that takes no notice is left behind.
  */
 final class CellExecution extends DirectExecutionControl {
-    private static final long LOOPS_GET_NANOS = 1_000_000_000L;
+    private static final long AT_ONCE_NANOS = 1_000_000_000L;
     private static final long SAY_SO_AFTER_NANOS = 3_000_000_000L;
-    private static final long LOOK_EVERY_MILLIS = 50;
+    private static final long LOOK_EVERY_MILLIS = 20;
 
     /** How a call ended that returned no value. */
-    enum Ending { INTERRUPTED, LEFT_BEHIND }
+    sealed interface Ending {
+        /** By an interrupt. */
+        record Interrupted() implements Ending { }
 
-    private final long graceNanos;
+        /** Not at all: its thread goes on. */
+        record LeftBehind() implements Ending { }
+
+        /** By an exception. */
+        record Failed(Thrown thrown) implements Ending { }
+    }
+
+    private final long patienceNanos;
     private final CellVariables variables = new CellVariables();
+    private final Map<String, byte[]> loaded = new HashMap<>();
+    private final MovedLines moved = new MovedLines();
     private CellThread thread = new CellThread();
     private long interruptedAt;                                   // 0: not interrupted
-    private boolean stopNow;
-    private boolean loopsStopped;
+    private boolean again;                                        // interrupted a second time
     private boolean said;
     private long runNanos;
     private Object value;
     private Ending ending;
 
-    /** @param grace how long an interrupted cell may take to end by itself */
-    CellExecution(Duration grace) {
-        this.graceNanos = grace.toNanos();
+    /** @param patience how long code that takes no notice of an interrupt is waited for */
+    CellExecution(Duration patience) {
+        this.patienceNanos = patience.toNanos();
         thread.start();
+    }
+
+    CellVariables variables() {
+        return variables;
+    }
+
+    /** Where the lines of classes have gone that were declared again with other lines. */
+    MovedLines moved() {
+        return moved;
     }
 
     /** Forgets an interrupt that came before this cell. */
     synchronized void beginCell() {
         interruptedAt = 0;
-        stopNow = false;
-        loopsStopped = false;
+        again = false;
         said = false;
     }
 
     /** Interrupts the running cell; a second time stops its loops at once. */
     synchronized void interrupt() {
-        stopNow = interruptedAt != 0;
+        again = interruptedAt != 0;
         interruptedAt = Math.max(1, System.nanoTime());
-        thread.interrupt();
+        thread.stop(again);
     }
 
     /** Whether the running cell has been interrupted and has not taken it as a request to finish one step early. */
@@ -73,7 +92,7 @@ final class CellExecution extends DirectExecutionControl {
         return taken;
     }
 
-    /** Why the last invocation returned nothing, or null if it did not fail that way; null after it has been taken. */
+    /** Why the last invocation returned nothing, or null if it did return; null after it has been taken. */
     Ending takeEnding() {
         Ending taken = ending;
         ending = null;
@@ -82,13 +101,29 @@ final class CellExecution extends DirectExecutionControl {
 
     @Override
     public void load(ClassBytecodes[] classes) throws ClassInstallException, NotImplementedException, EngineTerminationException {
-        super.load(Stream.of(classes).map(one -> new ClassBytecodes(one.name(), StopCheckWeaver.weave(one.bytecodes()))).toArray(ClassBytecodes[]::new));
+        super.load(Stream.of(classes).map(one -> new ClassBytecodes(one.name(), CellWeaver.weave(one.bytecodes()))).toArray(ClassBytecodes[]::new));
         for (ClassBytecodes one : classes) {
+            loaded.put(one.name(), one.bytecodes());
             try {
-                variables.loaded(findClass(one.name()));
+                Class<?> snippet = findClass(one.name());
+                snippet.getClassLoader().setDefaultAssertionStatus(true);      // asked when a class is initialised
+                variables.loaded(snippet);
             } catch (ClassNotFoundException e) {
                 throw new AssertionError(e);
             }
+        }
+    }
+
+    /** A class that has only moved to other lines stays as it is, and so do the variables that refer to it; others JShell replaces. */
+    @Override
+    public void redefine(ClassBytecodes[] classes) throws ClassInstallException {
+        for (ClassBytecodes one : classes) {
+            if (!loaded.containsKey(one.name()) || !MovedLines.sameButLines(loaded.get(one.name()), one.bytecodes())) {
+                throw new ClassInstallException(one.name() + " has changed", new boolean[classes.length]);
+            }
+        }
+        for (ClassBytecodes one : classes) {
+            moved.note(one.name(), loaded.get(one.name()), one.bytecodes());
         }
     }
 
@@ -96,24 +131,25 @@ final class CellExecution extends DirectExecutionControl {
     protected String invoke(Method method) throws Exception {
         value = null;
         ending = null;
-        variables.declaring(method.getDeclaringClass());
+        CellVariables.Declaration declaration = variables.declaring(method.getDeclaringClass());
         long start = System.nanoTime();
         try {
             value = call(() -> method.invoke(null));
         } finally {
             runNanos += System.nanoTime() - start;
-            variables.follow();
+            declaration.end(ending == null);
         }
         if (ending != null) {
-            throw new StoppedException();
+            throw new StoppedException();                         // JShell need not look at it
         }
         return "";
     }
 
     /** {@code body} on the cells' thread. Where it ended without a value {@link #takeEnding} says why. */
-    <T> T call(Callable<T> body) throws Exception {
+    <T> T call(Callable<T> body) {
+        ending = null;
         if (interrupted()) {
-            ending = Ending.INTERRUPTED;
+            ending = new Ending.Interrupted();
             return null;
         }
         CellThread runs = thread;
@@ -126,11 +162,14 @@ final class CellExecution extends DirectExecutionControl {
                 return result;
             } catch (TimeoutException stillRunning) {
                 if (leaveBehind(runs)) {
-                    ending = Ending.LEFT_BEHIND;
+                    ending = new Ending.LeftBehind();
                     return null;
                 }
             } catch (ExecutionException failed) {
-                throw failed.getCause() instanceof Exception exception ? exception : new InvocationTargetException(failed.getCause());
+                ending = new Ending.Failed(((CellThread.Failure) failed.getCause()).thrown());
+                return null;
+            } catch (InterruptedException e) {
+                throw new IllegalStateException("the thread that waits for cells is never interrupted", e);
             }
         }
     }
@@ -139,7 +178,7 @@ final class CellExecution extends DirectExecutionControl {
     private synchronized void heed(CellThread ran) {
         if (!ran.interruptUnheeded()) {
             interruptedAt = 0;
-            stopNow = false;
+            again = false;
         }
     }
 
@@ -148,15 +187,14 @@ final class CellExecution extends DirectExecutionControl {
             return false;
         }
         long since = System.nanoTime() - interruptedAt;
-        if (!said && !stopNow && since > SAY_SO_AFTER_NANOS) {
+        boolean library = since > AT_ONCE_NANOS && CellThread.inLibrary(runs.getStackTrace());
+        if (!said && since > SAY_SO_AFTER_NANOS) {
             said = true;
-            System.out.println("interrupted; the cell has " + graceNanos / 1_000_000_000L + " s to end by itself, interrupt again to stop it at once");
+            System.out.println(library ? "interrupted: jqlora finishes what it is at, then the cell ends"
+                    : "interrupted: the cell has not ended yet; interrupt again to stop it at once");
         }
-        if (!loopsStopped && (stopNow || since > graceNanos)) {
-            loopsStopped = true;
-            runs.stopLoops();
-        }
-        if (since <= (stopNow ? 0 : graceNanos) + LOOPS_GET_NANOS) {
+        boolean heeded = !again && !runs.isInterrupted();         // it has taken the interrupt, and may end as it likes
+        if (library || heeded || since <= (again ? AT_ONCE_NANOS : patienceNanos)) {
             return false;
         }
         thread = new CellThread();

@@ -23,14 +23,17 @@ final class CellRunner {
     private final BaseKernel kernel;
     private final MagicsRegistry magics;
     private final CellExecution execution;
-    private final CellLog log = new CellLog();
+    private final CompilerThread compiler;
+    private final CellLog log;
     private final JavaShell shell;
 
-    CellRunner(BaseKernel kernel, MagicsRegistry magics, CellExecution execution) {
+    CellRunner(BaseKernel kernel, MagicsRegistry magics, CellExecution execution, CompilerThread compiler) {
         this.kernel = kernel;
         this.magics = magics;
         this.execution = execution;
-        this.shell = new JavaShell(execution, log);
+        this.compiler = compiler;
+        this.log = new CellLog(execution.moved());
+        this.shell = new JavaShell(execution, log, compiler);
         magics.registerLineMagic("classpath", (base, paths) -> addToClassPath(paths));
     }
 
@@ -43,20 +46,31 @@ final class CellRunner {
      * none. Both happen on the cells' thread.
      */
     <T> T run(int cell, String source, Function<Object, T> draw) throws CellFailure {
-        execution.beginCell();
-        log.cell(cell, source);
-        Object value = run(cell, CellSource.parse(source));
+        return compiler.call(() -> {
+            log.cell(cell, source);
+            try {
+                return draw(cell, run(cell, parse(source)), draw);
+            } finally {
+                shell.takeAftermath().forEach(System.out::println);
+            }
+        });
+    }
+
+    /** The cell taken apart; a name after {@code %} that is no magic is one of Java's where an expression may go on. */
+    private CellSource parse(String source) {
+        shell.prepare(CellSource.blanked(source));
+        return CellSource.parse(source, name -> name.equals("time") || magics.getLineMagicNames().contains(name), shell::endsStatement);
+    }
+
+    private <T> T draw(int cell, Object value, Function<Object, T> draw) throws CellFailure {
         if (value == null) {
             return null;
         }
-        try {
-            T drawn = execution.call(() -> draw.apply(value));
-            execution.takeEnding();                               // an interrupt while drawing leaves the value unshown
-            return drawn;
-        } catch (Exception failed) {
-            throw ErrorText.plain(failed.getClass().getSimpleName(), "the value of cell " + cell + ", a " + value.getClass().getName()
-                    + ", cannot be shown: " + failed.getMessage());
+        T drawn = execution.call(() -> draw.apply(value));
+        if (execution.takeEnding() instanceof CellExecution.Ending.Failed failed) {
+            throw shell.errors().notShown(cell, value.getClass(), failed.thrown(), execution.interrupted());
         }
+        return drawn;                                             // none where an interrupt came before it was drawn
     }
 
     private Object run(int cell, CellSource source) throws CellFailure {

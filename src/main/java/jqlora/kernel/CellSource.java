@@ -3,6 +3,7 @@ package jqlora.kernel;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.Predicate;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
@@ -15,7 +16,7 @@ import java.util.regex.Pattern;
  */
 record CellSource(Optional<Magic> cellMagic, List<Piece> pieces) {
     private static final Pattern MAGIC = Pattern.compile("[ \\t]*%([A-Za-z]\\w*)[ \\t]*(.*)");
-    private static final Pattern CELL_MAGIC = Pattern.compile("\\A\\s*%%([A-Za-z]\\w*)[ \\t]*(.*)");
+    private static final Pattern CELL_MAGIC = Pattern.compile("%%([A-Za-z]\\w*)[ \\t]*(.*)");
 
     /** A stretch of Java, or a line magic. */
     sealed interface Piece {
@@ -29,13 +30,24 @@ record CellSource(Optional<Magic> cellMagic, List<Piece> pieces) {
     /** {@code %name arguments}. */
     record Magic(String name, String arguments, int firstLine) implements Piece { }
 
+    /** The cell with every line that begins with {@code %} and a letter between statements as a magic. */
     static CellSource parse(String cell) {
-        Matcher first = CELL_MAGIC.matcher(cell);
+        return parse(cell, name -> true, java -> true);
+    }
+
+    /**
+     * The cell taken apart.
+     *
+     * @param known which names are those of magics
+     * @param ends  whether Java source that ends with a closing brace ends a statement, so that none of it can go on behind
+     */
+    static CellSource parse(String cell, Predicate<String> known, Predicate<String> ends) {
+        Matcher first = CELL_MAGIC.matcher(cell).region(JavaScanner.firstCode(cell), cell.length());
         if (first.lookingAt()) {
             int line = lines(cell, 0, first.start(1)) + 1;
-            return new CellSource(Optional.of(new Magic(first.group(1), first.group(2).strip(), line)), pieces(cell, first.end()));
+            return new CellSource(Optional.of(new Magic(first.group(1), first.group(2).strip(), line)), pieces(cell, first.end(), known, ends));
         }
-        return new CellSource(Optional.empty(), pieces(cell, 0));
+        return new CellSource(Optional.empty(), pieces(cell, 0, known, ends));
     }
 
     /** The cell with every magic replaced by blanks: Java with all positions kept. */
@@ -51,7 +63,7 @@ record CellSource(Optional<Magic> cellMagic, List<Piece> pieces) {
         return String.join("\n", lines);
     }
 
-    private static List<Piece> pieces(String cell, int from) {
+    private static List<Piece> pieces(String cell, int from, Predicate<String> known, Predicate<String> ends) {
         List<Piece> pieces = new ArrayList<>();
         JavaScanner scanner = new JavaScanner(cell);
         int javaStart = from;
@@ -61,7 +73,8 @@ record CellSource(Optional<Magic> cellMagic, List<Piece> pieces) {
             lineEnd = lineEnd < 0 ? cell.length() : lineEnd;
             boolean lineStart = at == from || cell.charAt(at - 1) == '\n';
             Matcher magic = MAGIC.matcher(cell).region(at, lineEnd);
-            if (lineStart && scanner.betweenStatements() && magic.matches()) {
+            boolean mayBe = lineStart && scanner.betweenStatements() && magic.matches();
+            if (mayBe && (known.test(magic.group(1)) || !scanner.afterBrace() || ends.test(cell.substring(javaStart, at)))) {
                 addJava(pieces, cell, javaStart, at);
                 pieces.add(new Magic(magic.group(1), magic.group(2).strip(), lines(cell, 0, at) + 1));
                 javaStart = Math.min(cell.length(), lineEnd + 1);

@@ -5,12 +5,11 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.Set;
+import java.util.function.Function;
+import java.util.regex.Matcher;
 import java.util.regex.Pattern;
-import java.util.stream.Stream;
+import jdk.jshell.DeclarationSnippet;
 import jdk.jshell.Diag;
-import jdk.jshell.EvalException;
-import jdk.jshell.JShellException;
-import jdk.jshell.UnresolvedReferenceException;
 import jqlora.kernel.CellLog.Place;
 
 /**
@@ -21,35 +20,78 @@ final class ErrorText {
     private static final String RED = "\u001b[1;31m";
     private static final String BOLD = "\u001b[1m";
     private static final String PLAIN = "\u001b[0m";
-    private static final int MAX_FRAMES = 12;
     private static final int CONTEXT_LINES = 2;
-    private static final Pattern HIDDEN_FRAME = Pattern.compile("(jdk\\.internal\\.|java\\.lang\\.reflect\\.|java\\.lang\\.invoke\\.|jdk\\.jshell\\.|jqlora\\.kernel\\.).*");
+    private static final int MAX_LINE = 160;
+    private static final int MAX_PROBLEMS = 8;
+    private static final Pattern SNIPPET_PREFIX = Pattern.compile("REPL[./]\\$JShell\\$\\w+[$.]?");
+    private static final Pattern ANONYMOUS = Pattern.compile("\\$JShell\\$anonymous\\$\\$\\d+");
+    private static final Pattern SAME_NAME = Pattern.compile("class (\\S+) cannot be cast to class (\\S+)(.*)", Pattern.DOTALL);
     private static final Set<String> INTERRUPTS = Set.of("java.lang.InterruptedException", "java.nio.channels.ClosedByInterruptException",
             CellThread.CellStopped.class.getName());
+    private static final String UNRESOLVED = "jdk.jshell.spi.SPIResolutionException";
+    private static final String IN_STATIC = "java.lang.ExceptionInInitializerError";
 
     private final CellLog log;
+    private final FrameLines frames;
+    private final Function<DeclarationSnippet, String> missing;
 
-    ErrorText(CellLog log) {
+    /** @param missing what a declaration waits for, in words */
+    ErrorText(CellLog log, Function<DeclarationSnippet, String> missing) {
         this.log = log;
+        this.frames = new FrameLines(log);
+        this.missing = missing;
     }
 
     /** An exception thrown in {@code cell}. */
-    CellFailure thrown(int cell, JShellException thrown, boolean interrupted) {
-        Optional<Place> inCell = places(thrown).filter(place -> place.cell() == cell).findFirst();
-        if (interrupted && INTERRUPTS.contains(className(thrown))) {
-            return interrupted(cell, inCell);
+    CellFailure thrown(int cell, Thrown thrown, boolean interrupted) {
+        if (interrupted && INTERRUPTS.contains(thrown.type())) {
+            return interrupted(cell, frames.placeIn(cell, thrown));
         }
+        return new CellFailure(simpleName(name(thrown)), message(thrown), lines(thrown, Optional.empty()));
+    }
+
+    /** The value of {@code cell}, of class {@code type}, cannot be shown. */
+    CellFailure notShown(int cell, Class<?> type, Thrown thrown, boolean interrupted) {
+        if (interrupted && INTERRUPTS.contains(thrown.type())) {
+            String what = "cell " + cell + ", while its value was drawn";
+            return new CellFailure("Interrupted", what, List.of(RED + "Interrupted" + PLAIN + " in " + what));
+        }
+        String what = "cell " + cell + " has run; only its value, of type " + withoutSnippets(type.getTypeName()) + ", cannot be shown";
+        return new CellFailure(simpleName(name(thrown)), message(thrown), lines(thrown, Optional.of(what)));
+    }
+
+    /** An exception that ended a thread of a cell. */
+    List<String> inThread(String thread, Thrown thrown) {
+        return lines(thrown, Optional.of("thread \"" + thread + "\" has ended with it"));
+    }
+
+    private List<String> lines(Thrown thrown, Optional<String> remark) {
         List<String> lines = new ArrayList<>();
         lines.add(headline(thrown));
-        places(thrown).findFirst().ifPresent(place -> lines.addAll(excerpt(place, 0, 0)));
-        addFrames(lines, List.of(thrown.getStackTrace()));
-        Throwable outer = thrown;
-        for (Throwable cause = thrown.getCause(); cause instanceof JShellException next; cause = cause.getCause()) {
-            lines.add("caused by " + headline(next));
-            addFrames(lines, ownFrames(next, outer));
+        remark.ifPresent(lines::add);
+        Thrown placed = thrown.type().equals(IN_STATIC) && thrown.cause().isPresent() ? thrown.cause().get() : thrown;
+        frames.place(placed).ifPresent(place -> lines.addAll(excerpt(place, 0, 0)));
+        lines.addAll(frames.of(thrown.frames()));
+        addSuppressed(lines, thrown);
+        Thrown outer = thrown;
+        while (outer.cause().isPresent()) {
+            Thrown cause = outer.cause().get();
+            lines.add("caused by " + headline(cause));
+            lines.addAll(frames.ofCause(cause, outer));
+            addSuppressed(lines, cause);
             outer = cause;
         }
-        return new CellFailure(simpleName(className(thrown)), message(thrown), lines);
+        return lines;
+    }
+
+    private void addSuppressed(List<String> lines, Thrown thrown) {
+        for (Thrown one : thrown.suppressed()) {
+            lines.add("suppressed " + headline(one));
+            lines.addAll(frames.ofCause(one, thrown));
+        }
+        if (!thrown.leftOut().isEmpty()) {
+            lines.add("  (" + thrown.leftOut() + ")");
+        }
     }
 
     /** The end of {@code cell} by an interrupt. */
@@ -65,11 +107,11 @@ final class ErrorText {
                 + ". What it runs goes on in the background and keeps its memory; other cells can run. Restart the kernel to be rid of it."));
     }
 
-    /** What javac says about the snippet that begins on {@code firstLine} of {@code cell}. */
-    CellFailure notCompiled(int cell, int firstLine, String snippet, List<Diag> problems) {
+    /** What javac says about the snippet that begins on {@code firstLine} of {@code cell}; {@code hints} come below. */
+    CellFailure notCompiled(int cell, int firstLine, String snippet, List<Diag> problems, List<String> hints) {
         List<String> lines = new ArrayList<>();
         String first = "";
-        for (Diag problem : problems) {
+        for (Diag problem : problems.subList(0, Math.min(MAX_PROBLEMS, problems.size()))) {
             int start = (int) Math.clamp(problem.getStartPosition(), 0, snippet.length());
             int end = (int) Math.clamp(problem.getEndPosition(), start, snippet.length());
             Place place = new Place(cell, firstLine + CellSource.lines(snippet, 0, start));
@@ -79,7 +121,17 @@ final class ErrorText {
             lines.add(RED + "CompileError" + PLAIN + ": " + message);
             lines.addAll(excerpt(place, column, Math.max(1, end - start)));
         }
+        if (problems.size() > MAX_PROBLEMS) {
+            lines.add("... " + (problems.size() - MAX_PROBLEMS) + " more errors");
+        }
+        lines.addAll(hints);
         return new CellFailure("CompileError", first, lines);
+    }
+
+    /** The compiler itself could not do it. */
+    CellFailure compilerFailed(int cell, int line, String why) {
+        String message = new Place(cell, line) + ": " + why;
+        return new CellFailure("CompileError", message, List.of(RED + "CompileError" + PLAIN + ": " + message));
     }
 
     /** A failure that has no place in Java source. */
@@ -88,46 +140,67 @@ final class ErrorText {
     }
 
     /** "cannot find symbol: variable x": javac's lines as one, without the place that JShell has invented. */
-    private static String message(Diag problem) {
+    static String message(Diag problem) {
+        if ("compiler.err.limit.code".equals(problem.getCode()) || problem.getMessage(Locale.ROOT).startsWith("code too large")) {
+            return "its compiled code is larger than the 64 KB that Java allows a method; split it into several statements or methods";
+        }
         StringBuilder message = new StringBuilder();
         for (String line : problem.getMessage(Locale.getDefault()).split("\\s*\\R\\s*")) {
             if (line.startsWith("symbol:")) {
                 message.append(": ").append(line.substring("symbol:".length()).strip());
             } else if (!line.strip().equals("location: class")) {
-                message.append(message.isEmpty() ? "" : "; ").append(line.strip());
+                message.append(message.isEmpty() ? "" : "; ").append(line.strip().replaceAll(";$", ""));
             }
         }
-        return message.toString();
+        return withoutSnippets(message.toString());
     }
 
-    private static String headline(JShellException thrown) {
-        String name = className(thrown);
+    private String headline(Thrown thrown) {
+        String name = name(thrown);
         String shown = name.startsWith("java.lang.") || name.startsWith("java.util.") || name.startsWith("java.io.") ? simpleName(name) : name;
         String message = message(thrown);
         return RED + shown + PLAIN + (message.isEmpty() ? "" : ": " + message);
     }
 
-    private static String className(JShellException thrown) {
-        return switch (thrown) {
-            case EvalException evaluated -> evaluated.getExceptionClassName().replaceFirst("^REPL\\.\\$JShell\\$\\w+\\$", "");
-            case UnresolvedReferenceException unresolved -> "NotDeclared";
-            default -> thrown.getClass().getName();
+    private static String name(Thrown thrown) {
+        return switch (thrown.type()) {
+            case UNRESOLVED -> "NotDeclared";
+            case "jqlora.kernel.CellThread$ExitInCell" -> "ExitInCell";
+            case "jqlora.kernel.CellThread$CellStopped" -> "Interrupted";
+            default -> withoutSnippets(thrown.type());
         };
     }
 
-    private static String message(JShellException thrown) {
-        if (thrown instanceof UnresolvedReferenceException unresolved) {
-            return JavaShell.declaration(unresolved.getSnippet()) + " uses something that is not declared yet";
-        }
-        return thrown.getMessage() == null ? "" : thrown.getMessage();
+    private String message(Thrown thrown) {
+        String message = withoutSnippets(thrown.message());
+        return switch (thrown.type()) {
+            case UNRESOLVED -> thrown.frames().stream().flatMap(frame -> log.snippet(frame).stream()).findFirst()
+                    .map(snippet -> snippet instanceof DeclarationSnippet declared ? JavaShell.declaration(declared) + " uses " + missing.apply(declared) : "")
+                    .orElse("something is used that is not declared yet");
+            case "java.lang.StackOverflowError" -> message.isEmpty() ? "calls are nested too deeply; does the recursion end?" : message;
+            case IN_STATIC -> message.isEmpty() ? thrown.cause().map(cause -> "a static initializer failed: " + simpleName(name(cause))
+                    + (message(cause).isEmpty() ? "" : ": " + message(cause))).orElse("") : message;
+            case "java.lang.NoClassDefFoundError" -> message.startsWith("Could not initialize class ") ? message
+                    + ", since its static initializer has failed before; run the cell that declares it again" : message;
+            case "java.lang.ClassCastException" -> castAcrossDeclarations(message);
+            default -> message;
+        };
+    }
+
+    /** Two classes of one name: the first was declared before the second replaced it. */
+    private static String castAcrossDeclarations(String message) {
+        Matcher classes = SAME_NAME.matcher(message);
+        return classes.matches() && classes.group(1).equals(classes.group(2))
+                ? "this " + classes.group(1) + " is of an earlier declaration of " + classes.group(1) + "; make it anew" : message;
+    }
+
+    /** {@code text} without the classes that JShell puts around what cells declare. */
+    static String withoutSnippets(String text) {
+        return text.contains("$JShell$") ? ANONYMOUS.matcher(SNIPPET_PREFIX.matcher(text).replaceAll("")).replaceAll("(anonymous class)") : text;
     }
 
     private static String simpleName(String className) {
         return className.substring(Math.max(className.lastIndexOf('.'), className.lastIndexOf('$')) + 1);
-    }
-
-    private Stream<Place> places(JShellException thrown) {
-        return List.of(thrown.getStackTrace()).stream().flatMap(frame -> log.place(frame).stream());
     }
 
     /** The lines around {@code place}; below its line a mark of {@code length} characters from {@code column}, if length is not 0. */
@@ -137,57 +210,16 @@ final class ErrorText {
         lines.add("in " + place);
         for (int line = Math.max(1, place.line() - CONTEXT_LINES); line <= Math.min(source.length, place.line() + CONTEXT_LINES); line++) {
             boolean here = line == place.line();
-            String text = String.format("%s %3d | %s", here ? ">" : " ", line, source[line - 1].stripTrailing());
+            int from = here && column > MAX_LINE - 60 ? column - 60 : 0;      // a long line from a little before the mark
+            String whole = source[line - 1].stripTrailing();
+            String part = whole.substring(Math.min(from, whole.length()), Math.min(whole.length(), from + MAX_LINE));
+            String text = String.format("%s %3d | %s", here ? ">" : " ", line, (from > 0 ? "..." : "") + part + (from + MAX_LINE < whole.length() ? "..." : ""));
             lines.add(here ? BOLD + text + PLAIN : text);
             if (here && length > 0) {
-                lines.add(RED + " ".repeat(8 + column) + "^".repeat(Math.min(length, Math.max(1, source[line - 1].length() - column))) + PLAIN);
+                int shown = Math.min(length, Math.max(1, Math.min(whole.length(), from + MAX_LINE) - column));
+                lines.add(RED + " ".repeat(8 + (from > 0 ? 3 : 0) + column - from) + "^".repeat(shown) + PLAIN);
             }
         }
         return lines;
-    }
-
-    /** The frames of a cause down to where it joins those of what it caused. */
-    private static List<StackTraceElement> ownFrames(Throwable cause, Throwable outer) {
-        List<StackTraceElement> frames = List.of(cause.getStackTrace());
-        List<StackTraceElement> shared = List.of(outer.getStackTrace());
-        int same = 0;
-        while (same < frames.size() && same < shared.size() && frames.get(frames.size() - 1 - same).equals(shared.get(shared.size() - 1 - same))) {
-            same++;
-        }
-        return frames.subList(0, frames.size() - same);
-    }
-
-    private void addFrames(List<String> lines, List<StackTraceElement> frames) {
-        int hidden = 0;
-        int shown = 0;
-        for (StackTraceElement frame : frames) {
-            Optional<Place> place = log.place(frame);
-            if (place.isEmpty() && HIDDEN_FRAME.matcher(frame.getClassName() + ".").matches()) {
-                continue;
-            }
-            if (place.isEmpty() && ++shown > MAX_FRAMES) {
-                hidden++;
-                continue;
-            }
-            lines.add("  at " + place.map(at -> method(frame) + at).orElseGet(() -> libraryFrame(frame)));
-        }
-        if (hidden > 0) {
-            lines.add("  ... " + hidden + " more calls between these");
-        }
-    }
-
-    /** What of a cell's frame has a name of its own: nothing for the cell's own statements. */
-    private static String method(StackTraceElement frame) {
-        String method = frame.getMethodName();
-        if (method.startsWith("lambda$")) {
-            return "a lambda in ";
-        }
-        String owner = frame.getClassName();
-        return method.isEmpty() || method.startsWith("do_it$") ? "" : (owner.isEmpty() ? "" : owner + ".") + method + "() in ";
-    }
-
-    private static String libraryFrame(StackTraceElement frame) {
-        String where = frame.getFileName() == null ? "" : " (" + frame.getFileName() + (frame.getLineNumber() > 0 ? ":" + frame.getLineNumber() : "") + ")";
-        return frame.getClassName() + "." + frame.getMethodName() + where;
     }
 }

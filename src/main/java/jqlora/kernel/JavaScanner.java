@@ -31,17 +31,42 @@ final class JavaScanner {
         return within == Within.CODE && depth == 0 && (lastOfCode == ';' || lastOfCode == '}');
     }
 
+    /** Whether the last character of code is a closing brace, behind which an expression may go on. */
+    boolean afterBrace() {
+        return lastOfCode == '}';
+    }
+
     /** How many brackets are open. */
     int depth() {
         return depth;
     }
 
-    /** Reads on: the characters {@code from} to {@code to}, which must follow those read before. */
-    void scan(int from, int to) {
+    /** Index of the first bracket of {@code source} that is nested deeper than {@code most}; its length where there is none. */
+    static int tooDeep(String source, int most) {
+        JavaScanner scanner = new JavaScanner(source);
+        int at = 0;
+        while (at < source.length() && scanner.depth <= most) {
+            at += scanner.step(at);
+        }
+        return Math.min(at, source.length());
+    }
+
+    /** Whether what comes next is outside of comments and literals. */
+    boolean inCode() {
+        return within == Within.CODE;
+    }
+
+    /**
+     * Reads on: the characters {@code from} to {@code to}, which must follow those read before.
+     *
+     * @return the index up to which it has read, which is more than {@code to} where a sign of several characters begins before
+     */
+    int scan(int from, int to) {
         int at = from;
         while (at < to) {
             at += step(at);
         }
+        return at;
     }
 
     /** Reads what is at {@code at} and returns its length. */

@@ -4,7 +4,6 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.GeneralSecurityException;
-import org.dflib.jjava.jupyter.channels.JupyterConnection;
 import org.dflib.jjava.jupyter.channels.Loop;
 import org.dflib.jjava.jupyter.kernel.KernelConnectionProperties;
 
@@ -22,10 +21,12 @@ public final class KernelMain {
             System.exit(2);
         }
         exitWithParent(System.getenv("JPY_PARENT_PID"));
-        Thread.setDefaultUncaughtExceptionHandler(KernelMain::uncaught);
-        JupyterConnection connection = new JupyterConnection(KernelConnectionProperties.parse(Files.readString(Path.of(arguments[0]))));
-        LibraryDocs library = new LibraryDocs(Path.of(System.getenv().getOrDefault("QLORA_HOME", "."), "src", "main", "java"));
-        QloraKernel kernel = new QloraKernel(connection, library, () -> exit(SEND_MILLIS));
+        KernelConnection connection = new KernelConnection(KernelConnectionProperties.parse(Files.readString(Path.of(arguments[0]))));
+        Path home = Path.of(System.getenv().getOrDefault("QLORA_HOME", "."));
+        LibraryDocs library = new LibraryDocs(home.resolve(Path.of("src", "main", "java")));
+        History history = new History(home.resolve(Path.of(".jqlora", "history.jsonl")));
+        QloraKernel kernel = new QloraKernel(connection, library, history, () -> exit(SEND_MILLIS));
+        Thread.setDefaultUncaughtExceptionHandler((thread, thrown) -> uncaught(kernel, thread, thrown));
         kernel.serve();
         connection.getIOPub().setSndHWM(0);                       // never drop a message on our side
         connection.connect();
@@ -45,12 +46,12 @@ public final class KernelMain {
     }
 
     /** A kernel that can no longer read its requests ends, so that Jupyter starts another; other threads are the cells' own. */
-    private static void uncaught(Thread thread, Throwable thrown) {
-        System.err.print("Exception in thread \"" + thread.getName() + "\" ");
-        thrown.printStackTrace();
+    private static void uncaught(QloraKernel kernel, Thread thread, Throwable thrown) {
         if (thread instanceof Loop) {
+            thrown.printStackTrace();
             Runtime.getRuntime().halt(1);
         }
+        kernel.threadEnded(thread, thrown);
     }
 
     private static void exitWithParent(String parentPid) {

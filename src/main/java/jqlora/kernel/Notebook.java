@@ -7,21 +7,30 @@ import java.util.stream.Stream;
 
 /** What every notebook begins with. */
 final class Notebook {
-    private static final List<String> PACKAGES = List.of(
-            "java.util", "java.util.function", "java.util.stream", "java.nio.file", "tech.tablesaw.api", "org.knowm.xchart",
+    private static final List<String> AS_JSHELL = List.of("java.io", "java.math", "java.net", "java.nio.file", "java.util", "java.util.concurrent",
+            "java.util.function", "java.util.prefs", "java.util.regex", "java.util.stream");
+    private static final List<String> OURS = List.of("java.time", "tech.tablesaw.api", "org.knowm.xchart",
             "jqlora.tensor", "jqlora.quant", "jqlora.format", "jqlora.model", "jqlora.lora", "jqlora.data", "jqlora.generate",
-            "jqlora.train", "jqlora.evaluate", "jqlora.inspect", "jqlora.experiment", "jqlora.notebook");
+            "jqlora.train", "jqlora.evaluate", "jqlora.inspect", "jqlora.experiment", "jqlora.notebook", "static jqlora.notebook.Qlora");
+
+    /**
+     * An import on demand.
+     *
+     * @param what    a package, or {@code static} and a class
+     * @param jshells whether the JDK's jshell begins with it as well
+     */
+    record Import(String what, boolean jshells) { }
 
     private Notebook() { }
 
-    /** Import declarations without keyword and semicolon. A package that this class path lacks is left out: javac refuses its import. */
-    static List<String> imports() {
-        List<String> present = PACKAGES.stream().filter(Notebook::isPresent).map(name -> name + ".*").toList();
-        return Stream.concat(present.stream(), Stream.of("static jqlora.notebook.Qlora.*")).toList();
+    /** The imports, in order. A package that this class path lacks is left out: javac refuses its import. */
+    static List<Import> imports() {
+        return Stream.concat(AS_JSHELL.stream().map(name -> new Import(name, true)), OURS.stream().filter(Notebook::isPresent).map(name -> new Import(name, false))).toList();
     }
 
     private static boolean isPresent(String name) {
-        URL folder = Notebook.class.getClassLoader().getResource(name.replace('.', '/'));
-        return name.startsWith("java.") || Objects.nonNull(folder);
+        String file = name.startsWith("static ") ? name.substring("static ".length()).replace('.', '/') + ".class" : name.replace('.', '/');
+        URL found = Notebook.class.getClassLoader().getResource(file);
+        return name.startsWith("java.") || Objects.nonNull(found);
     }
 }

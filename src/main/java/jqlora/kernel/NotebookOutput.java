@@ -7,6 +7,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.Consumer;
+import java.util.function.Supplier;
 import jqlora.notebook.KernelScreen;
 import jqlora.notebook.PngImage;
 import jqlora.notebook.Rendered;
@@ -21,24 +22,21 @@ import org.dflib.jjava.jupyter.messages.publish.PublishUpdateDisplayData;
 
 /**
  * Everything that a notebook's cells show and print, on its way to the front end: from any thread, in the order in which it was
- * shown, gathered and slow enough that neither the server nor a client drops any. What comes between two cells belongs to the
+ * shown, gathered into few messages. What comes between two cells belongs to the
  * cell before.
  */
 final class NotebookOutput implements Screen {
     private static final long GATHER_NANOS = 50_000_000L;         // 20 pieces of printed text a second
     private static final long MAX_PRINTED_PER_CELL = 5_000_000L;
-    private static final int MESSAGE_OVERHEAD_BYTES = 600;
 
-    private final Consumer<Message<?>> wire;
+    private final Outbox outbox;
     private final StreamBuffer streams = new StreamBuffer(MAX_PRINTED_PER_CELL);
     private final Set<Runnable> atCellEnd = new LinkedHashSet<>();
-    private final Pace messages = new Pace(600, 1_000, System.nanoTime());
-    private final Pace bytes = new Pace(700_000, 800_000, System.nanoTime());
     private volatile MessageContext cell;
 
-    /** @param wire sends a message to every front end; safe to call from any thread */
+    /** @param wire sends a message to every front end */
     NotebookOutput(Consumer<Message<?>> wire) {
-        this.wire = wire;
+        this.outbox = new Outbox(wire);
         Thread.ofPlatform().daemon().name("notebook-output").start(this::sendPrinted);
     }
 
@@ -59,7 +57,7 @@ final class NotebookOutput implements Screen {
         streams.beginCell();
     }
 
-    /** Sends all that the cell has shown and printed. */
+    /** Sends all that the cell has shown and printed, and waits until it has left. */
     void endCell() {
         List<Runnable> actions;
         synchronized (atCellEnd) {
@@ -69,6 +67,18 @@ final class NotebookOutput implements Screen {
         actions.forEach(Runnable::run);
         streams.endCell();
         flush();
+        outbox.awaitSent();
+    }
+
+    /** What the cell has printed behind its last line end; what of it has not been sent is taken out of its output, and all before it is sent. */
+    String takeQuestion() {
+        String question;
+        synchronized (this) {
+            question = streams.takeQuestion();
+            flush();
+        }
+        outbox.awaitSent();
+        return question;
     }
 
     @Override
@@ -101,26 +111,19 @@ final class NotebookOutput implements Screen {
     }
 
     /** Sends what has been printed so far. */
-    private synchronized void flush() {
-        for (StreamBuffer.Piece piece : streams.take()) {
+    private void flush() {
+        send(streams::take);
+    }
+
+    private synchronized void send(Supplier<List<StreamBuffer.Piece>> printed) {
+        for (StreamBuffer.Piece piece : printed.get()) {
             publish(new PublishStream(piece.stream(), piece.text()), piece.text().length());
         }
     }
 
     private <T extends ContentType<T>> void publish(T content, long size) {
-        if (cell == null) {
-            return;                                               // nobody listens before the first cell
-        }
-        wire.accept(new Message<>(cell, content.getType(), content, null, Map.of()));
-        long now = System.nanoTime();
-        long wait = Math.max(messages.spend(1, now), bytes.spend(size * 1.1 + MESSAGE_OVERHEAD_BYTES, now));
-        boolean interrupted = false;
-        for (long until = now + wait; System.nanoTime() < until; ) {
-            LockSupport.parkNanos(until - System.nanoTime());
-            interrupted |= Thread.interrupted();
-        }
-        if (interrupted) {
-            Thread.currentThread().interrupt();
+        if (cell != null) {                                       // nobody listens before the first cell
+            outbox.put(new Message<>(cell, content.getType(), content, null, Map.of()), size);
         }
     }
 
@@ -129,7 +132,7 @@ final class NotebookOutput implements Screen {
             while (true) {
                 streams.awaitText();
                 LockSupport.parkNanos(GATHER_NANOS);
-                flush();
+                send(streams::takeLines);
             }
         } catch (InterruptedException end) {
             Thread.currentThread().interrupt();

@@ -1,12 +1,14 @@
 package jqlora.kernel;
 
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
 import jqlora.notebook.Display;
 import jqlora.notebook.Screen;
-import org.dflib.jjava.jupyter.channels.JupyterConnection;
 import org.dflib.jjava.jupyter.channels.JupyterSocket;
 import org.dflib.jjava.jupyter.channels.ShellChannel;
 import org.dflib.jjava.jupyter.channels.ShellHandler;
@@ -19,6 +21,7 @@ import org.dflib.jjava.jupyter.kernel.comm.CommManager;
 import org.dflib.jjava.jupyter.kernel.display.DisplayData;
 import org.dflib.jjava.jupyter.kernel.magic.MagicsRegistry;
 import org.dflib.jjava.jupyter.kernel.util.StringStyler;
+import org.dflib.jjava.jupyter.messages.Header;
 import org.dflib.jjava.jupyter.messages.Message;
 import org.dflib.jjava.jupyter.messages.MessageType;
 import org.dflib.jjava.jupyter.messages.publish.PublishError;
@@ -26,43 +29,50 @@ import org.dflib.jjava.jupyter.messages.publish.PublishExecuteInput;
 import org.dflib.jjava.jupyter.messages.publish.PublishExecuteResult;
 import org.dflib.jjava.jupyter.messages.reply.ErrorReply;
 import org.dflib.jjava.jupyter.messages.reply.ExecuteReply;
-import org.dflib.jjava.jupyter.messages.reply.HistoryReply;
 import org.dflib.jjava.jupyter.messages.reply.ShutdownReply;
 import org.dflib.jjava.jupyter.messages.request.ExecuteRequest;
 import org.dflib.jjava.jupyter.messages.request.HistoryRequest;
+import org.dflib.jjava.jupyter.messages.request.KernelInfoRequest;
 import org.dflib.jjava.jupyter.messages.request.ShutdownRequest;
 import org.zeromq.ZMQ;
 
 /** Jupyter's requests, answered. JShell starts beside the connection: the front end is answered at once, the first cell waits. */
 final class QloraKernel extends BaseKernel implements Screen.Owner {
-    private static final Duration INTERRUPT_GRACE = Duration.ofSeconds(10);
+    private static final Duration INTERRUPT_PATIENCE = Duration.ofSeconds(10);
 
-    private final JupyterConnection connection;
+    private static final String VERSION = "0.1";
+
+    private final KernelConnection connection;
     private final CellIO cellIo;
     private final NotebookOutput output;
-    private final CellExecution execution = new CellExecution(INTERRUPT_GRACE);
-    private final CompletableFuture<CellRunner> ready;
+    private final CellInput input;
+    private final CellExecution execution = new CellExecution(INTERRUPT_PATIENCE);
+    private final CompilerThread compiler = new CompilerThread();
+    private final CompletableFuture<CellRunner> ready = new CompletableFuture<>();
     private volatile CellRunner cells;
     private final Runnable exit;
     private final LibraryDocs library;
+    private final History history;
 
     /**
      * @param library where our sources are, for their documentation
+     * @param history where cells are kept
      * @param exit    ends the process; called when the front end asks for it, after the answer has been sent
      */
-    QloraKernel(JupyterConnection connection, LibraryDocs library, Runnable exit) {
-        this(connection, library, exit, new CellIO());
+    QloraKernel(KernelConnection connection, LibraryDocs library, History history, Runnable exit) {
+        this(connection, library, history, exit, new CellIO());
     }
 
-    private QloraKernel(JupyterConnection connection, LibraryDocs library, Runnable exit, CellIO io) {
-        super("java-qlora", "0.1", language(), List.of(new HelpLink("Java 25", "https://docs.oracle.com/en/java/javase/25/docs/api/")), null, io,
+    private QloraKernel(KernelConnection connection, LibraryDocs library, History history, Runnable exit, CellIO io) {
+        super("java-qlora", VERSION, language(), List.of(new HelpLink("Java 25", "https://docs.oracle.com/en/java/javase/25/docs/api/")), null, io,
                 new CommManager(), new KernelRenderer(), null, new MagicsRegistry(), true, new StringStyler.Builder().build());
         this.connection = connection;
         this.library = library;
+        this.history = history;
         this.exit = exit;
         this.cellIo = io;
         this.output = new NotebookOutput(connection.getIOPub()::sendMessage);
-        this.ready = CompletableFuture.supplyAsync(this::start);
+        this.input = new CellInput(connection.input(), output::takeQuestion);
     }
 
     private static LanguageInfo language() {
@@ -71,23 +81,24 @@ final class QloraKernel extends BaseKernel implements Screen.Owner {
     }
 
     private CellRunner start() {
+        cells = new CellRunner(this, getMagicsRegistry(), execution, compiler);
+        onStartup();
+        cells.shell().importAll(Notebook.imports());
         try {
-            cells = new CellRunner(this, getMagicsRegistry(), execution);
-            onStartup();
-            cells.shell().importAll(Notebook.imports());
             cells.run(0, "\"ready\"", value -> getRenderer().render(value));      // loads what the first cell will need
-            return cells;
-        } catch (CellFailure failure) {
-            throw new IllegalStateException(String.join("\n", failure.lines()));
+        } catch (CellFailure interrupted) {
+            // by an interrupt that is meant for the first cell
         }
+        return cells;
     }
 
     /** Answers the requests of {@code connection}; from here on the system's streams are the notebook's. */
     void serve() {
         becomeHandlerForConnection(connection);
         System.setOut(output.out());
-        System.setErr(output.err());
-        System.setIn(cellIo.in);
+        System.setErr(compiler.guard(output.err()));
+        System.setIn(input);
+        ready.completeAsync(this::start);                         // behind the streams: javac keeps the one for errors that it finds
     }
 
     @Override
@@ -105,9 +116,14 @@ final class QloraKernel extends BaseKernel implements Screen.Owner {
         if (!request.isSilent()) {
             env.publish(new PublishExecuteInput(request.getCode(), cell));
         }
+        execution.beginCell();
         output.beginCell(message);
-        cellIo.attach(env, request.isStdinEnabled());
+        cellIo.attach(env);
+        input.beginCell(message, request.isStdinEnabled());
         try {
+            if (counted) {
+                history.add(cell, request.getCode());
+            }
             DisplayData value = ready.join().run(cell, request.getCode(), this::draw);
             output.endCell();
             if (value != null && !request.isSilent()) {
@@ -121,6 +137,11 @@ final class QloraKernel extends BaseKernel implements Screen.Owner {
         } finally {
             cellIo.detach(env);
         }
+    }
+
+    /** A thread of a cell has ended with {@code thrown}. */
+    void threadEnded(Thread thread, Throwable thrown) {
+        cells.shell().errors().inThread(thread.getName(), Thrown.of(thrown)).forEach(System.err::println);
     }
 
     private void fail(ShellReplyEnvironment env, ExecuteRequest request, int cell, CellFailure failure) {
@@ -179,17 +200,29 @@ final class QloraKernel extends BaseKernel implements Screen.Owner {
 
     @Override
     public ReplacementOptions complete(String code, int at) {
-        return assistance().complete(code, at);
+        return asked(() -> assistance().complete(code, at), null);
     }
 
     @Override
     public DisplayData inspect(String code, int at, boolean extraDetail) {
-        return assistance().inspect(code, at);
+        return asked(() -> assistance().inspect(code, at), null);
     }
 
     @Override
     public String isComplete(String code) {
-        return assistance().isComplete(code);
+        return asked(() -> assistance().isComplete(code), IS_COMPLETE_MAYBE);
+    }
+
+    /** The answer to a question about source, or {@code otherwise} where the compiler fails on it. */
+    private <T> T asked(Callable<T> question, T otherwise) {
+        ready.join();
+        try {
+            return compiler.call(question);
+        } catch (CellFailure | RuntimeException | StackOverflowError failed) {
+            return otherwise;                                     // an editor asks often, and about half-written source
+        } finally {
+            compiler.takePrinted();
+        }
     }
 
     private Assistance assistance() {
@@ -199,7 +232,31 @@ final class QloraKernel extends BaseKernel implements Screen.Owner {
     @Override
     protected void handleHistoryRequest(ShellReplyEnvironment env, Message<HistoryRequest> message) {
         env.setBusyDeferIdle();
-        env.reply(new HistoryReply(List.of()));                   // consoles wait for an answer
+        HistoryRequest request = message.getContent();
+        List<History.Entry> found = switch (request) {
+            case HistoryRequest.Tail tail -> history.tail(tail.getMaxReturnLength());
+            case HistoryRequest.Range range -> history.range(range.getSessionIndex(), range.getStart(), range.getStop());
+            case HistoryRequest.Search search -> history.search(search.getPattern() == null ? "*" : search.getPattern(), search.getMaxReturnLength(), search.filterUnique());
+            default -> List.of();
+        };
+        List<List<Object>> entries = new ArrayList<>();
+        for (History.Entry one : found) {
+            entries.add(List.of(one.session(), one.line(), request.includeOutput() ? Arrays.asList(one.input(), null) : one.input()));
+        }
+        reply(env, message, MessageType.HISTORY_REPLY, Map.of("status", "ok", "history", entries));
+    }
+
+    @Override
+    protected void handleKernelInfoRequest(ShellReplyEnvironment env, Message<KernelInfoRequest> message) {
+        env.setBusyDeferIdle();
+        reply(env, message, MessageType.KERNEL_INFO_REPLY, Map.of("status", "ok", "protocol_version", Header.PROTOCOL_VERISON, "implementation", "java-qlora",
+                "implementation_version", VERSION, "language_info", getLanguageInfo(), "banner", getBanner(), "help_links", getHelpLinks()));
+    }
+
+    /** A reply with a status, which the base kernel's own lack. */
+    @SuppressWarnings({"unchecked", "rawtypes"})
+    private static void reply(ShellReplyEnvironment env, Message<?> request, MessageType<?> type, Map<String, Object> content) {
+        env.reply(new Message(request, type, content));
     }
 
     @Override

@@ -18,6 +18,8 @@ import org.dflib.jjava.jupyter.messages.publish.PublishStream.StreamType;
  */
 final class StreamBuffer {
     private static final int MAX_WAITING = 1_000_000;
+    private static final int MAX_QUESTION = 200;
+    private static final long HOLD_NANOS = 250_000_000L;
 
     /** Text for one of the two streams. */
     record Piece(StreamType stream, String text) { }
@@ -27,6 +29,8 @@ final class StreamBuffer {
     private final PrintStream err = new PrintStream(new Tap(StreamType.ERR), true, StandardCharsets.UTF_8);
     private final List<Piece> closed = new ArrayList<>();
     private final StringBuilder open = new StringBuilder();
+    private final StringBuilder line = new StringBuilder();       // of the output, behind its last line end
+    private long lineBegunAt;
     private StreamType openStream = StreamType.OUT;
     private long waiting;
     private long printed;
@@ -49,6 +53,7 @@ final class StreamBuffer {
     synchronized void beginCell() {
         printed = 0;
         dropped = 0;
+        line.setLength(0);
     }
 
     /** Says in the output how much of it was dropped, if any was. */
@@ -59,7 +64,18 @@ final class StreamBuffer {
         }
     }
 
-    /** Removes and returns what has been printed. */
+    /** Removes and returns what has been printed; a line of the output that has only just begun stays, since it may become a question. */
+    synchronized List<Piece> takeLines() {
+        boolean fresh = openStream == StreamType.OUT && System.nanoTime() - lineBegunAt < HOLD_NANOS;
+        String begun = fresh ? open.substring(open.lastIndexOf("\n") + 1) : "";
+        open.setLength(open.length() - begun.length());
+        List<Piece> taken = take();
+        open.append(begun);
+        waiting = begun.length();
+        return taken;
+    }
+
+    /** Removes and returns all that has been printed. */
     synchronized List<Piece> take() {
         closeOpen();
         List<Piece> taken = List.copyOf(closed);
@@ -67,6 +83,18 @@ final class StreamBuffer {
         waiting = 0;
         notifyAll();
         return taken;
+    }
+
+    /** Returns what has been printed to the output behind its last line end, and removes what of it has not been taken. */
+    synchronized String takeQuestion() {
+        if (openStream == StreamType.OUT) {
+            int length = open.length() - open.lastIndexOf("\n") - 1;
+            open.setLength(open.length() - length);
+            waiting -= length;
+        }
+        String question = line.toString();
+        line.setLength(0);
+        return question;
     }
 
     /** Waits until something has been printed. */
@@ -102,10 +130,27 @@ final class StreamBuffer {
             openStream = stream;
         }
         open.append(text);
+        if (stream == StreamType.OUT) {
+            noteLine(text);
+        }
         if (waiting == 0) {
             notifyAll();
         }
         waiting += text.length();
+    }
+
+    private void noteLine(String text) {
+        int end = text.lastIndexOf('\n');
+        if (end >= 0) {
+            line.setLength(0);
+        }
+        if (line.isEmpty()) {
+            lineBegunAt = System.nanoTime();
+        }
+        line.append(text, end + 1, text.length());
+        if (line.length() > MAX_QUESTION) {
+            line.delete(0, line.length() - MAX_QUESTION);
+        }
     }
 
     private void closeOpen() {

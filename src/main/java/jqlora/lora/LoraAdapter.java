@@ -32,7 +32,7 @@ public final class LoraAdapter implements AutoCloseable {
     private final CausalLm model;
     private final LoraConfig config;
     private final Map<String, LoraFactors> factors;
-    private boolean attached;
+    private boolean attached, merged, closed;
 
     private LoraAdapter(CausalLm model, LoraConfig config, Map<String, LoraFactors> factors) {
         this.model = model;
@@ -170,9 +170,13 @@ public final class LoraAdapter implements AutoCloseable {
     /**
      * Puts the adapter in force.
      *
-     * @throws IllegalArgumentException if one of its layers has another adapter in force
+     * @throws IllegalArgumentException if one of its layers has another adapter in force, or it is merged, and so would count twice
      */
     public LoraAdapter attach() {
+        if (closed) {
+            throw new IllegalArgumentException("adapter: " + config + " is closed; load it again");
+        }
+        requireUnmerged("adapter");
         for (String module : factors.keySet()) {
             LoraFactors present = model.linear(module).lora();
             if (present != null && present != factors.get(module)) {
@@ -182,6 +186,27 @@ public final class LoraAdapter implements AutoCloseable {
         factors.forEach((module, pair) -> model.linear(module).setLora(pair));
         attached = true;
         return this;
+    }
+
+    /** @throws IllegalArgumentException if the adapter's update is in the weights */
+    void requireUnmerged(String what) {
+        if (merged) {
+            throw new IllegalArgumentException(what + ": " + config + " is merged into the weights already, its update would count twice; undo the merge first,"
+                    + " or load the model again where that is final");
+        }
+    }
+
+    void setMerged(boolean merged) {
+        this.merged = merged;
+    }
+
+    /** Whether the adapter's update is in the model's weights. */
+    public boolean isMerged() {
+        return merged;
+    }
+
+    boolean isClosed() {
+        return closed;
     }
 
     /** Takes the adapter out of force: the model computes as its base does. Its numbers stay. */
@@ -208,6 +233,7 @@ public final class LoraAdapter implements AutoCloseable {
     public void close() {
         detach();
         parameters().forEach(Parameter::close);
+        closed = true;
     }
 
     /** Such as {@code r 8, alpha 16, q_proj, v_proj: 460800 parameters in 60 layers}. */

@@ -1,30 +1,22 @@
 package jqlora.lora;
 
 import java.io.IOException;
-import java.util.ArrayDeque;
 import java.util.ArrayList;
-import java.util.Deque;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import jqlora.format.BitsAndBytesState;
 import jqlora.format.Checkpoint;
-import jqlora.format.SafetensorsException;
 import jqlora.model.CausalLm;
 import jqlora.model.Linear;
 import jqlora.model.MergedUpdate;
 import jqlora.model.WeightState;
 import jqlora.ops.LoraFactors;
-import jqlora.ops.MergedStorage;
-import jqlora.ops.Ops;
-import jqlora.ops.Parameter;
 import jqlora.ops.Weight;
-import jqlora.tensor.DType;
-import jqlora.tensor.Shape;
-import jqlora.tensor.TensorView;
+import jqlora.tensor.Workers;
 
 /**
- * Merges adapters into weights, module by module: {@code W + scaling B A} in float32, then stored as the route says.
+ * Merges adapters into weights, module by module: {@code W + scaling B A} in float32, then stored as the route says. Several adapters may be merged one
+ * after the other, by whatever routes: each layer knows what is in its weight, and a route that starts from the original adds all of it.
  *
  * @param original the checkpoint that the base was loaded from; null where no route needs it
  * @param seed of stochastic rounding
@@ -47,128 +39,171 @@ public record Merger(Checkpoint original, long seed) {
     }
 
     /**
-     * The route for a merge that keeps the base's own storage: onto a dense base as it is; into 4 bits from the original where it is at hand,
-     * else by stochastic rounding. A checkpoint that is in 4 bits itself is no original.
+     * The route that {@link #merge(LoraAdapter)} takes for the layers that are in 4 bits, or {@link MergeRoute#ONTO_BASE} if none is. A checkpoint that is in
+     * 4 bits itself is no original.
      */
     public MergeRoute defaultRoute(LoraAdapter adapter) {
-        boolean fourBit = adapter.factors().keySet().stream().anyMatch(module -> adapter.model().linear(module).weight() instanceof Weight.FourBit);
-        boolean numbers = original != null && adapter.factors().keySet().stream().noneMatch(module -> BitsAndBytesState.isFourBit(original, module + ".weight"));
-        return !fourBit ? MergeRoute.ONTO_BASE : numbers ? MergeRoute.ORIGINAL_TO_4BIT : MergeRoute.STOCHASTIC_4BIT;
+        Map<String, MergeRoute> routes = MergePlan.byDefault(adapter, original).routes();
+        return routes.containsValue(MergeRoute.STOCHASTIC_4BIT) ? MergeRoute.STOCHASTIC_4BIT
+                : routes.containsValue(MergeRoute.ORIGINAL_TO_4BIT) ? MergeRoute.ORIGINAL_TO_4BIT : MergeRoute.ONTO_BASE;
+    }
+
+    /** As {@link #merge(LoraAdapter, MergeRoute)}, each layer by the route that keeps its storage: see {@link MergePlan#byDefault}. */
+    public Merged merge(LoraAdapter adapter) throws IOException {
+        return merge(adapter, MergePlan.byDefault(adapter, original));
     }
 
     /**
-     * Merges {@code adapter}, which must be in force, into its model and takes it out of force.
+     * Merges {@code adapter}, which must be in force, into its model and takes it out of force. In a model that is partly in 4 bits, see
+     * {@link MergePlan#of} for the layers that are not.
      *
      * @return the weights as they were, to undo the merge exactly; closing it makes the merge final
-     * @throws IOException if the original cannot be read
-     * @throws IllegalArgumentException if the adapter is not in force, the route does not fit the base, the original is missing, or a
+     * @throws IOException if the original cannot be read, lacks a weight's numbers or has others than the model was loaded from
+     * @throws IllegalArgumentException if the adapter is not in force or merged already, the route does not fit the base, the original is missing, or a
      *     merged weight is not finite
      */
     public Merged merge(LoraAdapter adapter, MergeRoute route) throws IOException {
+        adapter.requireUnmerged("merge");
+        return merge(adapter, MergePlan.of(adapter, route, original));
+    }
+
+    private Merged merge(LoraAdapter adapter, MergePlan plan) throws IOException {
+        adapter.requireUnmerged("merge");
         if (!adapter.isAttached()) {
             throw new IllegalArgumentException("merge: the adapter is not in force; attach it first");
         }
-        if (route.needsOriginal() && original == null) {
-            throw new IllegalArgumentException("merge: " + route + " needs the original checkpoint; give it, or take " + MergeRoute.STOCHASTIC_4BIT + " or " + MergeRoute.ONTO_BASE);
-        }
         CausalLm model = adapter.model();
-        Map<String, Weight> merged = new LinkedHashMap<>();
-        Map<String, WeightState> states = new LinkedHashMap<>();
-        try {
-            for (Map.Entry<String, LoraFactors> entry : adapter.factors().entrySet()) {
-                states.put(entry.getKey(), model.linear(entry.getKey()).state().with(update(adapter, entry.getValue(), route)));
-                merged.put(entry.getKey(), merged(model.ops(), model.linear(entry.getKey()), entry.getValue(), route));
+        Map<String, Weight> weights = new LinkedHashMap<>();
+        Map<String, MergedUpdate> updates = new LinkedHashMap<>();
+        try (Workers workers = new Workers(model.ops().threads())) {
+            LayerMerge layers = new LayerMerge(model.ops(), original, seed, workers);
+            for (Map.Entry<String, MergeRoute> step : plan.routes().entrySet()) {
+                Linear linear = model.linear(step.getKey());
+                LoraFactors factors = adapter.factors().get(step.getKey());
+                linear.loadedPrint(model.ops(), workers);
+                updates.put(linear.name(), requireNew(linear, layers.update(linear, factors, step.getValue(), adapter.config().toString())));
+                weights.put(linear.name(), layers.merged(linear, factors, step.getValue()));
             }
         } catch (IOException | RuntimeException failed) {
-            merged.values().forEach(Weight::close);
+            weights.values().forEach(Weight::close);
             throw failed;
         }
-        adapter.detach();
-        Deque<Undo> undo = new ArrayDeque<>();
-        merged.forEach((module, weight) -> {
-            Linear linear = model.linear(module);
-            WeightState before = linear.state();
-            undo.push(new Undo(linear, linear.replaceWeight(weight, states.get(module)), before));
-        });
-        return new Merged(adapter, new ArrayList<>(undo));
+        return Merged.of(adapter, plan, weights, updates);
     }
 
-    private MergedUpdate update(LoraAdapter adapter, LoraFactors factors, MergeRoute route) {
-        Ops ops = adapter.model().ops();
-        return new MergedUpdate(adapter.config().toString(), route == MergeRoute.STOCHASTIC_4BIT ? route + " with seed " + seed : route.toString(),
-                ops.download(factors.a().value()), ops.download(factors.b().value()), factors.scaling());
+    /** Another adapter with the very same numbers is the same adapter, loaded twice. */
+    private static MergedUpdate requireNew(Linear linear, MergedUpdate update) {
+        for (MergedUpdate present : linear.state().merges()) {
+            if (!update.isZero() && present.print().equals(update.print())) {
+                throw new IllegalArgumentException("merge: the weight of " + linear.name() + " has this very update in it already, from the merge of " + present
+                        + "; detach the adapter, or undo that merge first. For twice the update give it twice the loraAlpha");
+            }
+        }
+        return update;
     }
 
-    private record Undo(Linear linear, Weight before, WeightState stateBefore) { }
+    /** What a layer was before a merge, and what the merge put into it. */
+    private record Step(Linear linear, Weight before, WeightState stateBefore, MergedUpdate update) {
+        boolean isOnTop() {
+            return linear.state().merges().getLast() == update;
+        }
 
-    /** What a merge replaced. */
+        List<MergedUpdate> later() {
+            List<MergedUpdate> all = linear.state().merges();
+            return all.subList(stateBefore.merges().size() + 1, all.size());
+        }
+    }
+
+    /** What a merge did, and what it replaced. */
     public static final class Merged implements AutoCloseable {
+        private enum State { IN_FORCE, UNDONE, FINAL }
+
         private final LoraAdapter adapter;
-        private final List<Undo> undo;
+        private final MergePlan plan;
+        private final List<Step> steps = new ArrayList<>();
+        private State state = State.IN_FORCE;
 
-        private Merged(LoraAdapter adapter, List<Undo> undo) {
+        private Merged(LoraAdapter adapter, MergePlan plan) {
             this.adapter = adapter;
-            this.undo = undo;
+            this.plan = plan;
         }
 
-        /** The weights of {@code module} before the merge; null if the merge did not touch it, or is final. */
+        private static Merged of(LoraAdapter adapter, MergePlan plan, Map<String, Weight> weights, Map<String, MergedUpdate> updates) {
+            Merged merged = new Merged(adapter, plan);
+            adapter.detach();
+            weights.forEach((module, weight) -> {
+                Linear linear = adapter.model().linear(module);
+                WeightState before = linear.state();
+                merged.steps.add(new Step(linear, linear.replaceWeight(weight, before.with(updates.get(module))), before, updates.get(module)));
+            });
+            adapter.setMerged(true);
+            return merged;
+        }
+
+        public LoraAdapter adapter() {
+            return adapter;
+        }
+
+        /** Which layer took which route. */
+        public MergePlan plan() {
+            return plan;
+        }
+
+        /** Whether it can still be undone: it is neither undone nor final. */
+        public boolean isInForce() {
+            return state == State.IN_FORCE;
+        }
+
+        /** The weights of {@code module} before the merge; null if the merge did not touch it, or is undone or final. */
         public Weight before(String module) {
-            return undo.stream().filter(step -> step.linear.name().equals(module)).map(Undo::before).findFirst().orElse(null);
+            return steps.stream().filter(step -> step.linear.name().equals(module)).map(Step::before).findFirst().orElse(null);
         }
 
-        /** Puts the weights back, the very bytes, and the adapter in force. */
+        /**
+         * Puts the weights back, the very bytes, and the adapter in force, unless it was closed in between. Merges of other layers stay as they are, in
+         * whatever order they were made. Undoing twice does nothing.
+         *
+         * @throws IllegalArgumentException if the merge is final, another was merged on top of it, or another adapter is in force in its layers; then
+         *     nothing has changed
+         */
         public void unmerge() {
-            undo.forEach(step -> step.linear.replaceWeight(step.before, step.stateBefore).close());
-            undo.clear();
-            adapter.attach();
+            if (state == State.UNDONE) {
+                return;
+            }
+            if (state == State.FINAL) {
+                throw new IllegalArgumentException("unmerge: the merge of " + adapter.config() + " was made final by close(), the weights before it are gone; load the model again");
+            }
+            for (Step step : steps) {
+                if (!step.isOnTop()) {
+                    throw new IllegalArgumentException("unmerge: " + step.linear.name() + " has on top of " + step.update + " also " + String.join(", ",
+                            step.later().reversed().stream().map(MergedUpdate::toString).toList())
+                            + "; undo the later merges first, the last one first, or load the model again where one of them is final");
+                }
+                if (step.linear.lora() != null) {
+                    throw new IllegalArgumentException("unmerge: " + step.linear.name() + " has another adapter in force; detach that one first");
+                }
+            }
+            steps.forEach(step -> step.linear.replaceWeight(step.before, step.stateBefore).close());
+            steps.clear();
+            state = State.UNDONE;
+            adapter.setMerged(false);
+            if (!adapter.isClosed()) {
+                adapter.attach();
+            }
         }
 
         /** Makes the merge final: gives back the memory of the weights as they were. */
         @Override
         public void close() {
-            undo.forEach(step -> step.before.close());
-            undo.clear();
+            steps.forEach(step -> step.before.close());
+            steps.clear();
+            state = state == State.IN_FORCE ? State.FINAL : state;
         }
-    }
 
-    private Weight merged(Ops ops, Linear linear, LoraFactors factors, MergeRoute route) throws IOException {
-        Weight base = linear.weight();
-        if (route.isToFourBit() && !(base instanceof Weight.FourBit)) {
-            throw new IllegalArgumentException("merge: " + linear.name() + " is not in 4 bits; " + route + " fits a 4-bit base only, take " + MergeRoute.ONTO_BASE);
+        /** Such as {@code r 8, alpha 16, q_proj, v_proj: ORIGINAL_TO_4BIT in 60 layers}. */
+        @Override
+        public String toString() {
+            return adapter.config() + ": " + plan;
         }
-        if (!route.needsOriginal()) {
-            return ops.merge(linear.name(), base, factors, storage(base, route, dtype(base)));
-        }
-        TensorView numbers = original(linear.name() + ".weight", base.shape());
-        try (Weight uploaded = new Weight.Dense(Parameter.frozen(linear.name() + ".weight", ops.upload(numbers)))) {
-            return ops.merge(linear.name(), uploaded, factors, storage(base, route, numbers.dtype()));
-        }
-    }
-
-    private MergedStorage storage(Weight base, MergeRoute route, DType dtype) {
-        if (!route.isToFourBit() || !(base instanceof Weight.FourBit fourBit)) {
-            return new MergedStorage.Numbers(dtype);
-        }
-        return switch (route) {
-            case STOCHASTIC_4BIT -> new MergedStorage.Stochastic(fourBit.format(), seed);
-            // the sum is float32 in PEFT, and that becomes the type that decoded values have
-            case PEFT_4BIT -> new MergedStorage.Nearest(fourBit.format().withDtype(DType.F32));
-            default -> new MergedStorage.Nearest(fourBit.format());
-        };
-    }
-
-    private TensorView original(String name, Shape shape) throws IOException {
-        TensorView tensor = original.get(name);
-        if (!tensor.shape().equals(shape) || !tensor.dtype().isWeightType()) {
-            throw new SafetensorsException(original.path(), name, "is " + tensor + ", for a merge it must be F32, BF16 or F16 " + shape);
-        }
-        return tensor;
-    }
-
-    private static DType dtype(Weight weight) {
-        return switch (weight) {
-            case Weight.FourBit fourBit -> fourBit.format().dtype();
-            case Weight.Dense(Parameter parameter) -> parameter.value().dtype();
-        };
     }
 }

@@ -129,7 +129,7 @@ public final class CausalLm implements AutoCloseable {
         if (prints == null) {
             throw new IllegalStateException("model: it is only planned and has no weights, so it has no fingerprint; load it first");
         }
-        try (Workers workers = Workers.onAllProcessors()) {
+        try (Workers workers = new Workers(ops.threads())) {
             List<TensorPrint> all = new ArrayList<>();
             for (Linear linear : linears.values()) {
                 TensorPrint asLoaded = prints.get(linear.name() + ".weight");
@@ -200,12 +200,14 @@ public final class CausalLm implements AutoCloseable {
      */
     public void forwardBackward(TokenBatch batch, double scale, Tensor lossSum, long dropoutKey, ActivationBudget budget) {
         use.require("training");
+        batch.requireIds(this);
         new DecoderPass(this).train(batch, scale, lossSum, dropoutKey, budget);
     }
 
     /** Adds to {@code lossSum}, F64 [1], the sum of -log p over the batch's labelled tokens. */
     public void loss(TokenBatch batch, Tensor lossSum) {
         use.require("loss");
+        batch.requireIds(this);
         new DecoderPass(this).evaluate(batch, lossSum);
     }
 

@@ -1,5 +1,6 @@
 package jqlora.model;
 
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.List;
 import jqlora.ops.LinearWeights;
@@ -7,6 +8,7 @@ import jqlora.ops.LoraFactors;
 import jqlora.ops.Ops;
 import jqlora.ops.Parameter;
 import jqlora.ops.Weight;
+import jqlora.quant.FourBitFormat;
 import jqlora.tensor.DType;
 import jqlora.tensor.FloatConversion;
 import jqlora.tensor.Shape;
@@ -66,6 +68,25 @@ public final class Linear implements AutoCloseable {
             loadedPrint = print(ops, workers);
         }
         return loadedPrint;
+    }
+
+    /**
+     * Whether {@code numbers} are what the weight was loaded from. Of a weight that the checkpoint has in 4 bits nobody can tell; then it is true.
+     *
+     * @param numbers F32, BF16 or F16, of the weight's shape
+     * @param arena for a converted copy
+     */
+    public boolean wasLoadedFrom(TensorView numbers, Ops ops, Arena arena, Workers workers) {
+        TensorPrint loaded = loadedPrint(ops, workers);
+        return switch (state.loaded()) {
+            case LoadedWeight.FourBitFile file -> true;
+            case LoadedWeight.Numbers(DType dtype) -> loaded == null || loaded.equals(TensorPrint.of(loaded.name(), Rounded.to(dtype, numbers, arena, workers), workers));
+            case LoadedWeight.Quantized(FourBitFormat format) -> {
+                try (Weight quantized = ops.quantize(Rounded.to(format.dtype(), numbers, arena, workers), format)) {
+                    yield loaded == null || loaded.equals(TensorPrint.of(ops, loaded.name(), quantized, workers));
+                }
+            }
+        };
     }
 
     /** Null when the layer has none. */

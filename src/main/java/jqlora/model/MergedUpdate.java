@@ -1,5 +1,6 @@
 package jqlora.model;
 
+import java.lang.foreign.MemorySegment;
 import jqlora.tensor.ContentHash;
 import jqlora.tensor.TensorView;
 
@@ -16,6 +17,11 @@ public record MergedUpdate(String adapter, String route, TensorView a, TensorVie
     /** Tells the numbers of one update from those of another. */
     public String print() {
         return String.format("%016x %016x %08x", ContentHash.of(a.data()), ContentHash.of(b.data()), Float.floatToRawIntBits(scaling));
+    }
+
+    /** Whether it changes nothing: B is zero, as before any training. */
+    public boolean isZero() {
+        return b.data().mismatch(MemorySegment.ofArray(new byte[Math.toIntExact(b.data().byteSize())])) < 0;
     }
 
     /** Such as {@code r 8, alpha 16, q_proj, v_proj by ONTO_BASE}. */

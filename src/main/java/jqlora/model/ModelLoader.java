@@ -16,7 +16,6 @@ import jqlora.ops.Weight;
 import jqlora.quant.FourBitFormat;
 import jqlora.quant.QuantizedTensor;
 import jqlora.tensor.DType;
-import jqlora.tensor.FloatConversion;
 import jqlora.tensor.Shape;
 import jqlora.tensor.Tensor;
 import jqlora.tensor.TensorView;
@@ -27,12 +26,10 @@ import jqlora.tensor.Workers;
  * before the next, so the peak is the quantized model and one tensor.
  */
 public final class ModelLoader implements AutoCloseable {
-    private static final int CHUNK = 1 << 20;
-
     private final Ops ops;
     private final WeightSource source;
     private final LoadOptions options;
-    private final Workers workers = Workers.onAllProcessors();
+    private final Workers workers;
     private final List<AutoCloseable> made = new ArrayList<>();
     private final Map<String, TensorPrint> prints = new LinkedHashMap<>();
 
@@ -40,6 +37,7 @@ public final class ModelLoader implements AutoCloseable {
         this.ops = ops;
         this.source = source;
         this.options = options;
+        this.workers = new Workers(ops.threads());
     }
 
     /**
@@ -164,21 +162,7 @@ public final class ModelLoader implements AutoCloseable {
 
     /** {@code tensor} in the dtype of the options. */
     private TensorView converted(TensorView tensor, Arena arena) {
-        DType dtype = options.dtype() == null ? tensor.dtype() : options.dtype();
-        if (dtype == tensor.dtype()) {
-            return tensor;
-        }
-        long elements = tensor.shape().size();
-        TensorView copy = new TensorView(dtype, tensor.shape(), arena.allocate(dtype.byteSize(elements), 64));
-        workers.ranges(elements, CHUNK, (from, to) -> {
-            float[] chunk = new float[(int) Math.min(CHUNK, to - from)];
-            for (long at = from; at < to; at += chunk.length) {
-                int count = (int) Math.min(chunk.length, to - at);
-                FloatConversion.toFloats(tensor.dtype(), tensor.data(), at, chunk, 0, count);
-                FloatConversion.fromFloats(chunk, 0, count, dtype, copy.data(), at);
-            }
-        });
-        return copy;
+        return Rounded.to(options.dtype() == null ? tensor.dtype() : options.dtype(), tensor, arena, workers);
     }
 
     private CausalLm finished(CausalLm model) {

@@ -51,6 +51,20 @@ public final class TokenBatch {
         }
     }
 
+    /**
+     * @throws IllegalArgumentException if a token or a label is not an id of {@code model}'s embedding; before anything is computed
+     */
+    void requireIds(CausalLm model) {
+        TokenIds.require(model, "batch: inputIds", inputIds, Integer::toString);
+        for (int i = 0; i < targets.length; i++) {
+            if (targets[i] != IGNORE && (targets[i] < 0 || targets[i] >= model.spec().vocabSize())) {
+                throw new IllegalArgumentException("batch: the label at place " + (i + 2) + " is " + targets[i]
+                        + ", it must be a token's id, below the " + model.spec().vocabSize()
+                        + " rows of the model's embedding, or " + IGNORE + " where nothing is trained");
+            }
+        }
+    }
+
     public Sequences sequences() {
         return sequences;
     }

@@ -33,7 +33,7 @@ public record WeightsFingerprint(String text) {
 
     /** Of the numbers that {@code parameters} have now, such as those of an adapter, or of a model that is trained itself; each is copied to the host. */
     public static WeightsFingerprint ofValues(Ops ops, Collection<Parameter> parameters) {
-        try (Workers workers = Workers.onAllProcessors()) {
+        try (Workers workers = new Workers(ops.threads())) {
             return of(parameters.stream().map(parameter -> TensorPrint.of(ops, parameter, workers)));
         }
     }

@@ -7,6 +7,7 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import jqlora.ops.Ops;
 import jqlora.ops.cpu.CpuOps;
+import jqlora.ops.cpu.CpuOptions;
 import jqlora.ops.cuda.CudaException;
 import jqlora.ops.cuda.CudaLibraries;
 import jqlora.ops.cuda.CudaOps;
@@ -44,29 +45,30 @@ public sealed interface ComputeDevice {
     /**
      * Opens the backend of this device. Without a GPU {@link Auto} is the processor, and nothing is said of it.
      *
+     * @param processor how the processor is used, if it is the processor
      * @param libraries where NVIDIA's libraries are
      * @param cache folder for compiled kernels
      * @param note hears why a GPU that is there is not used
      * @throws CudaException if a GPU that is asked for by name cannot be used
      */
-    default Ops open(CudaLibraries libraries, Path cache, Consumer<String> note) {
+    default Ops open(CpuOptions processor, CudaLibraries libraries, Path cache, Consumer<String> note) {
         return switch (this) {
-            case Cpu() -> CpuOps.create();
+            case Cpu() -> CpuOps.open(processor);
             case Cuda(int number) -> CudaOps.open(CudaOptions.defaults().withDevice(number).withLibraries(libraries).withCache(cache));
             case Auto() -> {
                 if (libraries.devices() == 0) {
-                    yield CpuOps.create();
+                    yield CpuOps.open(processor);
                 }
                 List<String> missing = libraries.missing();
                 if (!missing.isEmpty()) {
                     note.accept("There is an NVIDIA GPU, but " + String.join("; ", missing) + ". `./jqlora setup --gpu` installs what is missing. Computing on the processor.");
-                    yield CpuOps.create();
+                    yield CpuOps.open(processor);
                 }
                 try {
-                    yield new Cuda(0).open(libraries, cache, note);
+                    yield new Cuda(0).open(processor, libraries, cache, note);
                 } catch (CudaException unusable) {
                     note.accept("The GPU cannot be used: " + unusable.getMessage() + ". Computing on the processor.");
-                    yield CpuOps.create();
+                    yield CpuOps.open(processor);
                 }
             }
         };

@@ -8,11 +8,12 @@ import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 import java.util.stream.Stream;
+import jqlora.ops.cpu.CpuOptions;
 import jqlora.ops.cuda.CudaLibraries;
 
 /** Where a notebook finds what ships with jqlora, and where it may write. */
 final class Home {
-    private static final String HOME = "QLORA_HOME", MODEL = "JQLORA_MODEL", DEVICE = "JQLORA_DEVICE", CUDA = "JQLORA_CUDA", EMBEDDED = "models/jqlora-tiny";
+    private static final String HOME = "QLORA_HOME", MODEL = "JQLORA_MODEL", DEVICE = "JQLORA_DEVICE", THREADS = "JQLORA_THREADS", CUDA = "JQLORA_CUDA", EMBEDDED = "models/jqlora-tiny";
 
     private Home() { }
 
@@ -40,6 +41,12 @@ final class Home {
     static ComputeDevice device() {
         String given = System.getenv(DEVICE);
         return given == null || given.isBlank() ? new ComputeDevice.Auto() : ComputeDevice.parse(DEVICE, given);
+    }
+
+    /** How the processor is used: on as many threads as the environment variable JQLORA_THREADS says, which {@code ./jqlora run --threads} sets. */
+    static CpuOptions processor() {
+        String given = System.getenv(THREADS);
+        return given == null || given.isBlank() ? CpuOptions.defaults() : CpuOptions.ofThreads(THREADS, given);
     }
 
     /** NVIDIA's libraries: the folders in the environment variable JQLORA_CUDA, those that {@code ./jqlora setup --gpu} installed, the system's. */

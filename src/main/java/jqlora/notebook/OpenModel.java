@@ -3,6 +3,7 @@ package jqlora.notebook;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.Stream;
 import jqlora.data.InstructionRow;
@@ -43,6 +44,7 @@ public final class OpenModel implements AutoCloseable {
     private final CausalLm model;
     private final TextTokenizer tokenizer;
     private final ModelUse backend;
+    private final List<Merger.Merged> merges = new ArrayList<>();
 
     private OpenModel(Path folder, CausalLm model, TextTokenizer tokenizer, ModelUse backend) {
         this.folder = folder;
@@ -206,12 +208,43 @@ public final class OpenModel implements AutoCloseable {
         return Checkpoint.open(folder);
     }
 
+    /**
+     * Merges {@code adapter} and takes it out of force, each layer by the route that keeps its storage: 4 bits are made again from the 16-bit original where the
+     * folder has it, else by stochastic rounding; numbers are merged onto. The result says which layer took which route, and can undo it.
+     */
+    public Merger.Merged merge(LoraAdapter adapter) throws IOException {
+        require("merge");
+        try (Checkpoint original = original()) {
+            return added(Merger.withOriginal(original).merge(adapter));
+        }
+    }
+
     /** Merges {@code adapter} by {@code route} and takes it out of force; the result can undo it. */
     public Merger.Merged merge(LoraAdapter adapter, MergeRoute route) throws IOException {
         require("merge");
         try (Checkpoint original = original()) {
-            return Merger.withOriginal(original).merge(adapter, route);
+            return added(Merger.withOriginal(original).merge(adapter, route));
         }
+    }
+
+    private Merger.Merged added(Merger.Merged merged) {
+        merges.add(merged);
+        return merged;
+    }
+
+    /**
+     * Undoes the last merge that is in force: the weights are the very bytes that they were, and its adapter is in force again.
+     *
+     * @return the adapter
+     * @throws IllegalArgumentException if none is in force, or as {@link Merger.Merged#unmerge}
+     */
+    public LoraAdapter unmerge() {
+        require("unmerge");
+        Merger.Merged last = merges.reversed().stream().filter(Merger.Merged::isInForce).findFirst().orElseThrow(() -> new IllegalArgumentException(
+                "unmerge: no merge is in force that could be undone; one that was made final by close() is undone by opening the model again"));
+        last.unmerge();
+        merges.removeIf(merged -> !merged.isInForce());
+        return last.adapter();
     }
 
     /** Writes the model, adapters merged, as a Hugging Face folder: numbers in bfloat16, 4-bit weights as bitsandbytes has them. */

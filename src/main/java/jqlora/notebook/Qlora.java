@@ -8,6 +8,7 @@ import java.util.function.Supplier;
 import java.util.function.UnaryOperator;
 import jqlora.data.InstructionRow;
 import jqlora.data.InstructionSet;
+import jqlora.data.TokenizedSet;
 import jqlora.experiment.ExperimentListener;
 import jqlora.lora.LoraAdapter;
 import jqlora.model.EditedWeights;
@@ -16,6 +17,7 @@ import jqlora.model.LoadOptions;
 import jqlora.model.ModelUse;
 import jqlora.ops.Ops;
 import jqlora.ops.cpu.CpuOps;
+import jqlora.ops.cpu.CpuOptions;
 import jqlora.ops.cuda.CudaException;
 import jqlora.ops.cuda.CudaOps;
 import jqlora.ops.cuda.CudaOptions;
@@ -73,7 +75,8 @@ public final class Qlora {
 
     /**
      * The backend of this notebook, made at the first use: all models share its memory. It is the first NVIDIA GPU that can be used, else the processor;
-     * {@code ./jqlora lab --device} and {@code run --device}, or the environment variable JQLORA_DEVICE, name another.
+     * {@code ./jqlora lab --device} and {@code run --device}, or the environment variable JQLORA_DEVICE, name another. {@code --threads}, or
+     * JQLORA_THREADS, says on how many threads the processor computes.
      */
     public static Ops ops() {
         return BACKEND.get();
@@ -110,6 +113,16 @@ public final class Qlora {
         return Machine.of(ops(), Home.cudaLibraries());
     }
 
+    /**
+     * Computes on the processor with other options than the default ones, such as {@code useProcessor(cpu -> cpu.withThreads(1))}; for a first cell.
+     *
+     * @throws IllegalStateException if the backend is open already
+     * @throws IllegalArgumentException if an option is out of its range
+     */
+    public static Ops useProcessor(UnaryOperator<CpuOptions> options) {
+        return BACKEND.open(() -> CpuOps.open(options.apply(Home.processor())));
+    }
+
     private static final Backend BACKEND = new Backend();
 
     /** Tried again at the next use if it cannot be opened. */
@@ -121,7 +134,7 @@ public final class Qlora {
         synchronized Ops on(ComputeDevice wanted) {
             ComputeDevice chosen = wanted instanceof ComputeDevice.Auto ? Home.device() : wanted;
             if (ops == null) {
-                ops = chosen.open(Home.cudaLibraries(), Home.kernelCache(), Qlora::show);
+                ops = chosen.open(Home.processor(), Home.cudaLibraries(), Home.kernelCache(), Qlora::show);
                 device = chosen;
             }
             boolean fits = switch (wanted) {
@@ -166,7 +179,9 @@ public final class Qlora {
                 bar.note(loaded.toString());
             };
             BACKEND.use.require("openModel");
-            return OpenModel.open(folder, options, ops(), listener, BACKEND.use);
+            OpenModel open = OpenModel.open(folder, options, ops(), listener, BACKEND.use);
+            open.tokenizer().notices().forEach(Qlora::show);
+            return open;
         }
     }
 
@@ -205,8 +220,15 @@ public final class Qlora {
     /** Trains {@code adapter} on {@code set}, with a bar and a chart; stopping the cell keeps what there is, and running it again goes on. */
     public static TrainResult fineTune(OpenModel open, LoraAdapter adapter, InstructionSet set, SftConfig config, Path output) throws IOException {
         open.require("fineTune");
+        return trainer(open, adapter, set, config, output).train(trainingView(set.name()));
+    }
+
+    private static SftTrainer trainer(OpenModel open, LoraAdapter adapter, InstructionSet set, SftConfig config, Path output) {
         TrainedWeights weights = new TrainedWeights.OfAdapter(adapter, open.folder().getFileName().toString());
-        return new SftTrainer(weights, open.tokenize(set.train()).rows(), open.tokenize(set.test()).rows(), config, output).train(trainingView(set.name()));
+        TokenizedSet train = open.tokenize(set.train()), test = open.tokenize(set.test());
+        train.notices().forEach(notice -> show(set.name() + ": " + notice));
+        test.notices().forEach(notice -> show(set.name() + ", held out: " + notice));
+        return new SftTrainer(weights, train.rows(), test.rows(), config, output);
     }
 
     /**
@@ -223,8 +245,7 @@ public final class Qlora {
      * @throws IllegalStateException if the model is closed, or trained already
      */
     public static Training fineTuneInBackground(OpenModel open, LoraAdapter adapter, InstructionSet set, SftConfig config, Path output) {
-        TrainedWeights weights = new TrainedWeights.OfAdapter(adapter, open.name());
-        SftTrainer trainer = new SftTrainer(weights, open.tokenize(set.train()).rows(), open.tokenize(set.test()).rows(), config, output);
+        SftTrainer trainer = trainer(open, adapter, set, config, output);
         return new Training(Screen.current(), set.name(), trainer::train, open.uses(), open.model().ops()).start();
     }
 

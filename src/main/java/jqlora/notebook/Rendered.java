@@ -3,7 +3,10 @@ package jqlora.notebook;
 import ai.djl.ndarray.NDArray;
 import java.awt.image.BufferedImage;
 import java.lang.reflect.Array;
+import java.util.Collection;
+import java.util.Map;
 import java.util.Optional;
+import java.util.stream.Collectors;
 import org.knowm.xchart.internal.chartpart.Chart;
 import tech.tablesaw.columns.Column;
 import tech.tablesaw.table.Relation;
@@ -16,12 +19,17 @@ import tech.tablesaw.api.Table;
  */
 public record Rendered(String text, Optional<String> html, Optional<PngImage> png) {
     private static final int MAX_TEXT = 200_000;
+    private static final int MAX_HTML = 1_000_000;
     private static final int MAX_ARRAY_ELEMENTS = 100;
+    private static final int MAX_ELEMENTS = 1_000;
+    private static final int MAX_DEPTH = 6;
 
     public Rendered {
+        text = text == null ? "null" : text;                      // a toString() of the user's may return that
         if (text.length() > MAX_TEXT) {
             text = text.substring(0, MAX_TEXT) + "\n... " + (text.length() - MAX_TEXT) + " more characters";
         }
+        html = html.filter(whole -> whole.length() <= MAX_HTML);  // cut in two it would be broken; the text says the same
     }
 
     /** Text alone. */
@@ -48,7 +56,7 @@ public record Rendered(String text, Optional<String> html, Optional<PngImage> pn
                     Optional.empty(), Optional.of(PngImage.of(image)));
             default -> {
                 Displayable view = ValueViews.of(value, rows);
-                yield view == null ? text(plain(value)) : of(view);
+                yield view == null ? text(plain(value, 0)) : of(view);
             }
         };
     }
@@ -62,16 +70,33 @@ public record Rendered(String text, Optional<String> html, Optional<PngImage> pn
         return chart.getClass().getSimpleName() + " '" + chart.getTitle() + "' " + chart.getWidth() + "x" + chart.getHeight();
     }
 
-    private static String plain(Object value) {
-        if (!value.getClass().isArray()) {
-            return String.valueOf(value);
+    private static String plain(Object value, int depth) {
+        if (value != null && value.getClass().isArray()) {
+            String type = value.getClass().getComponentType().getSimpleName();
+            return type + "[" + Array.getLength(value) + "] " + (depth == MAX_DEPTH ? "{...}" : elements(value, depth));
         }
-        int length = Array.getLength(value);
-        StringBuilder text = new StringBuilder(value.getClass().getComponentType().getSimpleName()).append('[').append(length).append("] {");
+        return switch (value) {
+            case Collection<?> many when many.size() > MAX_ELEMENTS && isJdks(many) -> first(many, many.size());
+            case Map<?, ?> many when many.size() > MAX_ELEMENTS && isJdks(many) -> first(many.entrySet(), many.size());
+            case null, default -> String.valueOf(value);
+        };
+    }
+
+    private static String elements(Object array, int depth) {
+        int length = Array.getLength(array);
+        StringBuilder text = new StringBuilder("{");
         for (int i = 0; i < Math.min(length, MAX_ARRAY_ELEMENTS); i++) {
-            Object element = Array.get(value, i);
-            text.append(i == 0 ? "" : ", ").append(element != null && element.getClass().isArray() ? plain(element) : String.valueOf(element));
+            text.append(i == 0 ? "" : ", ").append(plain(Array.get(array, i), depth + 1));
         }
         return text.append(length > MAX_ARRAY_ELEMENTS ? ", ... " + (length - MAX_ARRAY_ELEMENTS) + " more}" : "}").toString();
+    }
+
+    private static boolean isJdks(Object value) {
+        return value.getClass().getName().startsWith("java.");    // others write themselves
+    }
+
+    private static String first(Collection<?> many, int size) {
+        String shown = many.stream().limit(MAX_ELEMENTS).map(String::valueOf).collect(Collectors.joining(", "));
+        return "[" + shown + ", ... " + (size - MAX_ELEMENTS) + " more]";
     }
 }

@@ -56,6 +56,7 @@ final class TrainingView implements TrainListener, Displayable {
     private void take(TrainEvent event) {
         long now = nanoClock.getAsLong();
         switch (event) {
+            case TrainEvent.Noticed noticed -> screen.show(Rendered.of(noticed.notice()));
             case TrainEvent.Started started -> {
                 run = started;
                 done = started.firstStep() - 1;

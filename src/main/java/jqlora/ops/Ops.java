@@ -10,6 +10,7 @@ import jqlora.quant.FourBitFormat;
 import jqlora.quant.QuantizedTensor;
 import jqlora.tensor.ByteSink;
 import jqlora.tensor.DType;
+import jqlora.tensor.Processors;
 import jqlora.tensor.Shape;
 import jqlora.tensor.Tensor;
 import jqlora.tensor.TensorView;
@@ -30,6 +31,11 @@ public interface Ops extends AutoCloseable {
 
     /** What computes, for reports: such as {@code Vector API, 512 bits, 2 threads} or {@code NVIDIA H200 (sm_90)}. */
     String description();
+
+    /** How many threads of the processor may work for this backend, as on a weight while it is loaded. */
+    default int threads() {
+        return Processors.ofProcess().threads();
+    }
 
     /** The type of activations and their gradients. */
     DType computeType();

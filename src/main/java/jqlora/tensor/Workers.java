@@ -2,23 +2,84 @@ package jqlora.tensor;
 
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.LockSupport;
+import java.util.function.BooleanSupplier;
 import java.util.function.IntConsumer;
 
 /**
  * A fixed team of daemon threads for loops over independent pieces of a tensor. The calling thread works too, so a team of
- * one starts no thread. Which thread takes which piece is not fixed; results must not depend on it.
+ * one starts no thread. Each thread takes the next piece when it is done with its last, so that one which has lost its processor to
+ * another program holds back a single piece; results must not depend on who takes which. Whoever waits looks again and again for a short
+ * while only, and then sleeps until it is woken.
  */
 public final class Workers implements AutoCloseable {
-    private static final int SPINS_BEFORE_PARKING = 4_000;        // some 20 microseconds: the gap between two products of a layer
+    /**
+     * How long a waiting thread keeps its processor: about what sleeping and waking up cost. Most waits are for less than a piece, and the
+     * longer ones are for a thread that has no processor, perhaps because the waiting one has it.
+     */
+    static final long SPIN_NANOS = 20_000;
     private static final ThreadLocal<Boolean> BUSY = ThreadLocal.withInitial(() -> false);
 
-    private record Job(int tasks, IntConsumer body, AtomicInteger next, AtomicInteger unfinished, Failure failure) { }
+    /** A loop; {@code caller} is woken by the last piece once it has said that it sleeps. */
+    private static final class Job {
+        final int tasks;
+        final IntConsumer body;
+        final Thread caller = Thread.currentThread();
+        final AtomicInteger next = new AtomicInteger(), unfinished;
+        volatile Throwable failure;
+        volatile boolean callerSleeps;
 
-    private static final class Failure {
-        volatile Throwable first;
+        Job(int tasks, IntConsumer body) {
+            this.tasks = tasks;
+            this.body = body;
+            unfinished = new AtomicInteger(tasks);
+        }
+
+        boolean hasPieces() {
+            return next.get() < tasks;
+        }
+
+        boolean isDone() {
+            return unfinished.get() == 0;
+        }
     }
 
-    private final Thread[] threads;
+    /** A thread of the team. */
+    private final class Helper implements Runnable {
+        final Thread thread;
+        volatile boolean sleeps;
+
+        Helper(int number) {
+            thread = Thread.ofPlatform().daemon().name("jqlora-worker-" + number).unstarted(this);
+        }
+
+        @Override
+        public void run() {
+            while (!closed) {
+                Job current = job;
+                if (current != null && current.hasPieces()) {
+                    take(current);
+                } else if (!spinUntil(this::isWanted)) {
+                    sleep();
+                }
+            }
+        }
+
+        private boolean isWanted() {
+            Job current = job;
+            return closed || current != null && current.hasPieces();
+        }
+
+        private void sleep() {
+            sleeps = true;                                        // before the last look: whoever brings a job afterwards sees it
+            while (!isWanted()) {
+                LockSupport.park(Workers.this);
+                Thread.interrupted();                             // an interrupted thread would not sleep
+            }
+            sleeps = false;
+        }
+    }
+
+    private final Helper[] helpers;
     private volatile Job job;
     private volatile boolean closed;
 
@@ -27,29 +88,32 @@ public final class Workers implements AutoCloseable {
         if (threads < 1) {
             throw new IllegalArgumentException("Workers: threads is " + threads + ", it must be at least 1");
         }
-        this.threads = new Thread[threads - 1];
-        for (int i = 0; i < this.threads.length; i++) {
-            this.threads[i] = Thread.ofPlatform().daemon().name("jqlora-worker-" + (i + 1)).unstarted(this::work);
-            this.threads[i].start();
+        helpers = new Helper[threads - 1];
+        for (int i = 0; i < helpers.length; i++) {
+            helpers[i] = new Helper(i + 1);
         }
-    }
-
-    /** One thread per processor that the JVM may use. */
-    public static Workers onAllProcessors() {
-        return new Workers(Runtime.getRuntime().availableProcessors());
+        for (Helper helper : helpers) {
+            helper.thread.start();
+        }
     }
 
     /** Threads that work at once, the caller included. */
     public int size() {
-        return threads.length + 1;
+        return helpers.length + 1;
+    }
+
+    /** Whether {@link #run} would use the calling thread only: the team is one, or the thread is within a loop. */
+    public boolean isAlone() {
+        return helpers.length == 0 || BUSY.get();
     }
 
     /**
-     * Runs {@code body} for 0 ... {@code tasks} - 1 and returns when all are done. Called from within a body it runs the
-     * inner loop on the calling thread alone. The first exception of a body is thrown here, after the others have ended.
+     * Runs {@code body} for 0 ... {@code tasks} - 1 and returns when all are done. Pieces are begun in this order. Called from within a body
+     * it runs the inner loop on the calling thread alone. The first exception of a body is thrown here, after the others have ended. An
+     * interrupt does not end the wait; the thread's interrupt status is kept.
      */
     public void run(int tasks, IntConsumer body) {
-        if (tasks <= 1 || threads.length == 0 || BUSY.get()) {
+        if (tasks <= 1 || isAlone()) {
             for (int i = 0; i < tasks; i++) {
                 body.accept(i);
             }
@@ -59,20 +123,54 @@ public final class Workers implements AutoCloseable {
             if (closed) {
                 throw new IllegalStateException("Workers: closed");
             }
-            Job mine = new Job(tasks, body, new AtomicInteger(), new AtomicInteger(tasks), new Failure());
+            Job mine = new Job(tasks, body);
             job = mine;
-            for (Thread thread : threads) {
-                LockSupport.unpark(thread);
+            for (int i = 0; i < Math.min(helpers.length, tasks - 1); i++) {
+                if (helpers[i].sleeps) {
+                    LockSupport.unpark(helpers[i].thread);
+                }
             }
             take(mine);
-            while (mine.unfinished.get() > 0) {
-                Thread.onSpinWait();                              // the pieces are small: the others end within one piece
-            }
+            await(mine);
             job = null;
-            if (mine.failure.first != null) {
-                throw sneaky(mine.failure.first);
+            if (mine.failure != null) {
+                throw sneaky(mine.failure);
             }
         }
+    }
+
+    private void await(Job mine) {
+        if (spinUntil(mine::isDone)) {
+            return;
+        }
+        mine.callerSleeps = true;
+        boolean interrupted = false;
+        while (!mine.isDone()) {
+            LockSupport.park(this);
+            interrupted |= Thread.interrupted();                  // an interrupted thread would not sleep
+        }
+        if (interrupted) {
+            mine.caller.interrupt();
+        }
+    }
+
+    /**
+     * Waits without giving the processor away, a short while at most; for a piece that needs what another one is about to have.
+     *
+     * @return whether it holds
+     */
+    public static boolean spinUntil(BooleanSupplier holds) {
+        long began = 0;
+        while (!holds.getAsBoolean()) {
+            long now = System.nanoTime();
+            if (began == 0) {
+                began = now;
+            } else if (now - began > SPIN_NANOS) {
+                return false;
+            }
+            Thread.onSpinWait();
+        }
+        return true;
     }
 
     /** Splits 0 ... {@code count} into ranges of at least {@code grain} and runs {@code body} on each. */
@@ -87,41 +185,20 @@ public final class Workers implements AutoCloseable {
         void accept(long from, long to);
     }
 
-    private void work() {
-        while (!closed) {
-            Job current = awaitJob();
-            if (current != null) {
-                take(current);
-            }
-        }
-    }
-
-    private Job awaitJob() {
-        for (int spins = 0; ; spins++) {
-            Job current = job;
-            if (closed || current != null && current.next.get() < current.tasks) {
-                return current;
-            }
-            if (spins < SPINS_BEFORE_PARKING) {
-                Thread.onSpinWait();
-            } else {
-                LockSupport.park(this);
-            }
-        }
-    }
-
     private static void take(Job job) {
         BUSY.set(true);
         try {
             for (int i; (i = job.next.getAndIncrement()) < job.tasks; ) {
                 try {
-                    if (job.failure.first == null) {
+                    if (job.failure == null) {
                         job.body.accept(i);
                     }
                 } catch (Throwable thrown) {
-                    job.failure.first = thrown;
+                    job.failure = thrown;
                 } finally {
-                    job.unfinished.decrementAndGet();
+                    if (job.unfinished.decrementAndGet() == 0 && job.callerSleeps) {
+                        LockSupport.unpark(job.caller);
+                    }
                 }
             }
         } finally {
@@ -137,8 +214,8 @@ public final class Workers implements AutoCloseable {
     @Override
     public void close() {
         closed = true;
-        for (Thread thread : threads) {
-            LockSupport.unpark(thread);
+        for (Helper helper : helpers) {
+            LockSupport.unpark(helper.thread);
         }
     }
 }

@@ -6,13 +6,20 @@ package jqlora.train;
  * @param saveSteps steps between checkpoints; 0 for none
  * @param saveTotalLimit checkpoints that stay, the newest; at least 1
  * @param evalSteps steps between evaluations on the held-out rows; 0 for one at the end alone
+ * @param overwrite whether a run begins again in an output folder that holds another run's checkpoints, which it then removes with their
+ *        result; this run's own are gone on from. Without it such a folder is refused
  */
-public record CheckpointConfig(int saveSteps, int saveTotalLimit, int evalSteps) {
+public record CheckpointConfig(int saveSteps, int saveTotalLimit, int evalSteps, boolean overwrite) {
     public CheckpointConfig {
         if (saveSteps < 0 || saveTotalLimit < 1 || evalSteps < 0) {
             throw new IllegalArgumentException("checkpoints: saveSteps " + saveSteps + ", saveTotalLimit " + saveTotalLimit + ", evalSteps " + evalSteps
                     + " must be at least 0, 1 and 0");
         }
+    }
+
+    /** Of a run that overwrites nothing. */
+    public CheckpointConfig(int saveSteps, int saveTotalLimit, int evalSteps) {
+        this(saveSteps, saveTotalLimit, evalSteps, false);
     }
 
     /** Every 250 steps as qlora.py:213, the newest two; evaluated at the end. */
@@ -21,10 +28,14 @@ public record CheckpointConfig(int saveSteps, int saveTotalLimit, int evalSteps)
     }
 
     public CheckpointConfig withSaveSteps(int saveSteps) {
-        return new CheckpointConfig(saveSteps, saveTotalLimit, evalSteps);
+        return new CheckpointConfig(saveSteps, saveTotalLimit, evalSteps, overwrite);
     }
 
     public CheckpointConfig withEvalSteps(int evalSteps) {
-        return new CheckpointConfig(saveSteps, saveTotalLimit, evalSteps);
+        return new CheckpointConfig(saveSteps, saveTotalLimit, evalSteps, overwrite);
+    }
+
+    public CheckpointConfig withOverwrite(boolean overwrite) {
+        return new CheckpointConfig(saveSteps, saveTotalLimit, evalSteps, overwrite);
     }
 }

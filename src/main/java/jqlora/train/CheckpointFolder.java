@@ -51,17 +51,35 @@ public record CheckpointFolder(Path output) {
         return Integer.parseInt(matcher.group(1));
     }
 
-    /** Writes the checkpoint of {@code step} and removes those that are older than the {@code limit} newest. */
+    /**
+     * Writes the checkpoint of {@code step} and removes those that are older than the {@code limit} newest.
+     *
+     * @throws IOException if it cannot be written whole, such as on a full disk; nothing is left of it then, and the checkpoints before are
+     *        as they were
+     */
     Path write(int step, int limit, Content content) throws IOException {
         Files.createDirectories(output);
         Path target = output.resolve("checkpoint-" + step), partial = output.resolve(PARTIAL + target.getFileName());
         delete(partial);
         Files.createDirectory(partial);
-        content.write(partial);
+        try {
+            content.write(partial);
+        } catch (IOException | RuntimeException failed) {
+            removeAfter(failed, partial);
+            throw failed;
+        }
         delete(target);
         Files.move(partial, target, StandardCopyOption.ATOMIC_MOVE);
         removeOldest(limit);
         return target;
+    }
+
+    private static void removeAfter(Exception failed, Path partial) {
+        try {
+            delete(partial);
+        } catch (IOException stays) {
+            failed.addSuppressed(stays);
+        }
     }
 
     /** Removes the checkpoints that are older than the {@code limit} newest: a kill may have come before {@link #write} did. */
@@ -69,6 +87,16 @@ public record CheckpointFolder(Path output) {
         List<Path> all = new ArrayList<>(all());
         while (all.size() > limit) {
             delete(all.removeFirst());
+        }
+    }
+
+    /** Removes all checkpoints, and {@code result}, the files that a finished run wrote beside them. */
+    void removeRun(List<String> result) throws IOException {
+        for (Path checkpoint : all()) {
+            delete(checkpoint);
+        }
+        for (String name : result) {
+            Files.deleteIfExists(output.resolve(name));
         }
     }
 

@@ -29,13 +29,14 @@ public record HeldOutLoss(double loss, long tokens) {
     /**
      * The loss of {@code model}, with whatever adapter is in force, dropout off.
      *
-     * @throws IllegalArgumentException if no token is labelled
+     * @throws IllegalArgumentException if no token is labelled, or a token of a row is not in the model's embedding
      */
     public static HeldOutLoss of(CausalLm model, List<TokenizedRow> rows) {
         long tokens = rows.stream().mapToLong(TokenizedRow::labelledTokens).sum();
         if (tokens == 0) {
             throw new IllegalArgumentException("held-out loss: " + rows.size() + " rows have no labelled token, there must be at least one");
         }
+        RowCheck.requireTokens(model, "held-out rows", rows);
         try (Tensor sum = model.ops().zeros(DType.F64, 1)) {
             for (List<TokenizedRow> part : parts(rows)) {
                 model.loss(tokenBatch(Batch.of(part)), sum);

@@ -58,6 +58,11 @@ public record SftConfig(double numTrainEpochs, int maxSteps, BatchConfig batches
         return new SftConfig(numTrainEpochs, maxSteps, batches, learningRate, optimizer, checkpoints, activations, seed);
     }
 
+    /** Whether another run's checkpoints in the output folder are removed, and not refused. */
+    public SftConfig withOverwrite(boolean overwrite) {
+        return withCheckpoints(checkpoints.withOverwrite(overwrite));
+    }
+
     public SftConfig withActivations(ActivationBudget activations) {
         return new SftConfig(numTrainEpochs, maxSteps, batches, learningRate, optimizer, checkpoints, activations, seed);
     }

@@ -2,34 +2,21 @@ package jqlora.train;
 
 import java.io.IOException;
 import java.nio.file.Path;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
-import java.util.Collections;
-import java.util.Comparator;
-import java.util.HexFormat;
-import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Map;
-import java.util.Optional;
-import java.util.function.ToLongFunction;
-import java.util.stream.IntStream;
-import java.util.stream.Stream;
-import jqlora.data.Batch;
 import jqlora.data.TokenizedRow;
 import jqlora.model.ActivationBudget;
 import jqlora.model.CausalLm;
 import jqlora.model.TokenBatch;
 import jqlora.ops.Ops;
 import jqlora.ops.Parameter;
-import jqlora.ops.Weight;
 import jqlora.tensor.DType;
 import jqlora.tensor.Tensor;
 import jqlora.tensor.TensorView;
 
 /**
- * Supervised fine-tuning. A run is settled by weights, data, configuration and seed: two runs of the same give the same bits, and so does one that was killed at
- * any moment and started again with the same output folder.
+ * Supervised fine-tuning. A run is settled by weights, data, configuration and seed ({@link RunIdentity} has all of it): two runs of the
+ * same give the same bits, and so does one that was killed at any moment and started again with the same output folder.
  */
 public final class SftTrainer {
     private final TrainedWeights weights;
@@ -37,19 +24,20 @@ public final class SftTrainer {
     private final Ops ops;
     private final List<TokenizedRow> rows;
     private final List<TokenizedRow> heldOut;
+    private final List<String> notices = new ArrayList<>();
     private final SftConfig config;
-    private final CheckpointFolder folder;
+    private final MicroBatches batches;
+    private final RunCheckpoints checkpoints;
     private final List<TrainEvent.StepEnd> steps = new ArrayList<>();
     private final List<TrainEvent.Evaluated> evaluations = new ArrayList<>();
     private ActivationBudget activations;
-    private int plannedEpoch = -1;
-    private List<List<Integer>> plan = List.of();
 
     /**
      * @param rows to train on
      * @param heldOut to evaluate on; empty for no evaluation
      * @param output where checkpoints and the result go; null to write nothing. If it holds checkpoints of this run, the run goes on from the newest
-     * @throws IllegalArgumentException if nothing is to be trained, or no row has a labelled token
+     * @throws IllegalArgumentException if nothing is to be trained, no row has a labelled token, held-out rows are given of which none has
+     *        one, or a token of a row is not in the model's embedding
      */
     public SftTrainer(TrainedWeights weights, List<TokenizedRow> rows, List<TokenizedRow> heldOut, SftConfig config, Path output) {
         this.weights = weights;
@@ -58,18 +46,29 @@ public final class SftTrainer {
         this.rows = rows.stream().filter(row -> row.labelledTokens() > 0).toList();
         this.heldOut = List.copyOf(heldOut);
         this.config = config;
-        this.folder = output == null ? null : new CheckpointFolder(output);
+        this.batches = new MicroBatches(this.rows, config);
+        this.checkpoints = new RunCheckpoints(output == null ? null : new CheckpointFolder(output), weights, config.checkpoints());
         if (weights.parameters().isEmpty() || !weights.parameters().stream().allMatch(Parameter::isTrained)) {
             throw new IllegalArgumentException("training: the weights have no gradients; load the adapter as trained, or the model for full fine-tuning");
         }
         if (this.rows.isEmpty()) {
-            throw new IllegalArgumentException("training: none of " + rows.size() + " rows has a labelled token, there must be at least one");
+            throw new IllegalArgumentException("training: none of " + rows.size() + " rows has a labelled token, there must be at least"
+                    + " one; are the answers empty, or cut by the limits?");
         }
+        if (!heldOut.isEmpty() && heldOut.stream().allMatch(row -> row.labelledTokens() == 0)) {
+            throw new IllegalArgumentException("training: none of " + heldOut.size() + " held-out rows has a labelled token, there must"
+                    + " be at least one; give no held-out rows for no evaluation");
+        }
+        RowCheck.requireTokens(model, "training rows", rows);
+        RowCheck.requireTokens(model, "held-out rows", heldOut);
+        notices.addAll(RowCheck.notices(model, "training rows", rows));
+        notices.addAll(RowCheck.notices(model, "held-out rows", heldOut));
     }
 
     /**
      * Trains to the last step, or until the thread is interrupted: then the step is finished, a checkpoint written, and what there is returned. The
-     * thread's interrupt flag stays set; in the last step it changes nothing else.
+     * thread's interrupt flag stays set; in the last step it changes nothing else. When it fails, the weights are put back to those of the
+     * newest checkpoint.
      *
      * @throws IOException if a checkpoint cannot be written or read, or is of another run
      * @throws IllegalArgumentException before the first step, if the largest micro-batch does not fit into the backend's memory
@@ -88,44 +87,59 @@ public final class SftTrainer {
 
     private TrainResult train(TrainListener listener, InterruptShield shield) throws IOException {
         long started = System.nanoTime();
-        steps.clear();
-        evaluations.clear();
         int totalSteps = config.totalSteps(rows.size());
-        Map<String, String> run = run(totalSteps);
-        boolean interrupted = false;
-        int step = 0;
         TrainingMemory memory = new TrainingMemory(weights, config.optimizer());
-        TrainingMemory.Choice choice = memory.choose(largestBatches(totalSteps), config.activations());
+        TrainingMemory.Choice choice = memory.choose(batches.largest(totalSteps), config.activations());
         activations = choice.activations();
+        RunIdentity identity = RunIdentity.of(weights, rows, heldOut, config);
+        boolean interrupted;
         try (AdamW optimizer = memory.optimizer(ops, choice.pagedMoments())) {
-            step = shield.finish(() -> resume(optimizer, run));
-            listener.on(new TrainEvent.Started(totalSteps, step + 1, parameterCount(), rows.size(), rows.stream().mapToLong(TokenizedRow::labelledTokens).sum()));
-            if (step == 0) {
-                evaluate(0, listener);
-            }
-            ops.resetPeak();
-            while (step < totalSteps && !interrupted) {
-                step++;
-                TrainEvent.StepEnd end = step(step, totalSteps, optimizer);
-                steps.add(end);
-                listener.on(end);
-                boolean last = step == totalSteps, due = config.checkpoints().evalSteps() > 0 && step % config.checkpoints().evalSteps() == 0;
-                if (last || due) {
-                    evaluate(step, listener);
-                }
-                interrupted = shield.interrupted() && !last;
-                boolean saveDue = config.checkpoints().saveSteps() > 0 && step % config.checkpoints().saveSteps() == 0;
-                if (folder != null && (saveDue || interrupted || last)) {
-                    int done = step;
-                    listener.on(new TrainEvent.Saved(done, shield.finish(() -> save(done, optimizer, run))));
-                }
+            RunCheckpoints.Position from = shield.finish(() -> checkpoints.resume(optimizer, identity));
+            steps.clear();
+            steps.addAll(from.steps());
+            evaluations.clear();
+            evaluations.addAll(from.evaluations());
+            notices.forEach(notice -> listener.on(new TrainEvent.Noticed(notice)));
+            listener.on(new TrainEvent.Started(totalSteps, from.step() + 1, parameterCount(), rows.size(),
+                    rows.stream().mapToLong(TokenizedRow::labelledTokens).sum()));
+            try {
+                interrupted = run(from, totalSteps, optimizer, listener, shield);
+            } catch (IOException | RuntimeException | Error failed) {
+                checkpoints.rollBack(failed);
+                throw failed;
             }
         }
-        if (folder != null && !interrupted) {
-            shield.finish(this::saveResult);
+        if (checkpoints.folder() != null && !interrupted) {
+            shield.finish(checkpoints::saveResult);
         }
-        listener.on(new TrainEvent.Ended(step, interrupted, (System.nanoTime() - started) / 1e9));
+        listener.on(new TrainEvent.Ended(steps.size(), interrupted, (System.nanoTime() - started) / 1e9));
         return new TrainResult(steps, evaluations, interrupted);
+    }
+
+    /** All steps that are left; true if the thread was interrupted before the last. */
+    private boolean run(RunCheckpoints.Position from, int totalSteps, AdamW optimizer, TrainListener listener, InterruptShield shield)
+            throws IOException {
+        if (from.step() == 0) {
+            evaluate(0, listener);
+        }
+        ops.resetPeak();
+        boolean interrupted = false;
+        for (int step = from.step() + 1; step <= totalSteps && !interrupted; step++) {
+            TrainEvent.StepEnd end = step(step, totalSteps, optimizer);
+            steps.add(end);
+            listener.on(end);
+            boolean last = step == totalSteps, due = config.checkpoints().evalSteps() > 0 && step % config.checkpoints().evalSteps() == 0;
+            if (last || due) {
+                evaluate(step, listener);
+            }
+            interrupted = shield.interrupted() && !last;
+            boolean saveDue = config.checkpoints().saveSteps() > 0 && step % config.checkpoints().saveSteps() == 0;
+            if (checkpoints.folder() != null && (saveDue || interrupted || last)) {
+                RunCheckpoints.Position done = new RunCheckpoints.Position(from.identity(), step, steps, evaluations);
+                listener.on(new TrainEvent.Saved(step, shield.finish(() -> checkpoints.save(done, optimizer))));
+            }
+        }
+        return interrupted;
     }
 
     private long parameterCount() {
@@ -136,8 +150,7 @@ public final class SftTrainer {
 
     private TrainEvent.StepEnd step(int step, int totalSteps, AdamW optimizer) throws TrainingException {
         long began = System.nanoTime();
-        int stepsPerEpoch = config.stepsPerEpoch(rows.size());
-        List<TokenBatch> window = window((step - 1) / stepsPerEpoch, (step - 1) % stepsPerEpoch);
+        List<TokenBatch> window = batches.of(step);
         long labelled = window.stream().mapToLong(TokenBatch::labelledTokens).sum(), tokens = window.stream().mapToLong(TokenBatch::rows).sum();
         double learningRate = config.learningRate().at(step, totalSteps), loss = 0;
         boolean legacy = config.batches().normalization() == BatchConfig.Normalization.LEGACY;
@@ -146,7 +159,7 @@ public final class SftTrainer {
             for (int i = 0; i < window.size(); i++) {
                 TokenBatch batch = window.get(i);
                 double scale = legacy ? 1.0 / ((long) batch.labelledTokens() * window.size()) : 1.0 / labelled;
-                model.forwardBackward(batch, scale, sums, dropoutKey(step, i), activations);
+                model.forwardBackward(batch, scale, sums, batches.dropoutKey(step, i), activations);
                 if (legacy) {
                     double sum = value(sums);
                     loss += (sum - before) * scale;
@@ -159,7 +172,8 @@ public final class SftTrainer {
             requireLearning(step, loss, gradNorm);
             optimizer.step(step, learningRate, norm);
             double seconds = (System.nanoTime() - began) / 1e9;
-            return new TrainEvent.StepEnd(step, (double) step / stepsPerEpoch, loss, gradNorm, learningRate, tokens, seconds, ops.memory().peakBytes());
+            return new TrainEvent.StepEnd(step, (double) step / batches.stepsPerEpoch(), loss, gradNorm, learningRate, tokens, seconds,
+                    ops.memory().peakBytes());
         }
     }
 
@@ -167,41 +181,10 @@ public final class SftTrainer {
         return ops.download(scalar).data().get(TensorView.DOUBLE, 0);
     }
 
-    private List<List<Integer>> epoch(int epoch) {
-        return config.batches().plan(config.seed()).epoch(epoch, rows.stream().mapToInt(TokenizedRow::length).toArray());
-    }
-
-    /** The micro-batches of the run with the most tokens, and with the most when all rows are as long as their longest one. */
-    private List<TokenBatch> largestBatches(int totalSteps) {
-        List<List<Integer>> batches = IntStream.range(0, Math.ceilDiv(totalSteps, config.stepsPerEpoch(rows.size()))).boxed().flatMap(epoch -> epoch(epoch).stream()).toList();
-        ToLongFunction<List<Integer>> tokens = batch -> batch.stream().mapToLong(row -> rows.get(row).length()).sum();
-        ToLongFunction<List<Integer>> padded = batch -> (long) batch.size() * batch.stream().mapToInt(row -> rows.get(row).length()).max().orElse(0);
-        return Stream.of(tokens, padded).map(size -> Collections.max(batches, Comparator.comparingLong(size))).distinct().map(this::tokenBatch).toList();
-    }
-
-    private TokenBatch tokenBatch(List<Integer> batch) {
-        return HeldOutLoss.tokenBatch(Batch.of(batch.stream().map(rows::get).toList()));
-    }
-
-    private List<TokenBatch> window(int epoch, int index) {
-        if (epoch != plannedEpoch) {
-            plan = epoch(epoch);
-            plannedEpoch = epoch;
-        }
-        int from = index * config.batches().gradientAccumulationSteps(), to = Math.min(plan.size(), from + config.batches().gradientAccumulationSteps());
-        return plan.subList(from, to).stream().map(this::tokenBatch).toList();
-    }
-
-    /** A key of its own for each micro-batch of the run; never 0, which means no dropout. */
-    private long dropoutKey(int step, int microBatch) {
-        long mixed = config.seed() * 0x9E3779B97F4A7C15L + step * 0xBF58476D1CE4E5B9L + microBatch * 0x94D049BB133111EBL;
-        mixed = (mixed ^ mixed >>> 31) * 0xD6E8FEB86659FD93L;
-        return (mixed ^ mixed >>> 32) | 1;
-    }
-
     private void requireLearning(int step, double loss, double gradNorm) throws TrainingException {
         if (!Double.isFinite(loss) || !Double.isFinite(gradNorm)) {
-            String where = weights.parameters().stream().filter(parameter -> !isFinite(parameter)).map(Parameter::name).findFirst().map(name -> "; the first gradient that is not finite is that of " + name).orElse("");
+            String where = weights.parameters().stream().filter(parameter -> !isFinite(parameter)).map(Parameter::name).findFirst()
+                    .map(name -> "; the first gradient that is not finite is that of " + name).orElse("");
             throw new TrainingException("step " + step + ": the loss is " + loss + " and the gradient norm " + gradNorm + ", they must be finite" + where
                     + "; a lower learning rate or maxGradNorm may help; the newest checkpoint is as it was");
         }
@@ -224,77 +207,6 @@ public final class SftTrainer {
             TrainEvent.Evaluated evaluated = new TrainEvent.Evaluated(step, HeldOutLoss.of(model, heldOut).loss());
             evaluations.add(evaluated);
             listener.on(evaluated);
-        }
-    }
-
-    // ---- checkpoints
-
-    private Path save(int step, AdamW optimizer, Map<String, String> run) throws IOException {
-        return folder.write(step, config.checkpoints().saveTotalLimit(), target -> {
-            weights.save(target);
-            optimizer.save(target.resolve("optimizer.safetensors"));
-            new TrainerState(step, run, steps, evaluations).write(target);
-        });
-    }
-
-    private Path saveResult() throws IOException {
-        weights.save(folder.output());
-        return folder.output();
-    }
-
-    private int resume(AdamW optimizer, Map<String, String> run) throws IOException {
-        if (folder == null) {
-            return 0;
-        }
-        folder.removePartial();
-        Optional<Path> latest = folder.latest();
-        if (latest.isEmpty()) {
-            return 0;
-        }
-        TrainerState state = TrainerState.read(latest.get());
-        state.requireSameRun(latest.get(), run);
-        weights.restore(latest.get());
-        optimizer.restore(latest.get().resolve("optimizer.safetensors"));
-        steps.addAll(state.steps());
-        evaluations.addAll(state.evaluations());
-        folder.removeOldest(config.checkpoints().saveTotalLimit());
-        return state.step();
-    }
-
-    /** What tells this run from another. How activations are kept, where moments lie and when
-     * checkpoints are written does not: it changes no bit. */
-    private Map<String, String> run(int totalSteps) {
-        Map<String, String> run = new LinkedHashMap<>();
-        run.put("max_steps", Integer.toString(totalSteps));
-        run.put("batches", config.batches().toString());
-        run.put("learning_rate", config.learningRate().toString());
-        run.put("optimizer", config.optimizer().withOptim(config.optimizer().optim().unpaged()).toString());
-        run.put("seed", Long.toString(config.seed()));
-        run.put("model", model.spec() + storage());
-        run.put("trained", weights.description());
-        run.put("arithmetic", ops.arithmetic());
-        run.put("rows", dataHash());
-        return run;
-    }
-
-    /** How the linear layers are stored: an adapter on NF4 learns other numbers than one on FP4. */
-    private String storage() {
-        List<String> storages = model.linears().values().stream().map(linear -> switch (linear.weight()) {
-            case Weight.FourBit fourBit -> fourBit.format() + ", decoded to " + fourBit.format().dtype();
-            case Weight.Dense(Parameter parameter) -> parameter.value().dtype().name();
-        }).distinct().toList();
-        return storages.equals(List.of("F32")) ? "" : " in " + String.join(" and ", storages);
-    }
-
-    private String dataHash() {
-        try {
-            MessageDigest digest = MessageDigest.getInstance("SHA-256");
-            for (TokenizedRow row : rows) {
-                digest.update((row.labelledFrom() + ":" + java.util.Arrays.toString(row.ids())).getBytes(java.nio.charset.StandardCharsets.US_ASCII));
-            }
-            return rows.size() + " rows, sha256 " + HexFormat.of().formatHex(digest.digest(), 0, 8);
-        } catch (NoSuchAlgorithmException absent) {
-            throw new AssertionError("every Java has SHA-256", absent);
         }
     }
 }

@@ -4,6 +4,9 @@ import java.nio.file.Path;
 
 /** What happens in a run, in the order in which it happens. */
 public sealed interface TrainEvent {
+    /** Before the first step: something of the data that is not trained on, or may not be as it was meant. */
+    record Noticed(String notice) implements TrainEvent { }
+
     /**
      * Before the first step.
      *

@@ -13,6 +13,7 @@ import jqlora.lora.LoraConfig;
 import jqlora.lora.RankPatterns;
 import jqlora.lora.TargetLimits;
 import jqlora.model.CausalLm;
+import jqlora.model.WeightsFingerprint;
 import jqlora.ops.Ops;
 import jqlora.ops.Parameter;
 import jqlora.tensor.Tensor;
@@ -27,6 +28,17 @@ public sealed interface TrainedWeights {
 
     /** What tells these weights from others that could stand in their place. */
     String description();
+
+    /** What tells the weights that are not trained from others; of a model that is trained as a whole there are none. */
+    String base();
+
+    /** What tells the numbers that these weights have now from others. */
+    default String fingerprint() {
+        return WeightsFingerprint.ofValues(model().ops(), parameters()).text();
+    }
+
+    /** Names of the files that {@link #save} writes. */
+    List<String> resultFiles();
 
     /** Writes them into {@code folder}. */
     void save(Path folder) throws IOException;
@@ -55,6 +67,16 @@ public sealed interface TrainedWeights {
         }
 
         @Override
+        public String base() {
+            return model().fingerprint().text();
+        }
+
+        @Override
+        public List<String> resultFiles() {
+            return List.of(PeftAdapterFiles.WEIGHTS, PeftAdapterFiles.CONFIG);
+        }
+
+        @Override
         public void save(Path folder) throws IOException {
             adapter.save(folder, baseModel);
         }
@@ -75,6 +97,16 @@ public sealed interface TrainedWeights {
         @Override
         public String description() {
             return parameters().size() + " tensors, " + parameters().stream().mapToLong(parameter -> parameter.value().shape().size()).sum() + " numbers";
+        }
+
+        @Override
+        public String base() {
+            return "none";
+        }
+
+        @Override
+        public List<String> resultFiles() {
+            return List.of(fileName());
         }
 
         @Override

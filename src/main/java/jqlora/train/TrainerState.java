@@ -16,9 +16,11 @@ import jqlora.format.PythonJson;
  * of the seed and of how far it is, so there is no generator whose state would have to be kept.
  *
  * @param step steps done
- * @param run what tells this run from another, by name
+ * @param run what tells this run from another, by name: the values of its {@link RunIdentity}
+ * @param weights fingerprint of the trained weights in the same checkpoint; empty if it was written without one
  */
-record TrainerState(int step, Map<String, String> run, List<TrainEvent.StepEnd> steps, List<TrainEvent.Evaluated> evaluations) {
+record TrainerState(int step, Map<String, String> run, String weights, List<TrainEvent.StepEnd> steps,
+        List<TrainEvent.Evaluated> evaluations) {
     private static final String FILE = "trainer_state.json";
 
     TrainerState {
@@ -51,6 +53,7 @@ record TrainerState(int step, Map<String, String> run, List<TrainEvent.StepEnd> 
         Map<String, Object> state = new LinkedHashMap<>();
         state.put("global_step", step);
         state.put("run", run);
+        state.put("weights", weights);
         state.put("log_history", log);
         state.put("evaluations", evaluated);
         PendingFile.replace(folder.resolve(FILE), PythonJson.config().dumps(state) + "\n");
@@ -76,17 +79,6 @@ record TrainerState(int step, Map<String, String> run, List<TrainEvent.StepEnd> 
             }
             evaluations.add(new TrainEvent.Evaluated((int) at, entry.number("eval_loss")));
         }
-        return new TrainerState(step, state.object("run").toTexts(), steps, evaluations);
-    }
-
-    /** @throws JsonFileException if {@code present} is another run than the one that wrote {@code folder}, with the first difference */
-    void requireSameRun(Path folder, Map<String, String> present) throws JsonFileException {
-        for (Map.Entry<String, String> entry : present.entrySet()) {
-            String saved = run.get(entry.getKey());
-            if (!entry.getValue().equals(saved)) {
-                throw new JsonFileException(folder.toString(), "is a checkpoint of another run: " + entry.getKey() + " was " + saved + ", now it is " + entry.getValue()
-                        + "; take another output folder, or the same settings and data to go on");
-            }
-        }
+        return new TrainerState(step, state.object("run").toTexts(), state.text("weights", ""), steps, evaluations);
     }
 }

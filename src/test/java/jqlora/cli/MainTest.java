@@ -25,6 +25,7 @@ import jqlora.model.LoadOptions;
 import jqlora.model.ModelLoader;
 import jqlora.ops.cpu.CpuOps;
 import jqlora.ops.cuda.CudaLibraries;
+import jqlora.tensor.Processors;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import picocli.CommandLine;
@@ -85,6 +86,14 @@ class MainTest {
     void aMissingGpuIsSaid() {
         assumeTrue(CudaLibraries.ofSystem().devices() == 0, "this machine has a GPU");
         assertEquals(new Ran(1, "no NVIDIA GPU with a working driver\n", ""), run("gpu"));
+    }
+
+    @Test
+    void theNumberOfThreadsIsSaidWithItsReason() {
+        assertEquals(new Ran(0, "3 threads as asked for on " + Processors.ofProcess() + "\n", ""), run("cpu", "--threads", "3"));
+        assertEquals(new Ran(0, "1 thread as asked for on " + Processors.ofProcess() + "\n", ""), run("cpu", "--threads", "1"));
+        assertEquals(new Ran(2, "", "cpu: --threads is \"none\", it must be a number of threads, 1 to 4096; without it there is one for each processor\n"),
+                run("cpu", "--threads", "none"));
     }
 
     private static void refused(String message, String hint, String... args) {

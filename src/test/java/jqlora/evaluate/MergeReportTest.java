@@ -134,7 +134,9 @@ class MergeReportTest {
             assertEquals(List.of(MergeRoute.ONTO_BASE, MergeRoute.STOCHASTIC_4BIT, MergeRoute.PEFT_4BIT), MergeReport.routes(adapter, false), "4 bits without the original");
         }
         try (CausalLm model = load(LoadOptions.defaults().withSkipModules(List.of("q_proj"))); LoraAdapter adapter = LoraAdapter.create(model, lora, 1)) {
-            assertEquals(List.of(MergeRoute.ONTO_BASE), MergeReport.routes(adapter, false), "one adapted layer is dense");
+            assertEquals(List.of(MergeRoute.ONTO_BASE, MergeRoute.STOCHASTIC_4BIT, MergeRoute.PEFT_4BIT), MergeReport.routes(adapter, false), "the other layers are in 4 bits");
+            MergeReport report = MergeReport.measure(adapter, ROWS, Merger.withoutOriginal(), MergeReport.routes(adapter, false));
+            assertEquals(3, report.rows().size());
         }
     }
 

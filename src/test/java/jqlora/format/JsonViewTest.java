@@ -67,6 +67,55 @@ class JsonViewTest {
         fails(() -> { throw view.fault("f", "even"); }, "config.json: f is 2.0, it must be even");
     }
 
+    /** Null where a value must be is told as null, and never with a hint at the key itself; a list's null has its place. */
+    @Test
+    void nullIsNotAbsent() throws IOException {
+        JsonView view = JsonView.parse("c.json", "{\"a\":null,\"l\":[\"x\",null],\"n\":[1,null],\"m\":[null]}");
+        fails(() -> view.text("a"), "c.json: a is null, it must be a string");
+        fails(() -> view.positive("a"), "c.json: a is null, it must be a positive integer");
+        fails(() -> view.flag("a"), "c.json: a is null, it must be true or false");
+        fails(() -> view.object("a"), "c.json: a is null, it must be an object");
+        fails(() -> view.texts("a"), "c.json: a is null, it must be a list of strings");
+        fails(() -> view.texts("l"), "c.json: l[1] is null, it must be a string");
+        fails(() -> view.wholes("n"), "c.json: n[1] is null, it must be an integer");
+        fails(() -> view.objects("m"), "c.json: m[0] is null, it must be an object");
+        assertEquals("c.json: a is null, it must be even", view.fault("a", "even").getMessage());
+        assertEquals("y", view.text("a", "y"));
+        assertTrue(view.value("a") == null && view.value("none") == null);
+        assertEquals(List.of(1L, 2.5), JsonView.parse("c", "{\"v\":[1,2.5]}").value("v"));
+    }
+
+    /** Of a key that occurs twice in a file of settings, the last counts, as in Python. */
+    @Test
+    void theLastOfTwoKeysCounts() throws IOException {
+        assertEquals(2, JsonView.parse("c.json", "{\"a\":1,\"a\":2}").whole("a"));
+        fails(() -> JsonView.parseLine("r.jsonl", 3, "{\"a\":1,\"o\":{\"k\":1,\"k\":2}}"), "r.jsonl: line 3: \"k\" occurs twice in one object at column ");
+        fails(() -> JsonView.parseArray("r.json", "[{},\n{\"a\":1,\"a\":2}]"), "r.json: \"a\" occurs twice in one object at line 2 column ");
+    }
+
+    /** A byte order mark in front is taken off; files that are something else are told as what they are. */
+    @Test
+    void marksAndOtherFiles() throws IOException {
+        Path file = temp.resolve("c.json");
+        Files.writeString(file, "\ufeff{\"a\":1}\r\n");
+        assertEquals(1, JsonView.read(file).whole("a"));
+        assertEquals(1, HfConfig.read(Files.move(file, temp.resolve("config.json")).getParent()).values().whole("a"));
+        Files.write(file, "{\"a\":1}".getBytes(java.nio.charset.StandardCharsets.UTF_16));
+        fails(() -> JsonView.read(file), "c.json: is UTF-16, by its byte order mark, it must be UTF-8; save it as UTF-8");
+        Files.writeString(file, "\ufeff");
+        fails(() -> JsonView.read(file), "c.json: is empty");
+    }
+
+    /** What is often written wrongly is named. */
+    @Test
+    void mistakesAreNamed() throws IOException {
+        for (String[] wrong : new String[][] {{"{\"a\":1,\n}", ": the comma before \"}\" is one too many"}, {"{\"a\":[1,2,]}", ": the comma before \"]\" is one too many"},
+                {"{\"a\":NaN}", ": NaN is no JSON number"}, {"{\"a\":-Infinity}", ": -Infinity is no JSON number"}, {"{\"a\":True}", ": True is Python's"},
+                {"{\"a\":None}", ": None is Python's"}, {"{'a':1}", ": strings and keys must stand in double quotes"}, {"{\"a\":1", ": the text ends here"}}) {
+            fails(() -> JsonView.parse("c.json", wrong[0]), "c.json: is not JSON at line ", wrong[1]);
+        }
+    }
+
     @Test
     void filesAreStrictJson() throws IOException {
         Path file = temp.resolve("c.json");

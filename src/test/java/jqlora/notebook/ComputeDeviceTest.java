@@ -8,6 +8,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import jqlora.ops.Ops;
+import jqlora.ops.cpu.CpuOptions;
 import jqlora.ops.cuda.CudaException;
 import jqlora.ops.cuda.CudaLibraries;
 import org.junit.jupiter.api.Test;
@@ -37,8 +38,9 @@ class ComputeDeviceTest {
         CudaLibraries libraries = new CudaLibraries(List.of(folder));
         assumeTrue(libraries.devices() == 0, "this machine has a GPU");
         List<String> said = new ArrayList<>();
-        try (Ops ops = new ComputeDevice.Auto().open(libraries, folder.resolve("kernels"), said::add)) {
+        try (Ops ops = new ComputeDevice.Auto().open(CpuOptions.defaults().withThreads(3), libraries, folder.resolve("kernels"), said::add)) {
             assertEquals("cpu", ops.name());
+            assertEquals(3, ops.threads());
         }
         assertEquals(List.of(), said);
     }
@@ -47,6 +49,6 @@ class ComputeDeviceTest {
     void aGpuThatIsNamedMustBeThere() {
         CudaLibraries libraries = new CudaLibraries(List.of(folder));
         assumeTrue(libraries.missing().stream().anyMatch(line -> line.contains("driver")), "this machine has a driver");
-        assertFails(CudaException.class, () -> new ComputeDevice.Cuda(0).open(libraries, null, note -> { }), "the NVIDIA driver, 580 or newer (libcuda.so.1) is missing");
+        assertFails(CudaException.class, () -> new ComputeDevice.Cuda(0).open(CpuOptions.defaults(), libraries, null, note -> { }), "the NVIDIA driver, 580 or newer (libcuda.so.1) is missing");
     }
 }

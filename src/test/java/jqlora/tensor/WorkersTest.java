@@ -2,10 +2,12 @@ package jqlora.tensor;
 
 import static jqlora.Assert.assertFails;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
+import java.lang.management.ManagementFactory;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
@@ -202,8 +204,146 @@ class WorkersTest {
     @Test
     void atLeastOneThread() {
         assertFails(IllegalArgumentException.class, () -> new Workers(0), "threads is 0", "at least 1");
-        try (Workers all = Workers.onAllProcessors()) {
-            assertEquals(Runtime.getRuntime().availableProcessors(), all.size());
+    }
+
+    @Test
+    void whoIsAlone() {
+        try (Workers one = new Workers(1); Workers two = new Workers(2)) {
+            assertTrue(one.isAlone());
+            assertFalse(two.isAlone());
+            AtomicInteger alone = new AtomicInteger();
+            two.run(4, i -> alone.addAndGet(two.isAlone() && one.isAlone() ? 1 : 0));
+            assertEquals(4, alone.get(), "within a loop");
+            assertFalse(two.isAlone());
         }
+    }
+
+    @Test
+    void manyCallersAtOnce() throws InterruptedException {
+        try (Workers workers = new Workers(3)) {
+            AtomicInteger sum = new AtomicInteger();
+            List<Thread> callers = new ArrayList<>();
+            for (int caller = 0; caller < 6; caller++) {
+                callers.add(Thread.ofPlatform().start(() -> {
+                    for (int job = 0; job < 300; job++) {
+                        AtomicInteger mine = new AtomicInteger();
+                        workers.run(5, i -> mine.addAndGet(i));
+                        sum.addAndGet(mine.get());                // all pieces of its own loop, at once after it
+                    }
+                }));
+            }
+            for (Thread caller : callers) {
+                caller.join();
+            }
+            assertEquals(6 * 300 * 10, sum.get());
+        }
+    }
+
+    /** An interrupt cuts no loop short, is not lost, and does not make a waiting thread burn its processor. */
+    @Test
+    void anInterruptIsKept() {
+        try (Workers workers = new Workers(2)) {
+            CountDownLatch taken = new CountDownLatch(1);
+            AtomicInteger done = new AtomicInteger();
+            long[] before = {0};
+            workers.run(2, piece -> {
+                if (Thread.currentThread().getName().startsWith("jqlora-worker-")) {
+                    taken.countDown();
+                    sleep(300);
+                } else {
+                    await(taken);
+                    before[0] = cpuNanos(Thread.currentThread());
+                    Thread.currentThread().interrupt();
+                }
+                done.incrementAndGet();
+            });
+            long used = cpuNanos(Thread.currentThread()) - before[0];
+            assertTrue(Thread.interrupted(), "the interrupt status");
+            assertEquals(2, done.get());
+            assertTrue(used < 100_000_000, "the caller used " + used + " ns of its processor while it waited 300 ms");
+        }
+    }
+
+    /** The threads of a team that has nothing to do use no processor. */
+    @Test
+    void idleThreadsSleep() throws InterruptedException {
+        Set<Thread> threads = ConcurrentHashMap.newKeySet();
+        try (Workers workers = new Workers(3)) {
+            CountDownLatch all = new CountDownLatch(3);
+            workers.run(3, i -> {
+                threads.add(Thread.currentThread());
+                all.countDown();
+                await(all);
+            });
+            threads.remove(Thread.currentThread());
+            assertEquals(2, threads.size());
+            Thread.sleep(50);
+            for (Thread thread : threads) {
+                thread.interrupt();                               // which must not keep it awake
+            }
+            Thread.sleep(50);
+            long before = threads.stream().mapToLong(WorkersTest::cpuNanos).sum();
+            Thread.sleep(400);
+            long used = threads.stream().mapToLong(WorkersTest::cpuNanos).sum() - before;
+            assertTrue(used < 20_000_000, "two idle threads used " + used + " ns of processor in 400 ms");
+        }
+    }
+
+    /** A caller whose helper is slow, as one that has lost its processor, sleeps until the piece is done. */
+    @Test
+    void aWaitingCallerSleeps() {
+        try (Workers workers = new Workers(2)) {
+            CountDownLatch taken = new CountDownLatch(1);
+            long[] before = {0};
+            workers.run(2, piece -> {
+                if (Thread.currentThread().getName().startsWith("jqlora-worker-")) {
+                    taken.countDown();
+                    sleep(400);
+                } else {
+                    await(taken);
+                    before[0] = cpuNanos(Thread.currentThread());
+                }
+            });
+            long used = cpuNanos(Thread.currentThread()) - before[0];
+            assertTrue(used < 100_000_000, "the caller used " + used + " ns of its processor while it waited 400 ms");
+        }
+    }
+
+    /** A helper that holds a piece back holds back that piece only. */
+    @Test
+    void theOthersTakeThePiecesOfASlowThread() {
+        try (Workers workers = new Workers(2)) {
+            CountDownLatch taken = new CountDownLatch(1), rest = new CountDownLatch(99);
+            workers.run(100, piece -> {
+                if (Thread.currentThread().getName().startsWith("jqlora-worker-")) {
+                    taken.countDown();
+                    await(rest);                                  // until the caller has done all others
+                } else {
+                    await(taken);
+                    rest.countDown();
+                }
+            });
+            assertEquals(0, rest.getCount());
+        }
+    }
+
+    @Test
+    void spinningEnds() {
+        assertTrue(Workers.spinUntil(() -> true));
+        AtomicInteger looks = new AtomicInteger();
+        assertTrue(Workers.spinUntil(() -> looks.incrementAndGet() == 3));
+        assertFalse(Workers.spinUntil(() -> false));
+    }
+
+    private static void sleep(long millis) {
+        try {
+            Thread.sleep(millis);
+        } catch (InterruptedException interrupted) {
+            throw new AssertionError(interrupted);
+        }
+    }
+
+    private static long cpuNanos(Thread thread) {
+        return ManagementFactory.getThreadMXBean().getThreadCpuTime(thread.threadId());
     }
 }

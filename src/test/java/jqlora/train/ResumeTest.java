@@ -20,15 +20,23 @@ import jqlora.format.JsonFileException;
 import jqlora.format.SafetensorsException;
 import jqlora.lora.LoraAdapter;
 import jqlora.lora.LoraConfig;
+import jqlora.lora.MergeRoute;
+import jqlora.lora.Merger;
 import jqlora.lora.RankPatterns;
 import jqlora.lora.TargetLimits;
 import jqlora.model.ActivationBudget;
 import jqlora.model.CausalLm;
+import jqlora.model.LoadListener;
 import jqlora.model.LoadOptions;
+import jqlora.model.ModelLoader;
 import jqlora.ops.Ops;
+import jqlora.ops.Parameter;
 import jqlora.ops.cpu.CpuOps;
 import jqlora.quant.FourBitFormat;
 import jqlora.quant.FourBitType;
+import jqlora.tensor.DType;
+import jqlora.tensor.Tensor;
+import jqlora.tensor.TensorView;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -224,7 +232,8 @@ class ResumeTest {
                 settings("batches", "LEGACY", config -> config.withBatches(config.batches().withNormalization(BatchConfig.Normalization.LEGACY))),
                 settings("batches", "AS_GIVEN", config -> config.withBatches(config.batches().withOrder(BatchPlan.Order.AS_GIVEN))),
                 settings("optimizer", "weightDecay=0.5", config -> config.withOptimizer(config.optimizer().withWeightDecay(0.5))),
-                settings("max_steps", "9", config -> config.withMaxSteps(9)));
+                settings("max_steps", "9", config -> config.withMaxSteps(9)),
+                settings("eval_steps", "2", config -> config.withCheckpoints(config.checkpoints().withEvalSteps(2))));
     }
 
     private static Arguments settings(String key, String now, UnaryOperator<SftConfig> change) {
@@ -278,6 +287,133 @@ class ResumeTest {
         for (FourBitFormat format : new FourBitFormat[] {null, FourBitFormat.defaults().withType(FourBitType.FP4), FourBitFormat.defaults().withDoubleQuantization(false)}) {
             assertFails(JsonFileException.class, () -> goOn(SmallRun.rows(), LoadOptions.defaults().withQuantization(format), SmallRun.lora()), "model was llama, 2 layers, hidden 64 in nf4, blocks of 64, double quantization, decoded to F32 and F32, now it is llama");
         }
+    }
+
+    private static final LoadOptions PLAIN = LoadOptions.asStored();
+
+    /** A run of three steps on the model in {@code base} into {@link #output}, with what {@code change} does to the adapter first. */
+    private TrainResult onBase(Path base, List<TokenizedRow> heldOut, UnaryOperator<SftConfig> config, Change change) throws IOException {
+        try (CausalLm model = ModelLoader.load(base, PLAIN, ops, LoadListener.SILENT)) {
+            change.merge(model);
+            try (LoraAdapter adapter = LoraAdapter.create(model, SmallRun.lora(), 3)) {
+                change.adapter(adapter);
+                SftConfig three = config.apply(SmallRun.config().withMaxSteps(3));
+                return new SftTrainer(new TrainedWeights.OfAdapter(adapter, null), SmallRun.rows(), heldOut, three, output.resolve("run")).train(TrainListener.SILENT);
+            }
+        }
+    }
+
+    /** What is done before a run. */
+    private interface Change {
+        Change NOTHING = adapter -> { };
+
+        void adapter(LoraAdapter adapter) throws IOException;
+
+        default void merge(CausalLm model) throws IOException { }
+    }
+
+    private void assertRefused(Path base, String message, Change change) {
+        assertFails(JsonFileException.class, () -> onBase(base, SmallRun.heldOut(), config -> config, change), output.resolve("run/checkpoint-3").toString(),
+                "is a checkpoint of another run: " + message, "take another output folder", "overwrite");
+    }
+
+    /** The same shape with other weights, other positions, another start of the adapter, another adapter merged in before: each is another run. */
+    @Test
+    void otherWeightsAreRefused() throws IOException {
+        Path one = TinyModel.llama().write(output.resolve("one"), DType.F32, 1, ops), two = TinyModel.llama().write(output.resolve("two"), DType.F32, 2, ops);
+        Path turned = TinyModel.llama().with("rope_parameters", Map.of("rope_theta", 77.0, "rope_type", "default")).write(output.resolve("turned"), DType.F32, 1, ops);
+        String first = SmallRun.history(onBase(one, SmallRun.heldOut(), config -> config, Change.NOTHING));
+        assertEquals(first, SmallRun.history(onBase(one, SmallRun.heldOut(), config -> config, Change.NOTHING)), "a finished run gives its result again");
+        assertRefused(two, "base was ", Change.NOTHING);
+        assertRefused(turned, "attention was ", Change.NOTHING);
+        assertRefused(one, "start was ", adapter -> ops.fillZero(adapter.parameters().getFirst().value()));
+        assertRefused(one, "base was ", new Change() {
+            @Override
+            public void adapter(LoraAdapter adapter) { }
+
+            @Override
+            public void merge(CausalLm model) throws IOException {
+                try (LoraAdapter other = LoraAdapter.create(model, SmallRun.lora(), 9)) {
+                    for (Parameter parameter : other.parameters()) {
+                        float[] ones = new float[Math.toIntExact(parameter.value().shape().size())];
+                        java.util.Arrays.fill(ones, 0.01f);
+                        try (Tensor values = ops.upload(TensorView.ofFloats(ones, parameter.value().shape().dim(0), parameter.value().shape().dim(1)))) {
+                            ops.copyInto(parameter.value(), values);
+                        }
+                    }
+                    Merger.withoutOriginal().merge(other, MergeRoute.ONTO_BASE).close();
+                }
+            }
+        });
+        assertFails(JsonFileException.class, () -> onBase(one, SmallRun.heldOut().subList(0, 3), config -> config, Change.NOTHING), "held_out was 4 rows, sha256 ", "now it is 3 rows");
+        assertEquals(first, SmallRun.history(onBase(one, SmallRun.heldOut(), config -> config.withCheckpoints(config.checkpoints().withSaveSteps(2)), Change.NOTHING)));
+    }
+
+    /** With overwrite another run begins again, as in a new folder, and leaves nothing of the one before; the same run is gone on with. */
+    @Test
+    void overwriteBeginsAgain() throws IOException {
+        Path one = TinyModel.llama().write(output.resolve("one"), DType.F32, 1, ops), two = TinyModel.llama().write(output.resolve("two"), DType.F32, 2, ops);
+        String expected = SmallRun.history(onBase(two, SmallRun.heldOut(), config -> config, Change.NOTHING));
+        byte[] weights = Files.readAllBytes(output.resolve("run/adapter_model.safetensors"));
+        Files.move(output.resolve("run"), output.resolve("expected"));
+        onBase(one, SmallRun.heldOut(), config -> config, Change.NOTHING);
+        assertEquals(expected, SmallRun.history(onBase(two, SmallRun.heldOut(), config -> config.withOverwrite(true), Change.NOTHING)));
+        org.junit.jupiter.api.Assertions.assertArrayEquals(weights, Files.readAllBytes(output.resolve("run/adapter_model.safetensors")));
+        assertEquals(SmallRun.names(output.resolve("expected")), SmallRun.names(output.resolve("run")));
+        long written = Files.getLastModifiedTime(output.resolve("run/checkpoint-3")).toMillis();
+        assertEquals(expected, SmallRun.history(onBase(two, SmallRun.heldOut(), config -> config.withOverwrite(true), Change.NOTHING)));
+        assertEquals(written, Files.getLastModifiedTime(output.resolve("run/checkpoint-3")).toMillis(), "the finished run is not run again");
+    }
+
+    /** A checkpoint as earlier versions wrote it, without what they did not know. */
+    @Test
+    void aCheckpointOfAnEarlierVersionIsRefusedWithWhatWouldDo() throws IOException {
+        stopAfter(ADAPTER, 1);
+        Path state = output.resolve("checkpoint-1/trainer_state.json");
+        Files.writeString(state, Files.readString(state).replaceAll("\"(base|start|held_out|attention|layers|eval_steps|weights)\": (\"[^\"]*\"|\\d+),?\\s*", "").replaceAll(",(\\s*})", "$1"));
+        assertFails(JsonFileException.class, () -> ADAPTER.go(ops, output, TrainListener.SILENT), "does not say of which run it is", "earlier version", "base, start, held_out",
+                "take another output folder", "overwrite");
+    }
+
+    /** The cell that failed is run again with the adapter as it is: the weights are those of the newest checkpoint, and the run ends as one that never failed. */
+    @ParameterizedTest
+    @ValueSource(ints = {3, 4})
+    void aRunThatFailedGoesOnWithTheSameAdapter(int failing) throws IOException {
+        TrainResult result = ADAPTER.onFreshWeights(ops, weights -> {
+            UnaryOperator<SftConfig> rarely = config -> config.withCheckpoints(new CheckpointConfig(2, 2, 3));
+            SftTrainer trainer = new SftTrainer(weights, SmallRun.rows(), SmallRun.heldOut(), rarely.apply(SmallRun.config()), output);
+            assertFails(IllegalStateException.class, () -> trainer.train(event -> {
+                if (event instanceof TrainEvent.StepEnd end && end.step() == failing) {
+                    throw new IllegalStateException("stopped by the listener");
+                }
+            }), "stopped by the listener");
+            return new SftTrainer(weights, SmallRun.rows(), SmallRun.heldOut(), SmallRun.config(), output).train(TrainListener.SILENT);
+        });
+        assertSame(ADAPTER, result);
+    }
+
+    /** Whoever listens, and whether anyone does, settles nothing. */
+    @Test
+    void anotherListenerGoesOn() throws IOException {
+        stopAfter(ADAPTER, 3);
+        List<TrainEvent> heard = new java.util.ArrayList<>();
+        TrainListener loud = heard::add;
+        assertSame(ADAPTER, ADAPTER.go(ops, output, loud.and(TrainListener.SILENT)));
+        assertFalse(heard.isEmpty());
+    }
+
+    /** A disk that is full in the middle of a checkpoint: the file is named, nothing is left of the checkpoint, the one before is whole, and the run goes on when there is room. */
+    @Test
+    void aFullDiskLeavesTheCheckpointBefore() throws IOException {
+        stopAfter(ADAPTER, 2);
+        List<String> before = SmallRun.names(output);
+        CheckpointFolder folder = new CheckpointFolder(output);
+        assertFails(IOException.class, () -> folder.write(3, 2, target -> jqlora.format.PendingFile.write(target.resolve("optimizer.safetensors"), channel -> {
+            channel.write(java.nio.ByteBuffer.allocate(100));
+            throw new IOException("No space left on device");
+        }).close()), "optimizer.safetensors: could not be written: No space left on device", "make room on the disk");
+        assertEquals(before, SmallRun.names(output));
+        assertSame(ADAPTER, ADAPTER.go(ops, output, TrainListener.SILENT));
     }
 
     @Test

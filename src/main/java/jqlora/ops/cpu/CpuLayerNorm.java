@@ -70,16 +70,21 @@ final class CpuLayerNorm {
 
     /** dWeight += sum over rows of dY (x - mean) rstd, dBias += sum over rows of dY, in the order of the rows. */
     private void addWeightGradients(MemorySegment dY, MemorySegment x, Norm.Layer norm, Tensor statistics, long rows, int hidden) {
-        MemorySegment part = ops.rowScratch(hidden);
-        for (long row = 0; row < rows; row++) {
-            if (norm.weight().isTrained()) {
-                MemorySegment gradient = dY.asSlice(row * hidden * 4, hidden * 4L);
-                ops.math().normalize(x, row * hidden, mean(statistics, row), rstd(statistics, row), gradient, null, part, 0, hidden);
-                ops.math().add(part, 0, CpuTensor.memory(norm.weight().gradient()), 0, hidden);
-            }
-            if (norm.bias() != null && norm.bias().isTrained()) {
-                ops.math().add(dY, row * hidden, CpuTensor.memory(norm.bias().gradient()), 0, hidden);
-            }
+        if (!norm.isTrained()) {
+            return;
         }
+        ops.columns(hidden, (from, count) -> {
+            MemorySegment part = ops.rowScratch(count);
+            for (long row = 0; row < rows; row++) {
+                long at = row * hidden + from;
+                if (norm.weight().isTrained()) {
+                    ops.math().normalize(x, at, mean(statistics, row), rstd(statistics, row), dY.asSlice(at * 4, count * 4L), null, part, 0, count);
+                    ops.math().add(part, 0, CpuTensor.memory(norm.weight().gradient()), from, count);
+                }
+                if (norm.bias() != null && norm.bias().isTrained()) {
+                    ops.math().add(dY, at, CpuTensor.memory(norm.bias().gradient()), from, count);
+                }
+            }
+        });
     }
 }

@@ -127,17 +127,21 @@ final class CpuLinear {
         int out = (int) bias.shape().size();
         try (Tensor floats = ops.asFloats(bias)) {
             MemorySegment values = CpuTensor.memory(floats);
-            for (long row = 0; row < y.shape().dim(0); row++) {
-                ops.math().add(values, 0, memory, row * columns + column, out);
-            }
+            ops.workers().ranges(y.shape().dim(0), Math.max(1, CpuOps.COPY_GRAIN / out), (from, to) -> {
+                for (long row = from; row < to; row++) {
+                    ops.math().add(values, 0, memory, row * columns + column, out);
+                }
+            });
         }
     }
 
     private void addColumnSums(Tensor dY, int column, int count, Tensor gradient) {
         long columns = dY.shape().dim(1);
-        for (long row = 0; row < dY.shape().dim(0); row++) {
-            ops.math().add(CpuTensor.memory(dY), row * columns + column, CpuTensor.memory(gradient), 0, count);
-        }
+        ops.columns(count, (from, part) -> {
+            for (long row = 0; row < dY.shape().dim(0); row++) {
+                ops.math().add(CpuTensor.memory(dY), row * columns + column + from, CpuTensor.memory(gradient), from, part);
+            }
+        });
     }
 
     private static int outFeatures(List<LinearWeights> group) {
@@ -169,7 +173,7 @@ final class CpuLinear {
         void mask(Tensor tensor) {
             MemorySegment memory = CpuTensor.memory(tensor);
             DropoutMask mask = new DropoutMask(key, lora.module(), lora.dropout());
-            ops.workers().ranges(tensor.shape().size() / DropoutMask.GROUP + 1, 2048, (from, to) -> {
+            ops.workers().ranges(tensor.shape().size() / DropoutMask.GROUP + 1, 512, (from, to) -> {
                 boolean[] kept = new boolean[DropoutMask.GROUP];
                 int[] bits = new int[4];
                 for (long group = from; group < to; group++) {

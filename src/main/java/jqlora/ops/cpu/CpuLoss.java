@@ -52,9 +52,7 @@ final class CpuLoss {
         int r = head.lora() == null ? 0 : (int) head.lora().r();
         double[] losses = new double[rows.length];
         try (Tensor part = ops.allocate(DType.F32, rows.length, hidden); Tensor inner = r == 0 ? null : ops.allocate(DType.F32, rows.length, r)) {
-            for (int i = 0; i < rows.length; i++) {
-                MemorySegment.copy(CpuTensor.memory(x), (long) rows[i] * hidden * 4, CpuTensor.memory(part), (long) i * hidden * 4, hidden * 4L);
-            }
+            gather(x, rows, part);
             try (Tensor logits = ops.linear(part, List.of(head), inner, 0)) {
                 MemorySegment memory = CpuTensor.memory(logits);
                 ops.workers().ranges(rows.length, 1, (from, to) -> {
@@ -65,9 +63,7 @@ final class CpuLoss {
                 if (dX != null) {
                     try (Tensor dPart = ops.allocate(DType.F32, rows.length, hidden)) {
                         ops.linearBackward(dPart, logits, part, List.of(head), inner, 0);
-                        for (int i = 0; i < rows.length; i++) {
-                            MemorySegment.copy(CpuTensor.memory(dPart), (long) i * hidden * 4, CpuTensor.memory(dX), (long) rows[i] * hidden * 4, hidden * 4L);
-                        }
+                        scatter(dPart, rows, dX);
                     }
                 }
             }
@@ -77,6 +73,26 @@ final class CpuLoss {
             sum += loss;
         }
         return sum;
+    }
+
+    private void gather(Tensor x, int[] rows, Tensor part) {
+        MemorySegment in = CpuTensor.memory(x), out = CpuTensor.memory(part);
+        long bytes = x.shape().dim(1) * 4;
+        ops.workers().ranges(rows.length, 64, (from, to) -> {
+            for (int i = (int) from; i < to; i++) {
+                MemorySegment.copy(in, rows[i] * bytes, out, i * bytes, bytes);
+            }
+        });
+    }
+
+    private void scatter(Tensor part, int[] rows, Tensor x) {
+        MemorySegment in = CpuTensor.memory(part), out = CpuTensor.memory(x);
+        long bytes = x.shape().dim(1) * 4;
+        ops.workers().ranges(rows.length, 64, (from, to) -> {
+            for (int i = (int) from; i < to; i++) {
+                MemorySegment.copy(in, i * bytes, out, rows[i] * bytes, bytes);
+            }
+        });
     }
 
     /** -log p(target); the logits become (softmax - onehot) scale. */

@@ -4,6 +4,7 @@ import static jqlora.tensor.TensorView.FLOAT;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.util.concurrent.atomic.AtomicLong;
 import jqlora.ops.LoraDelta;
 import jqlora.ops.LoraFactors;
 import jqlora.ops.MergedStorage;
@@ -43,12 +44,19 @@ final class CpuMerge {
         }
     }
 
-    private static void requireFinite(String layer, MemorySegment values) {
-        for (long at = 0; at < values.byteSize(); at += 4) {
-            float value = values.get(FLOAT, at);
-            if (!Float.isFinite(value)) {
-                throw OpsArguments.notFinite(layer, at / 4, value);
+    private void requireFinite(String layer, MemorySegment values) {
+        long elements = values.byteSize() / 4;
+        AtomicLong first = new AtomicLong(elements);
+        ops.workers().ranges(elements, CpuOps.COPY_GRAIN, (from, to) -> {
+            for (long i = from; i < to; i++) {
+                if (!Float.isFinite(values.get(FLOAT, i * 4))) {
+                    first.accumulateAndGet(i, Math::min);
+                    return;
+                }
             }
+        });
+        if (first.get() < elements) {
+            throw OpsArguments.notFinite(layer, first.get(), values.get(FLOAT, first.get() * 4));
         }
     }
 

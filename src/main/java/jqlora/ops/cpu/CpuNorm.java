@@ -118,12 +118,15 @@ final class CpuNorm {
     /** dWeight += sum over rows of dY x rstd, in the order of the rows. */
     private void addWeightGradient(Tensor dWeight, Tensor dY, Tensor x, Tensor rstd) {
         int hidden = (int) x.shape().dim(1);
-        MemorySegment row = ops.rowScratch(hidden);
-        for (long i = 0; i < x.shape().dim(0); i++) {
-            float inverse = CpuTensor.memory(rstd).get(FLOAT, i * 4);
-            ops.math().scale(CpuTensor.memory(x), i * hidden, inverse, CpuTensor.memory(dY).asSlice(i * hidden * 4, hidden * 4L), row, 0, hidden);
-            ops.math().add(row, 0, CpuTensor.memory(dWeight), 0, hidden);
-        }
+        MemorySegment in = CpuTensor.memory(x), dOut = CpuTensor.memory(dY), sums = CpuTensor.memory(dWeight), inverse = CpuTensor.memory(rstd);
+        ops.columns(hidden, (from, count) -> {
+            MemorySegment row = ops.rowScratch(count);
+            for (long i = 0; i < x.shape().dim(0); i++) {
+                long at = i * hidden + from;
+                ops.math().scale(in, at, inverse.get(FLOAT, i * 4), dOut.asSlice(at * 4, count * 4L), row, 0, count);
+                ops.math().add(row, 0, sums, from, count);
+            }
+        });
     }
 
     // ---- heads: queries and keys are normalised, values are copied
@@ -177,17 +180,19 @@ final class CpuNorm {
 
     private void addHeadWeightGradients(Tensor dQkv, Tensor qkv, AttentionShape shape, Parameter qWeight, Parameter kWeight, Tensor rstd) {
         int heads = shape.numAttentionHeads() + shape.numKeyValueHeads(), dim = shape.headDim(), columns = shape.qkvColumns();
-        MemorySegment part = ops.rowScratch(dim);
-        for (long row = 0; row < qkv.shape().dim(0); row++) {
-            for (int head = 0; head < heads; head++) {
-                Parameter weight = head < shape.numAttentionHeads() ? qWeight : kWeight;
-                if (weight.isTrained()) {
-                    long at = row * columns + (long) head * dim;
-                    float deviation = CpuTensor.memory(rstd).get(FLOAT, (row * heads + head) * 4);
-                    ops.math().scale(CpuTensor.memory(qkv), at, deviation, CpuTensor.memory(dQkv).asSlice(at * 4, dim * 4L), part, 0, dim);
-                    ops.math().add(part, 0, CpuTensor.memory(weight.gradient()), 0, dim);
+        ops.columns(dim, (from, count) -> {
+            MemorySegment part = ops.rowScratch(count);
+            for (long row = 0; row < qkv.shape().dim(0); row++) {
+                for (int head = 0; head < heads; head++) {
+                    Parameter weight = head < shape.numAttentionHeads() ? qWeight : kWeight;
+                    if (weight.isTrained()) {
+                        long at = row * columns + (long) head * dim + from;
+                        float deviation = CpuTensor.memory(rstd).get(FLOAT, (row * heads + head) * 4);
+                        ops.math().scale(CpuTensor.memory(qkv), at, deviation, CpuTensor.memory(dQkv).asSlice(at * 4, count * 4L), part, 0, count);
+                        ops.math().add(part, 0, CpuTensor.memory(weight.gradient()), from, count);
+                    }
                 }
             }
-        }
+        });
     }
 }

@@ -33,6 +33,7 @@ import jqlora.quant.QuantizedTensor;
 import jqlora.tensor.ByteSink;
 import jqlora.tensor.DType;
 import jqlora.tensor.FloatConversion;
+import jqlora.tensor.Processors;
 import jqlora.tensor.Shape;
 import jqlora.tensor.Tensor;
 import jqlora.tensor.TensorView;
@@ -42,13 +43,16 @@ import jqlora.tensor.Workers;
  * {@link Ops} on the processor: float32 activations in memory outside the Java heap, 4-bit weights decoded while a product reads them.
  */
 public final class CpuOps implements Ops {
-    static final long COPY_GRAIN = 1 << 16;               // elements; below this a thread costs more than it saves
+    static final long COPY_GRAIN = 1 << 14;               // elements of what memory alone holds up: some ten microseconds
+    private static final long COPY_BYTES = 1 << 17;
+    private static final int LINE = 16;                   // floats of a cache line
 
     private final MemoryPool pool = new MemoryPool();
     private final Workers workers;
     private final Product product;
     private final RowMath math;
     private final FourBitCodec codec;
+    private final CpuEmbedding embeddings = new CpuEmbedding(this);
     private final CpuLinear linear = new CpuLinear(this);
     private final CpuAttention attention = new CpuAttention(this);
     private final CpuNorm norms = new CpuNorm(this);
@@ -66,9 +70,14 @@ public final class CpuOps implements Ops {
         this.merge = new CpuMerge(this, codec);
     }
 
-    /** All processors, and the fastest products that this JVM can run. */
+    /** The fastest products that this JVM can run. */
+    public static CpuOps open(CpuOptions options) {
+        return create(options.threadsOn(Processors.ofProcess()));
+    }
+
+    /** All processors that this process may use. */
     public static CpuOps create() {
-        return create(Runtime.getRuntime().availableProcessors());
+        return open(CpuOptions.defaults());
     }
 
     /** @param threads how many threads compute, the caller included */
@@ -109,6 +118,11 @@ public final class CpuOps implements Ops {
     @Override
     public DType computeType() {
         return DType.F32;
+    }
+
+    @Override
+    public int threads() {
+        return workers.size();
     }
 
     @Override
@@ -213,6 +227,20 @@ public final class CpuOps implements Ops {
         return tensor.dtype() == DType.F32 ? new BorrowedTensor(tensor) : toFloat(tensor);
     }
 
+    /** {@code count} columns from {@code from} on. */
+    @FunctionalInterface
+    interface Columns {
+        void accept(int from, int count);
+    }
+
+    /** Runs {@code body} on ranges of columns, for sums over rows, whose order the ranges leave as it is. A range begins at a cache line. */
+    void columns(int columns, Columns body) {
+        workers.ranges(Math.ceilDiv(columns, LINE), 2, (first, last) -> {
+            int from = (int) first * LINE;
+            body.accept(from, Math.min(columns, (int) last * LINE) - from);
+        });
+    }
+
     /** At least {@code elements} floats that only the calling thread uses; valid until its next call. */
     MemorySegment rowScratch(long elements) {
         MemorySegment scratch = rowScratch.get();
@@ -239,20 +267,25 @@ public final class CpuOps implements Ops {
     @Override
     public void copyInto(Tensor target, Tensor source) {
         OpsArguments.copyInto(target, source);
-        CpuTensor.memory(target).copyFrom(CpuTensor.memory(source));
+        MemorySegment to = CpuTensor.memory(target), from = CpuTensor.memory(source);
+        workers.ranges(to.byteSize(), COPY_BYTES, (first, last) -> MemorySegment.copy(from, first, to, first, last - first));
     }
 
     @Override
     public void fillZero(Tensor tensor) {
-        CpuTensor.memory(tensor).fill((byte) 0);
+        MemorySegment memory = CpuTensor.memory(tensor);
+        workers.ranges(memory.byteSize(), COPY_BYTES, (first, last) -> memory.asSlice(first, last - first).fill((byte) 0));
     }
 
     @Override
     public Tensor add(Tensor x, Tensor y) {
         OpsArguments.add(x, y, DType.F32);
         Tensor sum = allocate(DType.F32, x.shape().toArray());
-        copyInto(sum, x);
-        addInPlace(sum, y);
+        MemorySegment to = CpuTensor.memory(sum), first = CpuTensor.memory(x), second = CpuTensor.memory(y);
+        workers.ranges(x.shape().size(), COPY_GRAIN, (from, end) -> {
+            MemorySegment.copy(first, from * 4, to, from * 4, (end - from) * 4);
+            math.add(second, from, to, from, (int) (end - from));
+        });
         return sum;
     }
 
@@ -268,41 +301,13 @@ public final class CpuOps implements Ops {
     @Override
     public Tensor embedding(Tensor table, Tensor ids, float scale) {
         OpsArguments.embedding(table, ids);
-        int hidden = (int) table.shape().dim(1);
-        long rows = ids.shape().size();
-        requireIds("embedding", ids, table);
-        Tensor y = allocate(DType.F32, rows, hidden);
-        MatrixSource source = matrix(table);
-        workers.ranges(rows, 64, (from, to) -> {
-            float[] buffer = new float[hidden];
-            for (long row = from; row < to; row++) {
-                source.read(CpuTensor.memory(ids).get(INT, row * 4), 0, hidden, buffer, 0);
-                for (int i = 0; i < hidden; i++) {
-                    buffer[i] *= scale;
-                }
-                MemorySegment.copy(buffer, 0, CpuTensor.memory(y), FLOAT, row * hidden * 4, hidden);
-            }
-        });
-        return y;
-    }
-
-    private static void requireIds(String what, Tensor ids, Tensor table) {
-        for (long row = 0; row < ids.shape().size(); row++) {
-            OpsArguments.id(what, CpuTensor.memory(ids).get(INT, row * 4), row, table.shape().dim(0));
-        }
+        return embeddings.forward(table, ids, scale);
     }
 
     @Override
     public void embeddingBackward(Tensor dTable, Tensor dY, Tensor ids, float scale) {
         OpsArguments.embeddingBackward(dTable, dY, ids);
-        requireIds("embeddingBackward", ids, dTable);
-        int hidden = (int) dTable.shape().dim(1);
-        MemorySegment scaled = rowScratch(hidden);
-        for (long row = 0; row < ids.shape().size(); row++) {
-            long id = CpuTensor.memory(ids).get(INT, row * 4);
-            math.scale(CpuTensor.memory(dY), row * hidden, scale, null, scaled, 0, hidden);
-            math.add(scaled, 0, CpuTensor.memory(dTable), id * hidden, hidden);
-        }
+        embeddings.backward(dTable, dY, ids, scale);
     }
 
     // ---- layers
@@ -466,6 +471,6 @@ public final class CpuOps implements Ops {
     @Override
     public void zeroGradients(List<Parameter> parameters) {
         OpsArguments.zeroGradients(parameters);
-        parameters.forEach(parameter -> fillZero(parameter.gradient()));
+        optimizer.zeroGradients(parameters);
     }
 }

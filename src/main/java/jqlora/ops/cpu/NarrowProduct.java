@@ -21,7 +21,7 @@ final class NarrowProduct {
     private static final int LANES = SPECIES.length();
     private static final ByteOrder ORDER = ByteOrder.LITTLE_ENDIAN;
     private static final int TILE_ROWS = 8;
-    private static final int ROWS_PER_TASK = 32;
+    private static final int ROWS_PER_TASK = 16;
 
     private final Workers workers;
     private final int maxDepth;
@@ -43,7 +43,9 @@ final class NarrowProduct {
         for (int k0 = 0; k0 < k; k0 += maxDepth) {
             int depth = Math.min(maxDepth, k - k0), from = k0;
             boolean add = accumulate || k0 > 0;
-            workers.run(panels, panel -> columns.pack(b, from, depth, panel * LANES, LANES, panelsOfB, panel * LANES * depth));
+            for (int panel = 0; panel < panels; panel++) {        // a few microseconds: less than sharing it would cost
+                columns.pack(b, from, depth, panel * LANES, LANES, panelsOfB, panel * LANES * depth);
+            }
             if (a.transposed()) {
                 workers.run(Math.ceilDiv(depth, 16), part -> {
                     for (int i = part * 16; i < Math.min(depth, part * 16 + 16); i++) {

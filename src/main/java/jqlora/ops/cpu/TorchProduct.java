@@ -14,7 +14,7 @@ import jqlora.tensor.Workers;
 /**
  * Products on PyTorch, through DJL. Both factors are made whole first (a 4-bit weight is decoded), in memory that PyTorch
  * reads without copying. PyTorch chooses the order of a sum by the shape of the whole product, so a row may have other last bits alone
- * than among others.
+ * than among others; and by the number of its threads, which is therefore left to it: one for each processor, whatever ours is.
  */
 final class TorchProduct implements Product {
     private final Workers workers;
@@ -34,13 +34,15 @@ final class TorchProduct implements Product {
         try (Arena arena = Arena.ofShared(); NDManager manager = NDManager.newBaseManager(Device.cpu(), "PyTorch");
                 NDArray left = array(manager, arena, a); NDArray right = array(manager, arena, b); NDArray result = left.matMul(right)) {
             float[] values = result.toFloatArray();
-            for (int row = 0; row < m; row++) {
-                long at = (c.first() + row * c.stride()) * 4;
-                for (int column = 0; column < n; column++, at += 4) {
-                    float value = scale * values[row * n + column];
-                    c.memory().set(TensorView.FLOAT, at, accumulate ? c.memory().get(TensorView.FLOAT, at) + value : value);
+            workers.ranges(m, 16, (first, last) -> {
+                for (int row = (int) first; row < last; row++) {
+                    long at = (c.first() + row * c.stride()) * 4;
+                    for (int column = 0; column < n; column++, at += 4) {
+                        float value = scale * values[row * n + column];
+                        c.memory().set(TensorView.FLOAT, at, accumulate ? c.memory().get(TensorView.FLOAT, at) + value : value);
+                    }
                 }
-            }
+            });
         }
     }
 

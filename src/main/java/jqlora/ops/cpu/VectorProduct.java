@@ -73,27 +73,15 @@ final class VectorProduct implements Product {
         }
         int rowPanels = Math.ceilDiv(m, TILE_ROWS), columnPanels = Math.ceilDiv(n, WIDE);
         float[] aPanels = grown(packedA, rowPanels * TILE_ROWS * Math.min(DEPTH, k));
-        boolean panelEach = columnPanels >= 2 * workers.size();
-        float[] sharedB = panelEach ? null : grown(packedB, columnPanels * WIDE * Math.min(DEPTH, k));
         for (int k0 = 0; k0 < k; k0 += DEPTH) {
             int depth = Math.min(DEPTH, k - k0), from = k0;
             boolean add = accumulate || k0 > 0;
             packRows(a, from, depth, scale, aPanels);
-            if (panelEach) {
-                workers.run(columnPanels, panel -> {
-                    float[] own = grown(packedB, WIDE * depth);
-                    columns.pack(b, from, depth, panel * WIDE, WIDE, own, 0);
-                    tiles(aPanels, 0, rowPanels, m, own, 0, depth, new Area(c, panel * WIDE, n, add));
-                });
-            } else {
-                workers.run(columnPanels, panel -> columns.pack(b, from, depth, panel * WIDE, WIDE, sharedB, panel * WIDE * depth));
-                int bands = Math.clamp(2L * workers.size() / columnPanels, 1, rowPanels);
-                workers.run(columnPanels * bands, task -> {
-                    int panel = task / bands, band = task % bands;
-                    int first = (int) ((long) rowPanels * band / bands), last = (int) ((long) rowPanels * (band + 1) / bands);
-                    tiles(aPanels, first, last, m, sharedB, panel * WIDE * depth, depth, new Area(c, panel * WIDE, n, add));
-                });
-            }
+            PanelLoop.run(workers, columnPanels, rowPanels, TILE_ROWS, panel -> {
+                float[] packed = grown(packedB, WIDE * depth);
+                columns.pack(b, from, depth, panel * WIDE, WIDE, packed, 0);
+                return packed;
+            }, (panel, packed, first, last) -> tiles(aPanels, first, last, m, packed, 0, depth, new Area(c, panel * WIDE, n, add)));
         }
     }
 

@@ -1,0 +1,59 @@
+package jqlora.ops.cpu;
+
+import static jqlora.tensor.TensorView.FLOAT;
+import static jqlora.tensor.TensorView.INT;
+
+import java.lang.foreign.MemorySegment;
+import jqlora.ops.OpsArguments;
+import jqlora.tensor.DType;
+import jqlora.tensor.Tensor;
+
+/** Rows of a table, and sums into them. */
+final class CpuEmbedding {
+    private static final int GRAIN = 16;                          // rows that one task takes at least
+
+    private final CpuOps ops;
+
+    CpuEmbedding(CpuOps ops) {
+        this.ops = ops;
+    }
+
+    Tensor forward(Tensor table, Tensor ids, float scale) {
+        int hidden = (int) table.shape().dim(1);
+        long rows = ids.shape().size();
+        requireIds("embedding", ids, table);
+        Tensor y = ops.allocate(DType.F32, rows, hidden);
+        MatrixSource source = ops.matrix(table);
+        ops.workers().ranges(rows, GRAIN, (from, to) -> {
+            float[] buffer = new float[hidden];
+            for (long row = from; row < to; row++) {
+                source.read(CpuTensor.memory(ids).get(INT, row * 4), 0, hidden, buffer, 0);
+                for (int i = 0; i < hidden; i++) {
+                    buffer[i] *= scale;
+                }
+                MemorySegment.copy(buffer, 0, CpuTensor.memory(y), FLOAT, row * hidden * 4, hidden);
+            }
+        });
+        return y;
+    }
+
+    private static void requireIds(String what, Tensor ids, Tensor table) {
+        for (long row = 0; row < ids.shape().size(); row++) {
+            OpsArguments.id(what, CpuTensor.memory(ids).get(INT, row * 4), row, table.shape().dim(0));
+        }
+    }
+
+    /** A token may come more than once: its sum is in the order of the rows. */
+    void backward(Tensor dTable, Tensor dY, Tensor ids, float scale) {
+        requireIds("embeddingBackward", ids, dTable);
+        int hidden = (int) dTable.shape().dim(1);
+        MemorySegment in = CpuTensor.memory(dY), sums = CpuTensor.memory(dTable), rows = CpuTensor.memory(ids);
+        ops.columns(hidden, (from, count) -> {
+            MemorySegment scaled = ops.rowScratch(count);
+            for (long row = 0; row < ids.shape().size(); row++) {
+                ops.math().scale(in, row * hidden + from, scale, null, scaled, 0, count);
+                ops.math().add(scaled, 0, sums, (long) rows.get(INT, row * 4) * hidden + from, count);
+            }
+        });
+    }
+}
