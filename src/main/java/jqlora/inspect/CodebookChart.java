@@ -1,6 +1,7 @@
 package jqlora.inspect;
 
 import java.util.Arrays;
+import java.util.Map;
 import jqlora.quant.FourBitType;
 import org.knowm.xchart.XYChart;
 import org.knowm.xchart.XYChartBuilder;
@@ -45,6 +46,27 @@ public final class CodebookChart {
         }
         Arrays.sort(values);
         chart.addSeries(type.name() + " values", values, heights).setMarker(SeriesMarkers.CIRCLE).setLineStyle(SeriesLines.NONE);
+        return ChartStyle.roundTicks(chart);
+    }
+
+    /**
+     * The values of several codes, each between -1 and 1, in rows one below the other: where a code is fine, and where it is coarse.
+     *
+     * @param codes name and values, the first one on top; at least one
+     */
+    public static XYChart sideBySide(Map<String, float[]> codes) {
+        XYChart chart = new XYChartBuilder().width(640).height(130 + 50 * codes.size()).title("The values of each code").xAxisTitle("value / absmax").build();
+        ChartStyle.apply(chart.getStyler());
+        int row = codes.size();
+        for (Map.Entry<String, float[]> code : codes.entrySet()) {
+            double[] x = new double[code.getValue().length], y = new double[x.length];
+            for (int i = 0; i < x.length; i++) {
+                x[i] = code.getValue()[i];
+            }
+            Arrays.fill(y, row--);
+            chart.addSeries(code.getKey(), x, y).setMarker(SeriesMarkers.CIRCLE).setLineStyle(SeriesLines.NONE);
+        }
+        chart.getStyler().setYAxisMin(0.5).setYAxisMax(codes.size() + 0.5).setYAxisTicksVisible(false).setPlotGridHorizontalLinesVisible(false);
         return ChartStyle.roundTicks(chart);
     }
 }

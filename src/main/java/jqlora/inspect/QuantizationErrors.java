@@ -51,21 +51,11 @@ public record QuantizationErrors(List<Row> rows) {
                 try (Tensor tensor = model.ops().toFloat(fourBit)) {
                     decoded = model.ops().download(tensor).toFloats();
                 }
-                rows.add(row(linear.name(), exact, decoded, 8.0 * fourBit.byteSize() / exact.length));
+                WeightError error = WeightError.of(linear.name(), exact, decoded, 8.0 * fourBit.byteSize() / exact.length);
+                rows.add(new Row(linear.name(), error.relative(), error.largest(), error.bits()));
             }
         }
         return new QuantizationErrors(rows);
-    }
-
-    private static Row row(String module, float[] exact, float[] decoded, double bits) {
-        double squares = 0, errors = 0, largest = 0;
-        for (int i = 0; i < exact.length; i++) {
-            double error = (double) decoded[i] - exact[i];
-            squares += (double) exact[i] * exact[i];
-            errors += error * error;
-            largest = Math.max(largest, Math.abs(error));
-        }
-        return new Row(module, Math.sqrt(errors / squares), largest, bits);
     }
 
     /** A row for each weight. */

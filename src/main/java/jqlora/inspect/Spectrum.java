@@ -2,7 +2,9 @@ package jqlora.inspect;
 
 import java.util.Arrays;
 import java.util.List;
+import jqlora.lora.LoraAdapter;
 import jqlora.ops.LoraDelta;
+import jqlora.ops.LoraFactors;
 import org.apache.commons.math3.linear.Array2DRowRealMatrix;
 import org.apache.commons.math3.linear.QRDecomposition;
 import org.apache.commons.math3.linear.RealMatrix;
@@ -25,6 +27,19 @@ public record Spectrum(List<Double> singularValues) {
         RealMatrix b = matrix(delta.scaledB(), delta.outFeatures(), delta.r()), a = matrix(delta.a(), delta.r(), delta.inFeatures());
         RealMatrix core = upper(b, delta.r()).multiply(upper(a.transpose(), delta.r()).transpose());
         return new Spectrum(Arrays.stream(new SingularValueDecomposition(core).getSingularValues()).boxed().toList());
+    }
+
+    /**
+     * The spectrum of what {@code adapter} adds to {@code module} now.
+     *
+     * @throws IllegalArgumentException if the adapter has nothing for the module
+     */
+    public static Spectrum of(LoraAdapter adapter, String module) {
+        LoraFactors factors = adapter.factors().get(module);
+        if (factors == null) {
+            throw new IllegalArgumentException("spectrum: the adapter has nothing for \"" + module + "\"; it has " + String.join(", ", adapter.factors().keySet()));
+        }
+        return of(LoraDelta.of(adapter.model().ops(), factors));
     }
 
     private static RealMatrix matrix(float[] values, int rows, int columns) {

@@ -1,6 +1,8 @@
 package jqlora.model;
 
 import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.List;
 import jqlora.ops.LinearWeights;
 import jqlora.ops.LoraFactors;
 import jqlora.ops.Ops;
@@ -8,8 +10,10 @@ import jqlora.ops.Parameter;
 import jqlora.ops.Weight;
 import jqlora.quant.FourBitFormat;
 import jqlora.tensor.DType;
+import jqlora.tensor.FloatConversion;
 import jqlora.tensor.Shape;
 import jqlora.tensor.ShapeException;
+import jqlora.tensor.Tensor;
 import jqlora.tensor.TensorView;
 import jqlora.tensor.Workers;
 
@@ -124,6 +128,24 @@ public final class Linear implements AutoCloseable {
         this.state = state;
         this.print = null;
         return before;
+    }
+
+    /**
+     * The layer's result for one row, with the adapter in force, without dropout; computed by {@code ops} as in a forward.
+     *
+     * @param x [inFeatures]
+     * @return [outFeatures]
+     */
+    public float[] apply(Ops ops, float[] x) {
+        ShapeException.require(name + ": x", Shape.of(x.length), Shape.of(inFeatures()));
+        DType type = ops.computeType();
+        MemorySegment numbers = MemorySegment.ofArray(new byte[Math.toIntExact(type.byteSize(x.length))]);
+        FloatConversion.fromFloats(x, 0, x.length, type, numbers, 0);
+        try (Tensor row = ops.upload(new TensorView(type, Shape.of(1, x.length), numbers));
+                Tensor inner = lora == null ? null : ops.allocate(type, 1, lora.r());
+                Tensor y = ops.linear(row, List.of(weights()), inner, 0)) {
+            return ops.download(y).toFloats();
+        }
     }
 
     /** What an operation needs of this layer. */

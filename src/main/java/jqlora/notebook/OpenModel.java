@@ -31,6 +31,8 @@ import jqlora.ops.Ops;
 import jqlora.ops.cpu.CpuOps;
 import jqlora.tensor.DType;
 import jqlora.tensor.NearNames;
+import jqlora.tensor.Tensor;
+import jqlora.tensor.TensorView;
 import jqlora.train.HeldOutLoss;
 
 /** A model with its tokenizer and the folder that both came from, for notebooks: what one wants to do with it in one word each. */
@@ -155,6 +157,31 @@ public final class OpenModel implements AutoCloseable {
     public MemoryReport memory() {
         model.use().requireOpen("memory");
         return MemoryReport.of(model);
+    }
+
+    /**
+     * The weight of the linear layer {@code module}, such as {@code model.layers.0.self_attn.q_proj}, as it computes: decoded where it is in 4 bits, without adapter.
+     *
+     * @return F32 [outFeatures, inFeatures], a copy
+     * @throws IllegalArgumentException if there is no such layer; the message gives names near it
+     */
+    public TensorView weight(String module) {
+        require("weight");
+        try (Tensor numbers = model.ops().toFloat(model.linear(module).weight())) {
+            return model.ops().download(numbers);
+        }
+    }
+
+    /**
+     * What the linear layer {@code module} makes of {@code x}: {@code W x}, with its bias, and with the adapter that is in force, if there is one.
+     *
+     * @param x [inFeatures]
+     * @return [outFeatures]
+     * @throws IllegalArgumentException if there is no such layer, or {@code x} has another length
+     */
+    public float[] apply(String module, float... x) {
+        require("apply");
+        return model.linear(module).apply(model.ops(), x);
     }
 
     /** What {@code config} would train. */

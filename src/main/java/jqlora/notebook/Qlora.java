@@ -13,6 +13,7 @@ import jqlora.experiment.ExperimentListener;
 import jqlora.format.FolderUse;
 import jqlora.format.ModelName;
 import jqlora.lora.LoraAdapter;
+import jqlora.model.EditedWeights;
 import jqlora.model.LoadListener;
 import jqlora.model.LoadOptions;
 import jqlora.model.ModelUse;
@@ -94,6 +95,27 @@ public final class Qlora {
     }
 
     /**
+     * Computes where {@code device} says: {@code auto}, {@code cpu}, {@code cuda} or {@code cuda:1}; for a first cell. {@code auto} is what was chosen outside of
+     * the notebook ({@code --device}, JQLORA_DEVICE), else the first GPU that can be used, else the processor. A second call with the same device changes nothing.
+     *
+     * <pre>{@code
+     * useDevice("cpu");
+     * }</pre>
+     *
+     * @throws IllegalStateException if the backend is open already on another device
+     * @throws IllegalArgumentException for another name
+     * @throws CudaException if a GPU that is asked for by name cannot be used
+     */
+    public static Ops useDevice(String device) {
+        return BACKEND.on(ComputeDevice.parse("useDevice: the device", device));
+    }
+
+    /** What this machine has: processor, cores, memory, GPU, and what models compute on. Opens the backend, as {@link #ops}. */
+    public static Machine machine() {
+        return Machine.of(ops(), Home.cudaLibraries());
+    }
+
+    /**
      * Computes on the processor with other options than the default ones, such as {@code useProcessor(cpu -> cpu.withThreads(1))}; for a first cell.
      *
      * @throws IllegalStateException if the backend is open already
@@ -109,6 +131,21 @@ public final class Qlora {
     private static final class Backend {
         private final ModelUse use = new ModelUse("the backend of this notebook");
         private volatile Ops ops;
+        private ComputeDevice device;
+
+        synchronized Ops on(ComputeDevice wanted) {
+            ComputeDevice chosen = wanted instanceof ComputeDevice.Auto ? Home.device() : wanted;
+            if (ops == null) {
+                ops = chosen.open(Home.processor(), Home.cudaLibraries(), Home.kernelCache(), Qlora::show);
+                device = chosen;
+            }
+            boolean fits = switch (wanted) {
+                case ComputeDevice.Auto() -> true;
+                case ComputeDevice.Cpu() -> ops instanceof CpuOps;
+                case ComputeDevice.Cuda(int number) -> !(ops instanceof CpuOps) && (wanted.equals(device) || device instanceof ComputeDevice.Auto && number == 0);
+            };
+            return fits ? ops : open(() -> ops);
+        }
 
         synchronized Ops open(Supplier<Ops> opening) {
             if (ops != null) {
@@ -119,10 +156,7 @@ public final class Qlora {
         }
 
         synchronized Ops get() {
-            if (ops == null) {
-                ops = Home.device().open(Home.processor(), Home.cudaLibraries(), Home.kernelCache(), Qlora::show);
-            }
-            return ops;
+            return on(new ComputeDevice.Auto());
         }
     }
 
@@ -157,6 +191,21 @@ public final class Qlora {
     /** A data set that ships with jqlora, such as {@code en-wiki-questions}, {@code zh-riddles} or {@code ja-phrases}. */
     public static InstructionSet dataSet(String name) throws IOException {
         return InstructionSet.read(Home.folder().resolve("datasets").resolve(name));
+    }
+
+    /**
+     * A copy of the model in {@code folder} whose linear weights are what {@code edit} makes of them, in float32: what would become of the model if they were
+     * rounded, cut or disturbed in some way? It lies in an empty folder of that name, for {@link #openModel}.
+     *
+     * <pre>{@code
+     * Path halved = editedModel(chosenModel(), "fewer-digits", (name, weight) -> Int8Rows.of(weight).toFloats());
+     * openModel(halved, LoadOptions.asStored()).loss(dataSet("en-wiki-questions").test())
+     * }</pre>
+     *
+     * @throws IOException if a file cannot be read or written, or the model's weights are in 4 bits already
+     */
+    public static Path editedModel(Path folder, String name, EditedWeights edit) throws IOException {
+        return edit.write(folder, freshFolder(name));
     }
 
     /** An empty folder for what this notebook writes. */

@@ -11,6 +11,8 @@ import jqlora.evaluate.AnswerComparison;
 import jqlora.evaluate.MergeReport;
 import jqlora.experiment.ExperimentResult;
 import jqlora.experiment.TargetPlan;
+import jqlora.inspect.AdapterGradients;
+import jqlora.inspect.LoraParts;
 import jqlora.inspect.ModelTables;
 import jqlora.inspect.QuantizationErrors;
 import jqlora.inspect.Spectrum;
@@ -42,6 +44,9 @@ final class ValueViews {
             case CausalLm model -> model.isClosed() ? null : ModelTree.of(model.toString(), model);
             case LoraAdapter adapter -> ModelTree.of("adapter " + adapter.config() + (adapter.isAttached() ? ", in force" : ", not in force"), adapter);
             case Ops ops -> ops(ops);
+            case Machine machine -> machine.view();
+            case LoraParts parts -> parts(parts);
+            case AdapterGradients gradients -> ListView.of(gradients.rows(), rows);
             case TensorView tensor -> ArrayView.of(tensor);
             case InstructionSet set -> set(set);
             case TokenizedSet set -> tokens(set);
@@ -73,6 +78,12 @@ final class ValueViews {
     private static boolean hasDefaults(Object value) {
         return value instanceof Record && isOurs(value) && Arrays.stream(value.getClass().getMethods())
                 .anyMatch(method -> method.getName().equals("defaults") && method.getParameterCount() == 0 && method.getReturnType() == value.getClass());
+    }
+
+    private static Displayable parts(LoraParts parts) {
+        return new Stack(new Line(parts.module() + ": W + " + ShortNumber.of(parts.scaling()) + " B A"),
+                new Line("W"), ArrayView.of(parts.weight()), new Line("A"), ArrayView.of(parts.a()), new Line("B"), ArrayView.of(parts.b()),
+                new Line(ShortNumber.of(parts.scaling()) + " B A"), ArrayView.of(parts.update()), new Line("W + " + ShortNumber.of(parts.scaling()) + " B A"), ArrayView.of(parts.sum()));
     }
 
     private static Displayable ops(Ops ops) {
