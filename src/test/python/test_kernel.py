@@ -234,6 +234,7 @@ class KernelTest(unittest.TestCase):
         completion = ask(client.complete("%time x\nList.of(1).str", 22))
         self.assertEqual((completion["matches"], completion["cursor_start"]), (["stream()"], 19))
         self.assertEqual(ask(client.complete("%cl", 3))["matches"], ["%classpath"])
+        self.assertEqual(completion["metadata"]["_jupyter_types_experimental"][0], {"text": "stream()", "type": "function", "start": 19, "end": 22})
         inspected = ask(client.inspect("show(1)", 5))
         self.assertIn("void Qlora.show(Object value)", inspected["data"]["text/plain"])
         self.assertIn("Shows value below the cell", inspected["data"]["text/plain"])
@@ -244,12 +245,68 @@ class KernelTest(unittest.TestCase):
         self.assertEqual(ask(client.is_complete("int x = ) 3;"))["status"], "invalid")
         self.assertEqual(ask(client.kernel_info())["status"], "ok")
 
+    def complete(self, code):
+        return self.kernel.ask(self.kernel.client.complete(code, len(code)))["matches"]
+
+    def test_completion_offers_what_fits(self):
+        self.assertEqual(self.complete("int abc = 3; ab")[0], "abc")
+        self.assertEqual(self.complete("int qqq = 2;\nString qqs = null;\nshow(qq"), ["qqq", "qqs"])
+        self.assertEqual(self.complete('dataSet("'), ["en-wiki-questions", "ja-phrases", "zh-riddles"])
+        self.assertIn("bin/", self.complete('Path.of("/usr/b'))
+        self.assertEqual(self.complete("// Li"), [])
+        self.run_cell("1 + 2")
+        self.run_cell("int mineFirst = 1;")
+        for code in ("", "show("):
+            offered = self.complete(code)
+            self.assertIn("mineFirst", offered[:8])
+            self.assertEqual([name for name in offered if name.startswith("$") or name == "AbstractList"], [])
+
+    def test_java_util_logging_of_cells_and_of_libraries(self):
+        outputs = self.run_cell('var log = java.util.logging.Logger.getLogger("mine"); log.info("told"); log.warning("careful"); log.fine("not");')
+        self.assertEqual((outputs.stdout, outputs.stderr), ("INFO: told\n", "WARNING: careful\n"))
+
+    def test_html_cells(self):
+        shown = self.run_cell("%%html\n<b>bold</b> text").of("display_data")[0]["data"]
+        self.assertEqual(shown, {"text/html": "<b>bold</b> text", "text/plain": "bold text"})
+
     @slow
     def test_heavy_cell_can_be_run_again(self):
         for size in range(6):
             outputs = self.run_cell(f"var model = new byte[(int) (Runtime.getRuntime().maxMemory() / 4) + {size}];")
             self.assertIsNone(outputs.error)
         self.run_cell("model = null;")
+
+
+class TrainingInterruptTest(unittest.TestCase):
+    """Stopping a training saves it and shows what there is; the next cell runs."""
+
+    STOPS = 2 if os.environ.get("JQLORA_FAST") else 20
+
+    @slow
+    def test_interrupts_of_a_training_that_draws(self):
+        kernel = KernelSession()
+        self.addCleanup(kernel.close)
+        setup = kernel.run("""
+            var model = openModel(chosenModel(), LoadOptions.defaults());
+            var adapter = model.addAdapter(LoraConfig.defaults().withR(4));
+            var whole = dataSet("en-wiki-questions");
+            var few = new InstructionSet("few", whole.train(), whole.test().subList(0, 4));
+            Path folder = freshFolder("interrupted-by-a-test");
+            var config = SftConfig.defaults().withMaxSteps(2000).withBatchSize(1);""", timeout=300)
+        self.assertIsNone(setup.error)
+        saved = 0
+        for _ in range(self.STOPS):
+            outputs = kernel.run("TrainResult result = fineTune(model, adapter, few, config, folder);\nshow(result.interrupted());\nresult", timeout=300, interrupt_after=2)
+            self.assertIsNone(outputs.error, outputs.error)
+            self.assertTrue(outputs.idle)
+            drawn = outputs.of("update_display_data")[-1]["data"]["text/plain"]
+            self.assertRegex(drawn, r"saved at step [\d ,]+ of 2[ ,]?000, run the cell again to go on")
+            self.assertEqual(outputs.of("display_data")[-1]["data"]["text/plain"], "true")
+            self.assertEqual(len(outputs.of("execute_result")), 1)
+            self.assertEqual(kernel.run("1 + 1").value, "2")
+            step = int(kernel.run("result.steps().size()").value)
+            self.assertGreater(step, saved)
+            saved = step
 
 
 class LifeTest(unittest.TestCase):

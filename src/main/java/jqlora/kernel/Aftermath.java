@@ -135,7 +135,7 @@ final class Aftermath {
                 + again(loss.variable, shell.status(loss.variable).isDefined() ? "to set it" : "to declare it")));
         broken.values().stream().filter(one -> shell.status(one.snippet) != Status.VALID).forEach(one ->
                 lines.add(JavaShell.declaration(one.snippet) + " compiles no more" + why(one.cause) + ": " + problems(one.snippet)
-                        + log.place(one.snippet).map(place -> "; mend it in cell " + place.cell() + " and run that again").orElse("")));
+                        + log.place(one.snippet).map(place -> "; mend it in " + CellLog.name(place.cell()) + " and run that again").orElse("")));
         waiting.values().stream().filter(one -> shell.status(one).isActive() && shell.status(one) != Status.VALID).forEach(one ->
                 lines.add(JavaShell.declaration(one) + " cannot be used until this is declared: " + missing(one)));
         lost.clear();
@@ -150,7 +150,7 @@ final class Aftermath {
     }
 
     private String again(Snippet snippet, String purpose) {
-        return log.place(snippet).map(place -> "; run cell " + place.cell() + " again " + purpose).orElse("");
+        return log.place(snippet).map(place -> "; run " + CellLog.name(place.cell()) + " again " + purpose).orElse("");
     }
 
     /** "; it held the model X": what would be missed most, also one level inside {@code value}. */

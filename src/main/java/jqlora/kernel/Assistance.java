@@ -1,45 +1,18 @@
 package jqlora.kernel;
 
 import java.util.ArrayList;
-import java.util.Comparator;
 import java.util.List;
 import java.util.Optional;
-import java.util.stream.Stream;
 import jdk.jshell.SourceCodeAnalysis;
 import jdk.jshell.SourceCodeAnalysis.Completeness;
 import jdk.jshell.SourceCodeAnalysis.CompletionInfo;
 import jdk.jshell.SourceCodeAnalysis.Documentation;
-import jdk.jshell.SourceCodeAnalysis.Suggestion;
 import org.dflib.jjava.jupyter.kernel.BaseKernel;
-import org.dflib.jjava.jupyter.kernel.ReplacementOptions;
 import org.dflib.jjava.jupyter.kernel.display.DisplayData;
-import org.dflib.jjava.jupyter.kernel.magic.MagicsRegistry;
 
-/** What an editor asks while a cell is written: completions, documentation, whether the cell is complete. */
-record Assistance(SourceCodeAnalysis java, MagicsRegistry magics, LibraryDocs library) {
+/** What an editor asks while a cell is written, besides {@link Completions}: documentation, and whether the cell is complete. */
+record Assistance(SourceCodeAnalysis java, LibraryDocs library) {
     private static final String INDENT = "    ";
-
-    /** What could stand at {@code at}; the names that fit the expected type first. */
-    ReplacementOptions complete(String cell, int at) {
-        int lineStart = cell.lastIndexOf('\n', at - 1) + 1;
-        String line = cell.substring(lineStart, at);
-        if (line.matches("\\s*%%?\\w*")) {
-            return completeMagic(line.strip(), at);
-        }
-        int[] start = {at};
-        List<Suggestion> suggestions = java.completionSuggestions(CellSource.blanked(cell), at, start);
-        List<String> names = suggestions.stream().sorted(Comparator.comparing(Suggestion::matchesType).reversed())
-                .map(Suggestion::continuation).distinct().toList();
-        return new ReplacementOptions(names, start[0], at);
-    }
-
-    private ReplacementOptions completeMagic(String typed, int at) {
-        boolean wholeCell = typed.startsWith("%%");
-        Stream<String> registered = (wholeCell ? magics.getCellMagicNames() : magics.getLineMagicNames()).stream();
-        List<String> names = Stream.concat(Stream.of("time"), registered).map(name -> (wholeCell ? "%%" : "%") + name)
-                .filter(name -> name.startsWith(typed)).distinct().sorted().toList();
-        return new ReplacementOptions(names, at - typed.length(), at);
-    }
 
     /** Signatures and documentation of what stands at {@code at}, or its type; null where there is neither. */
     DisplayData inspect(String cell, int at) {

@@ -2,8 +2,10 @@ package jqlora.kernel;
 
 import java.lang.reflect.Method;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.FutureTask;
@@ -42,6 +44,8 @@ final class CellExecution extends DirectExecutionControl {
     private long interruptedAt;                                   // 0: not interrupted
     private boolean again;                                        // interrupted a second time
     private boolean said;
+    private Instant pressedAt;
+    private Instant heededAt;
     private long runNanos;
     private Object value;
     private Ending ending;
@@ -66,11 +70,13 @@ final class CellExecution extends DirectExecutionControl {
         interruptedAt = 0;
         again = false;
         said = false;
+        heededAt = null;
     }
 
     /** Interrupts the running cell; a second time stops its loops at once. */
     synchronized void interrupt() {
         again = interruptedAt != 0;
+        pressedAt = Instant.now();
         interruptedAt = Math.max(1, System.nanoTime());
         thread.stop(again);
     }
@@ -176,10 +182,21 @@ final class CellExecution extends DirectExecutionControl {
 
     /** An interrupt that the cell has taken notice of and survived does not count any more. */
     private synchronized void heed(CellThread ran) {
-        if (!ran.interruptUnheeded()) {
-            interruptedAt = 0;
-            again = false;
+        if (interruptedAt != 0 && !ran.interruptUnheeded()) {
+            forgive();
+            heededAt = pressedAt;
         }
+    }
+
+    /** The cell has done all that it had to do: an interrupt that nobody has heard came too late. */
+    synchronized void forgive() {
+        interruptedAt = 0;
+        again = false;
+    }
+
+    /** When the interrupt came that the running cell took as a request to end what it was at; empty if there was none. */
+    synchronized Optional<Instant> heededAt() {
+        return Optional.ofNullable(heededAt);
     }
 
     private synchronized boolean leaveBehind(CellThread runs) {

@@ -24,11 +24,19 @@ final class CellLog {
     private final Map<String, List<Part>> classes = new HashMap<>();
     private Consumer<String> unknown = name -> { };
 
+    /** What has been loaded from files is numbered from here on. */
+    static final int FIRST_LOADED = 1_000_000;
+
+    /** {@code cell} in words. */
+    static String name(int cell) {
+        return cell < FIRST_LOADED ? "cell " + cell : "what was loaded (" + (cell - FIRST_LOADED) + ")";
+    }
+
     /** A line of a cell, from 1. */
     record Place(int cell, int line) {
         @Override
         public String toString() {
-            return "cell " + cell + ", line " + line;
+            return name(cell) + ", line " + line;
         }
     }
 

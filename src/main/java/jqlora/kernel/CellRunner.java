@@ -1,12 +1,10 @@
 package jqlora.kernel;
 
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Set;
-import java.util.TreeSet;
 import java.util.function.Function;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -26,6 +24,7 @@ final class CellRunner {
     private final CompilerThread compiler;
     private final CellLog log;
     private final JavaShell shell;
+    private int filesLoaded;
 
     CellRunner(BaseKernel kernel, MagicsRegistry magics, CellExecution execution, CompilerThread compiler) {
         this.kernel = kernel;
@@ -34,7 +33,17 @@ final class CellRunner {
         this.compiler = compiler;
         this.log = new CellLog(execution.moved());
         this.shell = new JavaShell(execution, log, compiler);
-        magics.registerLineMagic("classpath", (base, paths) -> addToClassPath(paths));
+        new NotebookMagics(execution, new NotebookMagics.Host() {
+            @Override
+            public void addToClassPath(Path jarOrFolder) {
+                shell.addToClassPath(jarOrFolder);
+            }
+
+            @Override
+            public Object run(String source) throws CellFailure {
+                return runLoaded(source);
+            }
+        }).register(magics);
     }
 
     JavaShell shell() {
@@ -66,6 +75,7 @@ final class CellRunner {
         if (value == null) {
             return null;
         }
+        execution.forgive();                                      // one that nobody has heard came too late
         T drawn = execution.call(() -> draw.apply(value));
         if (execution.takeEnding() instanceof CellExecution.Ending.Failed failed) {
             throw shell.errors().notShown(cell, value.getClass(), failed.thrown(), execution.interrupted());
@@ -129,22 +139,18 @@ final class CellRunner {
     private static Object magic(String name, Body body) throws CellFailure {
         try {
             return body.run();
+        } catch (CellFailure ofCell) {
+            throw ofCell;
         } catch (Exception failed) {
             throw ErrorText.plain(failed.getClass().getSimpleName(), name + ": " + failed.getMessage());
         }
     }
 
-    private Object addToClassPath(List<String> paths) {
-        if (paths.isEmpty()) {
-            throw new IllegalArgumentException("no path given; name jar files or folders of classes");
-        }
-        for (String path : paths) {
-            if (!Files.exists(Path.of(path))) {
-                throw new IllegalArgumentException(path + ": no such file or folder");
-            }
-            shell.addToClassPath(Path.of(path).toAbsolutePath());
-        }
-        return null;
+    /** Source from a file; its lines are those of a cell of its own. */
+    private Object runLoaded(String source) throws CellFailure {
+        int loaded = CellLog.FIRST_LOADED + ++filesLoaded;
+        log.cell(loaded, source);
+        return run(loaded, parse(source));
     }
 
     private static List<String> arguments(String line) {
@@ -156,8 +162,7 @@ final class CellRunner {
     }
 
     private static CellFailure unknown(String sign, String name, Set<String> registered) {
-        TreeSet<String> known = new TreeSet<>(registered);
-        known.add("time");
+        List<String> known = NotebookMagics.withTime(registered);
         return ErrorText.plain("UnknownMagic", sign + name + " is not known; there is " + sign + String.join(", " + sign, known));
     }
 }

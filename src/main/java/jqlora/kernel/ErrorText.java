@@ -47,6 +47,9 @@ final class ErrorText {
         if (interrupted && INTERRUPTS.contains(thrown.type())) {
             return interrupted(cell, frames.placeIn(cell, thrown));
         }
+        if (interrupted && thrown.type().equals("java.io.InterruptedIOException")) {      // a library's, which says how to go on
+            return new CellFailure("Interrupted", message(thrown), List.of(RED + "Interrupted" + PLAIN + ": " + message(thrown)));
+        }
         return new CellFailure(simpleName(name(thrown)), message(thrown), lines(thrown, Optional.empty()));
     }
 

@@ -92,7 +92,7 @@ final class FrameLines {
     /** A cell's frame: its method if that has a name of its own, which the cell's own statements have not, and its place. */
     private String cellFrame(StackTraceElement frame) {
         String place = log.place(frame).map(Place::toString)
-                .or(() -> log.snippet(frame).flatMap(log::place).map(begin -> "cell " + begin.cell())).orElse("a cell");
+                .or(() -> log.snippet(frame).flatMap(log::place).map(begin -> CellLog.name(begin.cell()))).orElse("a cell");
         String method = frame.getMethodName();
         if (method.startsWith("lambda$")) {
             return "a lambda in " + place;

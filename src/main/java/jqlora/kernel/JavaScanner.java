@@ -41,6 +41,14 @@ final class JavaScanner {
         return depth;
     }
 
+    /** Whether the code of {@code source} ends with a semicolon. */
+    static boolean endsWithSemicolon(String source) {
+        JavaScanner scanner = new JavaScanner(source);
+        scanner.lastOfCode = ' ';
+        scanner.scan(0, source.length());
+        return scanner.lastOfCode == ';';
+    }
+
     /** Index of the first bracket of {@code source} that is nested deeper than {@code most}; its length where there is none. */
     static int tooDeep(String source, int most) {
         JavaScanner scanner = new JavaScanner(source);
@@ -54,6 +62,11 @@ final class JavaScanner {
     /** Whether what comes next is outside of comments and literals. */
     boolean inCode() {
         return within == Within.CODE;
+    }
+
+    /** Whether what comes next is within a string in double quotes. */
+    boolean inString() {
+        return within == Within.STRING;
     }
 
     /**

@@ -1,15 +1,18 @@
 package jqlora.kernel;
 
 import java.nio.file.Path;
+import java.util.Comparator;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
+import java.util.concurrent.locks.LockSupport;
 import java.util.function.Supplier;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import jdk.jshell.DeclarationSnippet;
 import jdk.jshell.Diag;
@@ -34,7 +37,11 @@ final class JavaShell {
     private static final int MAX_DEPTH = 1_000;                   // of brackets; javac takes minutes for calls within calls beyond that
     private static final Pattern BROKEN_CLASS = Pattern.compile("REPL\\.\\$JShell\\$\\w+\\$(\\w+).*");
 
-    private static final Pattern VARIABLE = Pattern.compile("symbol: variable (\\w+)");
+    private static final Pattern MISSING = Pattern.compile("symbol: (?:variable|class) (\\w+)");
+    private static final Pattern INTERNAL = Pattern.compile("^(REPL|sun|com\\.sun|jdk\\.internal)\\.|\\.(internal|impl|shaded|repackaged)\\.");
+    private static final int MAX_OFFERED = 4;
+    private static final int INDEX_TRIES = 20;
+    private static final long INDEX_WAIT_NANOS = 100_000_000L;
 
     private final JShell shell;
     private final CellExecution execution;
@@ -93,6 +100,11 @@ final class JavaShell {
         return shell.sourceCodeAnalysis();
     }
 
+    /** Whether the notebook has declared something called {@code name}. */
+    boolean declares(String name) {
+        return Stream.of(shell.variables(), shell.methods(), shell.types()).flatMap(one -> one).anyMatch(one -> one.name().equals(name) && shell.status(one).isDefined());
+    }
+
     /** The words for failures of cells. */
     ErrorText errors() {
         return errors;
@@ -112,7 +124,7 @@ final class JavaShell {
     /**
      * Runs {@code code}, which begins on {@code firstLine} of {@code cell}.
      *
-     * @return the value of the last expression, or null where the last statement has none
+     * @return the value of the last expression, or null where the last statement has none or ends with a semicolon
      */
     Object run(String code, int cell, int firstLine) throws CellFailure {
         this.cell = cell;
@@ -133,6 +145,9 @@ final class JavaShell {
             String source = complete ? next.source() : rest;
             int begin = JavaScanner.firstCode(source);            // JShell counts lines from there
             value = runOne(source.substring(begin), line + CellSource.lines(source, 0, begin));
+            if (JavaScanner.endsWithSemicolon(complete ? rest.substring(0, rest.length() - next.remaining().length()) : rest)) {
+                value = null;                                     // said to be of no interest
+            }
             if (!complete) {
                 return value;
             }
@@ -247,8 +262,24 @@ final class JavaShell {
 
     /** What would do about {@code problems}. */
     private List<String> hints(List<Diag> problems) {
-        return problems.stream().map(problem -> VARIABLE.matcher(ErrorText.message(problem))).filter(Matcher::find)
-                .flatMap(name -> aftermath.gone(name.group(1)).stream()).distinct().toList();
+        return problems.stream().map(problem -> MISSING.matcher(ErrorText.message(problem))).filter(Matcher::find).map(name -> name.group(1)).distinct()
+                .flatMap(name -> aftermath.gone(name).or(() -> importFor(name)).stream()).toList();
+    }
+
+    /** The import that {@code name} may lack. */
+    private Optional<String> importFor(String name) {
+        if (!Character.isUpperCase(name.charAt(0))) {
+            return Optional.empty();
+        }
+        SourceCodeAnalysis.QualifiedNames known = analysis().listQualifiedNames(name, name.length());
+        for (int tries = 0; tries < INDEX_TRIES && !known.isUpToDate(); tries++) {      // the names are gathered beside the kernel's start
+            LockSupport.parkNanos(INDEX_WAIT_NANOS);
+            known = analysis().listQualifiedNames(name, name.length());
+        }
+        List<String> types = known.getNames().stream().filter(type -> type.endsWith("." + name) && !INTERNAL.matcher(type).find())
+                .sorted(Comparator.comparingInt(type -> type.startsWith("java.") ? 0 : type.startsWith("jqlora.") ? 1 : 2)).limit(MAX_OFFERED).toList();
+        return types.isEmpty() ? Optional.empty()
+                : Optional.of(types.stream().map(type -> "import " + type + ";").collect(Collectors.joining("   or   ", name + " may be one of these; run what you mean first:   ", "")));
     }
 
     private static boolean tooLarge(List<Diag> problems) {

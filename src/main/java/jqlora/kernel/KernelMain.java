@@ -20,12 +20,11 @@ public final class KernelMain {
             System.err.println("usage: java ... jqlora.kernel.KernelMain CONNECTION_FILE");
             System.exit(2);
         }
+        CellLogging.install();
         exitWithParent(System.getenv("JPY_PARENT_PID"));
         KernelConnection connection = new KernelConnection(KernelConnectionProperties.parse(Files.readString(Path.of(arguments[0]))));
         Path home = Path.of(System.getenv().getOrDefault("QLORA_HOME", "."));
-        LibraryDocs library = new LibraryDocs(home.resolve(Path.of("src", "main", "java")));
-        History history = new History(home.resolve(Path.of(".jqlora", "history.jsonl")));
-        QloraKernel kernel = new QloraKernel(connection, library, history, () -> exit(SEND_MILLIS));
+        QloraKernel kernel = new QloraKernel(connection, home, () -> exit(SEND_MILLIS));
         Thread.setDefaultUncaughtExceptionHandler((thread, thrown) -> uncaught(kernel, thread, thrown));
         kernel.serve();
         connection.getIOPub().setSndHWM(0);                       // never drop a message on our side

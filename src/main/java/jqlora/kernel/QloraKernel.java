@@ -1,6 +1,10 @@
 package jqlora.kernel;
 
+import java.nio.file.Path;
 import java.time.Duration;
+import java.time.Instant;
+import java.time.OffsetDateTime;
+import java.time.format.DateTimeParseException;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -30,6 +34,7 @@ import org.dflib.jjava.jupyter.messages.publish.PublishExecuteResult;
 import org.dflib.jjava.jupyter.messages.reply.ErrorReply;
 import org.dflib.jjava.jupyter.messages.reply.ExecuteReply;
 import org.dflib.jjava.jupyter.messages.reply.ShutdownReply;
+import org.dflib.jjava.jupyter.messages.request.CompleteRequest;
 import org.dflib.jjava.jupyter.messages.request.ExecuteRequest;
 import org.dflib.jjava.jupyter.messages.request.HistoryRequest;
 import org.dflib.jjava.jupyter.messages.request.KernelInfoRequest;
@@ -51,24 +56,25 @@ final class QloraKernel extends BaseKernel implements Screen.Owner {
     private final CompletableFuture<CellRunner> ready = new CompletableFuture<>();
     private volatile CellRunner cells;
     private final Runnable exit;
+    private final Path home;
     private final LibraryDocs library;
     private final History history;
 
     /**
-     * @param library where our sources are, for their documentation
-     * @param history where cells are kept
-     * @param exit    ends the process; called when the front end asks for it, after the answer has been sent
+     * @param home jqlora's folder: sources for their documentation, data sets, the cells of former sessions
+     * @param exit ends the process; called when the front end asks for it, after the answer has been sent
      */
-    QloraKernel(KernelConnection connection, LibraryDocs library, History history, Runnable exit) {
-        this(connection, library, history, exit, new CellIO());
+    QloraKernel(KernelConnection connection, Path home, Runnable exit) {
+        this(connection, home, exit, new CellIO());
     }
 
-    private QloraKernel(KernelConnection connection, LibraryDocs library, History history, Runnable exit, CellIO io) {
+    private QloraKernel(KernelConnection connection, Path home, Runnable exit, CellIO io) {
         super("java-qlora", VERSION, language(), List.of(new HelpLink("Java 25", "https://docs.oracle.com/en/java/javase/25/docs/api/")), null, io,
                 new CommManager(), new KernelRenderer(), null, new MagicsRegistry(), true, new StringStyler.Builder().build());
         this.connection = connection;
-        this.library = library;
-        this.history = history;
+        this.home = home;
+        this.library = new LibraryDocs(home.resolve(Path.of("src", "main", "java")));
+        this.history = new History(home.resolve(Path.of(".jqlora", "history.jsonl")));
         this.exit = exit;
         this.cellIo = io;
         this.output = new NotebookOutput(connection.getIOPub()::sendMessage);
@@ -130,6 +136,10 @@ final class QloraKernel extends BaseKernel implements Screen.Owner {
                 env.publish(new PublishExecuteResult(cell, value));
             }
             env.defer().reply(new ExecuteReply(cell, Map.of()));
+            execution.heededAt().ifPresent(stopped -> {           // "Run All" goes no further, what was sent since does run
+                env.resolveDeferrals();
+                abortWaiting(env.getShell(), stopped);
+            });
         } catch (CellFailure failure) {
             fail(env, request, cell, failure);
         } catch (RuntimeException | Error ours) {
@@ -154,17 +164,17 @@ final class QloraKernel extends BaseKernel implements Screen.Owner {
         env.replyError(ExecuteReply.MESSAGE_TYPE.error(), reply);
         env.resolveDeferrals();
         if (request.shouldStopOnError()) {
-            abortWaiting(env.getShell());
+            abortWaiting(env.getShell(), Instant.MAX);
         }
     }
 
-    /** Answers the cells that were sent along with the failed one, as "Run All" does, without running them. */
+    /** Answers the cells that were sent before {@code until} along with the one that has ended, as "Run All" does, without running them. */
     @SuppressWarnings({"unchecked", "rawtypes"})
-    private void abortWaiting(JupyterSocket shell) {
+    private void abortWaiting(JupyterSocket shell, Instant until) {
         while ((shell.getEvents() & ZMQ.Poller.POLLIN) != 0) {
             Message<?> waiting = shell.readMessage();
             ShellReplyEnvironment env = connection.prepareReplyEnv((ShellChannel) shell, waiting);
-            if (waiting.getContent() instanceof ExecuteRequest) {
+            if (waiting.getContent() instanceof ExecuteRequest && sentAt(waiting).isBefore(until)) {
                 env.setBusyDeferIdle();
                 env.reply(new Message(waiting, MessageType.EXECUTE_REPLY, Map.of("status", "aborted")));
             } else {
@@ -174,6 +184,14 @@ final class QloraKernel extends BaseKernel implements Screen.Owner {
                 }
             }
             env.resolveDeferrals();
+        }
+    }
+
+    private static Instant sentAt(Message<?> message) {
+        try {
+            return OffsetDateTime.parse(message.getHeader().getTimestamp().getDateString()).toInstant();
+        } catch (DateTimeParseException | NullPointerException unknown) {
+            return Instant.EPOCH;
         }
     }
 
@@ -199,13 +217,38 @@ final class QloraKernel extends BaseKernel implements Screen.Owner {
     }
 
     @Override
+    protected void handleCompleteRequest(ShellReplyEnvironment env, Message<CompleteRequest> message) {
+        env.setBusyDeferIdle();
+        String code = message.getContent().getCode();
+        int at = inChars(code, message.getContent().getCursorPos());
+        Completions.Found found = completions(code, at);
+        int start = code.codePointCount(0, found.start());
+        int end = code.codePointCount(0, at);
+        List<Map<String, Object>> kinds = new ArrayList<>();
+        found.kinds().forEach((name, kind) -> kinds.add(Map.of("text", name, "type", kind, "start", start, "end", end)));
+        reply(env, message, MessageType.COMPLETE_REPLY, Map.of("status", "ok", "matches", List.copyOf(found.kinds().keySet()), "cursor_start", start,
+                "cursor_end", end, "metadata", Map.of("_jupyter_types_experimental", kinds)));
+    }
+
+    @Override
     public ReplacementOptions complete(String code, int at) {
-        return asked(() -> assistance().complete(code, at), null);
+        Completions.Found found = completions(code, at);
+        return new ReplacementOptions(List.copyOf(found.kinds().keySet()), found.start(), at);
+    }
+
+    private Completions.Found completions(String code, int at) {
+        return asked(() -> new Completions(cells.shell().analysis(), getMagicsRegistry(), cells.shell()::declares, home.resolve("datasets")).at(code, at),
+                new Completions.Found(at, Map.of()));
+    }
+
+    /** A place that the front end counts in characters, as an index into {@code code}. */
+    private static int inChars(String code, int codePoints) {
+        return code.offsetByCodePoints(0, Math.clamp(codePoints, 0, code.codePointCount(0, code.length())));
     }
 
     @Override
     public DisplayData inspect(String code, int at, boolean extraDetail) {
-        return asked(() -> assistance().inspect(code, at), null);
+        return asked(() -> assistance().inspect(code, inChars(code, at)), null);
     }
 
     @Override
@@ -226,7 +269,7 @@ final class QloraKernel extends BaseKernel implements Screen.Owner {
     }
 
     private Assistance assistance() {
-        return new Assistance(ready.join().shell().analysis(), getMagicsRegistry(), library);
+        return new Assistance(cells.shell().analysis(), library);
     }
 
     @Override

@@ -168,10 +168,17 @@ public final class Qlora {
 
     // ---- training
 
-    /** Trains {@code adapter} on {@code set}, with a bar and a chart; stopping the cell keeps what there is, and running it again goes on. */
+    /**
+     * Trains {@code adapter} on {@code set}, with a bar and a chart. Stopping the cell ends the step, saves, and returns what there is, so that the rest of the
+     * cell can show it; running the cell again goes on from there.
+     */
     public static TrainResult fineTune(OpenModel open, LoraAdapter adapter, InstructionSet set, SftConfig config, Path output) throws IOException {
         open.require("fineTune");
-        return trainer(open, adapter, set, config, output).train(trainingView(set.name()));
+        TrainResult result = trainer(open, adapter, set, config, output).train(trainingView(set.name()));
+        if (result.interrupted()) {
+            Thread.interrupted();                                 // heard: the trainer leaves the flag up for those who ask for it
+        }
+        return result;
     }
 
     private static SftTrainer trainer(OpenModel open, LoraAdapter adapter, InstructionSet set, SftConfig config, Path output) {

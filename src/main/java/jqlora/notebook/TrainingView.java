@@ -153,8 +153,8 @@ final class TrainingView implements TrainListener, Displayable {
             OptionalDouble left = timeLeft.seconds(run.totalSteps() - done);
             left.ifPresent(seconds -> parts.add("about " + ShortNumber.seconds(seconds) + " left"));
         } else if (end.interrupted()) {
-            parts.add(count);
-            parts.add(savedAt == done ? "stopped, saved at step " + ShortNumber.grouped(done) : "stopped, not saved");
+            parts.add(savedAt == done ? "stopped: saved at step " + ShortNumber.grouped(done) + " of " + ShortNumber.grouped(run.totalSteps()) + ", run the cell again to go on"
+                    : count + ", stopped, not saved");
         } else {
             parts.add(count + " in " + ShortNumber.seconds(end.seconds()));
         }

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
@@ -112,8 +113,43 @@ public class CellRunnerTest {
         assertEquals(6, run("%%time\nint six = 6;\nsix"));
         assertNull(run("%classpath \"" + folder + "\""));
         assertEquals("%classpath: /no/such.jar: no such file or folder", failure("%classpath /no/such.jar").getMessage());
-        assertEquals("%speed is not known; there is %classpath, %time", failure("%speed 3").getMessage());
-        assertEquals("%%speed is not known; there is %%time", failure("%%speed 3").getMessage());
+        assertEquals("%speed is not known; there is %classpath, %dependency, %jars, %load, %loadFromPOM, %lsmagic, %maven, %mavenRepo, %time", failure("%speed 3").getMessage());
+        assertEquals("%%speed is not known; there is %%html, %%loadFromPOM, %%time", failure("%%speed 3").getMessage());
+        assertEquals("%maven: nothing given; name a library as group:artifact:version", failure("%maven").getMessage());
+        assertTrue(failure("%maven commons-csv").getMessage().contains("\"commons-csv\" is not group:artifact:version"));
+        assertTrue(failure("%mavenRepo x").getMessage().contains("%mavenRepo company https://"));
+    }
+
+    @Test
+    void filesOfJavaAndNotebooksAreLoaded(@TempDir Path folder) throws Exception {
+        Path java = folder.resolve("a.jsh");
+        Files.writeString(java, "int fromFile = 4;\nint fails() {\n  return 1 / 0;\n}\nfromFile * 2");
+        assertEquals(8, run("%load " + java));
+        assertTrue(shown(failure("fails()")).contains(">   3 |   return 1 / 0;"));
+        Path notebook = folder.resolve("b.ipynb");
+        Files.writeString(notebook, "{\"cells\": [{\"cell_type\": \"markdown\", \"source\": [\"no\"]}, {\"cell_type\": \"code\", \"source\": [\"int five = 5;\\n\", \"five + 1\"]}]}");
+        assertEquals(6, run("%load " + notebook));
+        assertEquals("%load: " + folder.resolve("c.jsh") + ": no such file", failure("%load " + folder.resolve("c.jsh")).getMessage());
+    }
+
+    @Test
+    void aSemicolonSilencesTheLastExpression() throws CellFailure {
+        assertNull(run("1 + 1;"));
+        assertNull(run("new ArrayList<>(List.of(1)).add(2); // so it is"));
+        assertEquals(2, run("1 + 1 // no semicolon; here"));
+        assertNull(run("%time 1 + 1;"));
+    }
+
+    @Test
+    void anInterruptThatComesTooLateLeavesTheValue() throws Exception {
+        interruptTheNextCell(1);
+        assertEquals("done", run("java.util.function.Supplier<String> slow = () -> { RUNS jqlora.kernel.CellRunnerTest.spinFor(400); return \"done\"; };\nslow.get()"));
+    }
+
+    @Test
+    void aMissingImportIsOffered() {
+        List<String> lines = shown(failure("ConcurrentHashMap<String, Integer> m = null;"));
+        assertTrue(lines.getLast().contains("import java.util.concurrent.ConcurrentHashMap;"), lines::toString);
     }
 
     @Test
