@@ -4,6 +4,7 @@ import java.lang.reflect.InvocationTargetException;
 import java.util.concurrent.Callable;
 import java.util.concurrent.FutureTask;
 import java.util.concurrent.LinkedBlockingQueue;
+import java.util.function.Supplier;
 
 /**
  * The thread that cells run on, one after another, so that whatever a library ties to a thread lives as long as the notebook.
@@ -12,6 +13,9 @@ import java.util.concurrent.LinkedBlockingQueue;
 public final class CellThread extends Thread {
     private final LinkedBlockingQueue<FutureTask<?>> tasks = new LinkedBlockingQueue<>();
     private volatile Stop stop = Stop.NO;
+    private final Object shield = new Object();
+    private boolean shielded;                                     // guarded by shield, as is the next
+    private boolean interruptedMeanwhile;
     private volatile boolean interruptUnheeded;
 
     /** What the loops of a cell shall do: nothing, end if nobody else has taken the interrupt, end. */
@@ -66,6 +70,43 @@ public final class CellThread extends Thread {
     void stop(boolean whatever) {
         stop = whatever ? Stop.NOW : Stop.IF_UNHEEDED;
         interrupt();
+    }
+
+    @Override
+    public void interrupt() {
+        synchronized (shield) {
+            if (shielded) {
+                interruptedMeanwhile = true;
+                return;
+            }
+        }
+        super.interrupt();
+    }
+
+    /** What {@code work} returns, called on this thread; an interrupt that comes meanwhile, or has come before, comes afterwards. */
+    <T> T undisturbed(Supplier<T> work) {
+        boolean within;
+        synchronized (shield) {
+            within = shielded;
+            interruptedMeanwhile |= Thread.interrupted();
+            shielded = true;
+        }
+        if (within) {
+            return work.get();
+        }
+        try {
+            return work.get();
+        } finally {
+            boolean interrupted;
+            synchronized (shield) {
+                shielded = false;
+                interrupted = interruptedMeanwhile;
+                interruptedMeanwhile = false;
+            }
+            if (interrupted) {
+                super.interrupt();
+            }
+        }
     }
 
     /** Whether the last task ended without taking notice of an interrupt. */

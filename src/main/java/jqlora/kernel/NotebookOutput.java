@@ -99,6 +99,11 @@ final class NotebookOutput implements Screen {
     }
 
     @Override
+    public <T> T undisturbed(Supplier<T> drawing) {
+        return Thread.currentThread() instanceof CellThread cells ? cells.undisturbed(drawing) : Screen.super.undisturbed(drawing);
+    }
+
+    @Override
     public void atCellEnd(Runnable action) {
         synchronized (atCellEnd) {
             atCellEnd.add(action);

@@ -1,5 +1,6 @@
 package jqlora.notebook;
 
+import java.util.function.Supplier;
 import org.dflib.jjava.jupyter.kernel.BaseKernel;
 
 /** Where shown values go: a notebook's outputs, or a terminal. Every method may be called from any thread. */
@@ -19,6 +20,21 @@ public interface Screen {
 
     /** Runs {@code action} once when the current cell ends, before the front end hears that it is idle; never where there are no cells. */
     void atCellEnd(Runnable action);
+
+    /**
+     * What {@code drawing} returns, with an interrupt of the thread kept for afterwards: Java2D swallows one that comes while it draws for the first time,
+     * and whoever asked for the picture, such as a training, is to hear of it.
+     */
+    default <T> T undisturbed(Supplier<T> drawing) {
+        boolean interrupted = Thread.interrupted();
+        try {
+            return drawing.get();
+        } finally {
+            if (interrupted) {
+                Thread.currentThread().interrupt();
+            }
+        }
+    }
 
     /** A Jupyter kernel whose screen also reaches the front end between cells and from other threads. */
     interface Owner {

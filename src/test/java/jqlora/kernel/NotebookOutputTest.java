@@ -7,6 +7,8 @@ import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
 import jqlora.notebook.Rendered;
 import org.dflib.jjava.jupyter.kernel.display.DisplayData;
 import org.dflib.jjava.jupyter.kernel.display.mime.MIMEType;
@@ -112,6 +114,22 @@ class NotebookOutputTest {
         output.endCell();
         output.endCell();
         assertEquals(List.of("drawn"), ran);
+    }
+
+    @Test
+    void anInterruptWhileAPictureIsDrawnComesAfterwards() throws Exception {
+        CellThread cells = new CellThread();
+        cells.start();
+        CompletableFuture<Boolean> during = new CompletableFuture<>();
+        CompletableFuture<Boolean> after = new CompletableFuture<>();
+        cells.take(cells.watched(() -> {
+            output.undisturbed(() -> {
+                cells.interrupt();
+                return during.complete(Thread.interrupted());     // as Java2D does when it draws for the first time
+            });
+            return after.complete(Thread.currentThread().isInterrupted());
+        }));
+        assertEquals(List.of(false, true), List.of(during.get(10, TimeUnit.SECONDS), after.get(10, TimeUnit.SECONDS)));
     }
 
     @Test
