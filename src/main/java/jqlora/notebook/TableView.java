@@ -54,11 +54,16 @@ public record TableView(Relation table, int maxRows) implements Displayable {
         boolean formatted = false;
         for (int row = 0; row < values.length; row++) {
             values[row][at] = column.isMissing(row) ? null : column.get(row);
-            formatted |= values[row][at] instanceof Number && !column.getString(row).equals(String.valueOf(values[row][at]));
+            formatted |= values[row][at] instanceof Number number && !isPlain(column.getString(row), number);
         }
         for (int row = 0; row < values.length && formatted; row++) {
             values[row][at] = values[row][at] == null ? null : new HtmlTable.RightAligned(column.getString(row));
         }
+    }
+
+    /** Whether Tablesaw writes {@code number} so where nobody has told it how. */
+    private static boolean isPlain(String written, Number number) {
+        return written.equals(String.valueOf(number)) || written.equals(String.valueOf(number.longValue())) && number.longValue() == number.doubleValue();
     }
 
     private static String rest(int rows, int columns) {
