@@ -140,14 +140,15 @@ public final class ChartPage {
     private void adopt() {
         properties(styler).forEach(property -> before.put(property, property.get(styler)));
         Styler plain = fresh(), house = fresh();
+        boolean ours = ChartStyle.INK.equals(styler.getChartFontColor());
         if (plain == null || !(styler.getTheme() instanceof XChartTheme)) {
             return;                                               // a theme of the user's choice has backgrounds of its own
         }
         ChartStyle.apply(house);
         before.forEach((property, own) -> {
-            Object ours = property.get(house);
-            if (Objects.deepEquals(own, property.get(plain)) && !Objects.deepEquals(own, ours)) {
-                property.set(styler, ours);
+            Object wanted = property.get(house);
+            if (!ours && Objects.deepEquals(own, property.get(plain)) && !Objects.deepEquals(own, wanted)) {
+                property.set(styler, wanted);
                 adopted = true;
             }
         });

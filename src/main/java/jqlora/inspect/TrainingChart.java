@@ -42,7 +42,8 @@ public final class TrainingChart {
             double[] losses = steps.stream().mapToDouble(TrainEvent.StepEnd::loss).toArray(), averages = smoothed(losses);
             double[] x = IntStream.of(drawn).mapToDouble(i -> steps.get(i).step()).toArray();
             XYSeries each = chart.addSeries("step", x, IntStream.of(drawn).mapToDouble(i -> losses[i]).toArray());
-            each.setLineWidth(1f).setLineColor(new Color(trained.getRed(), trained.getGreen(), trained.getBlue(), 110));
+            each.setLineWidth(1.2f).setLineColor(new Color(trained.getRed(), trained.getGreen(), trained.getBlue(), 170));
+            each.setMarker(steps.size() == 1 ? SeriesMarkers.CIRCLE : SeriesMarkers.NONE).setMarkerColor(trained);      // a line of one point is nothing to see
             XYSeries smooth = chart.addSeries("smoothed", x, IntStream.of(drawn).mapToDouble(i -> averages[i]).toArray());
             smooth.setLineWidth(2.4f).setLineColor(trained);
         }

@@ -1,5 +1,6 @@
 package jqlora.notebook;
 
+import tech.tablesaw.api.DoubleColumn;
 import tech.tablesaw.columns.Column;
 import tech.tablesaw.table.Relation;
 
@@ -54,7 +55,7 @@ public record TableView(Relation table, int maxRows) implements Displayable {
         boolean formatted = false;
         for (int row = 0; row < values.length; row++) {
             values[row][at] = column.isMissing(row) ? null : column.get(row);
-            formatted |= values[row][at] instanceof Number number && !isPlain(column.getString(row), number);
+            formatted |= values[row][at] instanceof Number number && !isPlain(column, row, number);
         }
         for (int row = 0; row < values.length && formatted; row++) {
             values[row][at] = values[row][at] == null ? null : new HtmlTable.RightAligned(column.getString(row));
@@ -62,8 +63,9 @@ public record TableView(Relation table, int maxRows) implements Displayable {
     }
 
     /** Whether Tablesaw writes {@code number} so where nobody has told it how. */
-    private static boolean isPlain(String written, Number number) {
-        return written.equals(String.valueOf(number)) || written.equals(String.valueOf(number.longValue())) && number.longValue() == number.doubleValue();
+    private static boolean isPlain(Column<?> column, int row, Number number) {
+        String written = column.getString(row);
+        return written.equals(String.valueOf(number)) || written.equals(DoubleColumn.create("", number.doubleValue()).getString(0));
     }
 
     private static String rest(int rows, int columns) {

@@ -124,7 +124,7 @@ class ChartPageTest {
     @Test
     void labelsOfAnAxisHaveEqualDecimals() {
         TickLabels labels = new TickLabels();
-        List.of(0.0, 0.02, 0.060000000000000005, 0.1).forEach(labels::apply);
+        List.of(0.09731, 0.0123, 0.0, 0.005, 0.09731, 0.0123, 0.0, 0.02, 0.060000000000000005, 0.1).forEach(labels::apply);
         labels.settle();
         assertEquals(List.of("0.00", "0.02", "0.06", "0.10"), List.of(0.0, 0.02, 0.060000000000000005, 0.1).stream().map(labels).toList());
     }

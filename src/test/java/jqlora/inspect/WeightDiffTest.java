@@ -168,7 +168,7 @@ class WeightDiffTest {
             double counted = Arrays.stream(histogram.getSeriesMap().get("change").getYData()).sum();
             assertEquals(64 * 112, counted, "weights in the histogram");
             HeatMapChart map = diff.heatMap();
-            Pictures.assertDrawn(map, "Mean |change| of " + DOWN, "input features", "output features");
+            Pictures.assertDrawn(map, "Mean |change| of " + DOWN + ", in thousandths", "input features", "output features");
             assertEquals(48 * 48, map.getSeriesMap().get("change").getHeatData().size());
         });
     }
