@@ -78,7 +78,7 @@ public final class ChartStyle {
         if (y.length == 1 || y.length == 2) {
             double margin = y.length == 2 ? (y[1] - y[0]) / 10 : y[0] == 0 ? 1 : Math.abs(y[0]) / 10;
             chart.getStyler().setYAxisMin(y[0] - margin);
-            chart.getStyler().setYAxisMax(y[y.length - 1] + margin);
+            chart.getStyler().setYAxisMax(y[y.length - 1] + 1.07 * margin);      // not as far as below: that would be equal spacing again
         }
         return chart;
     }

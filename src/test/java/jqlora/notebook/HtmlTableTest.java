@@ -71,7 +71,7 @@ class HtmlTableTest {
         String html = new HtmlTable("module").row("model.layers.0.self_attn.q_proj").row("<" + "x".repeat(400)).html();
         assertTrue(html.contains("model.<wbr>layers.<wbr>0.<wbr>self_<wbr>attn.<wbr>q_<wbr>proj</td>"), html);
         assertTrue(html.contains(" title=\"&lt;" + "x".repeat(400) + "\">"), html);
-        assertTrue(html.contains("x".repeat(299) + "\u2026</td>"), html);
+        assertTrue(html.replace("<wbr>", "").contains("x".repeat(299) + "\u2026</td>") && !html.replaceAll("title=\"[^\"]*\"", "").contains("x".repeat(41)), html);
         List<String> lines = new HtmlTable("text").row("word ".repeat(40).strip()).text().lines().toList();
         assertTrue(lines.size() > 4 && lines.stream().allMatch(line -> line.length() <= 60), lines::toString);
     }
