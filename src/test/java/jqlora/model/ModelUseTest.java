@@ -31,7 +31,8 @@ class ModelUseTest {
             assertFails(IllegalStateException.class, () -> model.loss(batch()), "loss" + why);
             assertFails(IllegalStateException.class, () -> model.logits(TOKENS, Sequences.ofLengths(3)), "logits" + why);
             assertFails(IllegalStateException.class, () -> model.newCache(1, 8), "cache" + why);
-            assertFails(IllegalStateException.class, () -> model.linears().values().iterator().next().replaceWeight(model.lmHead().weight()), "replacing a weight" + why);
+            Linear linear = model.linears().values().iterator().next();
+            assertFails(IllegalStateException.class, () -> linear.replaceWeight(model.lmHead().weight(), linear.state()), "replacing a weight" + why);
         }
     }
 

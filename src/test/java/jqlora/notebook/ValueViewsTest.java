@@ -18,6 +18,7 @@ import jqlora.data.InstructionRow;
 import jqlora.data.InstructionSet;
 import jqlora.data.TokenizedRow;
 import jqlora.data.TokenizedSet;
+import jqlora.data.UnreadColumns;
 import jqlora.evaluate.MergeReport;
 import jqlora.experiment.TargetPlan;
 import jqlora.generate.GenerationConfig;
@@ -46,6 +47,8 @@ import jqlora.train.TrainResult;
 import org.junit.jupiter.api.Test;
 
 class ValueViewsTest {
+    private static final UnreadColumns NOTHING_UNREAD = new UnreadColumns(Map.of());
+
     private static final Pattern NOT_EVERYWHERE = Pattern.compile("<(script|style|iframe|svg|link)|\\son\\w+=|\\sid=");
 
     private static String text(Object value) {
@@ -99,9 +102,9 @@ class ValueViewsTest {
     @Test
     void lossesTokensAndMemoryAreTables() {
         assertEquals("held-out loss  perplexity  tokens\n-------------  ----------  ------\n        4.533       93.05  10,240", text(new HeldOutLoss(4.5331, 10_240)));
-        String tokens = text(new TokenizedSet(List.of(new TokenizedRow(new int[] {1, 2, 3}, 1), new TokenizedRow(new int[] {1, 2, 3, 4, 5}, 2)), 1, 0, 0));
+        String tokens = text(new TokenizedSet(List.of(new TokenizedRow(new int[] {1, 2, 3}, 1), new TokenizedRow(new int[] {1, 2, 3, 4, 5}, 2)), 1, 0, 0, 0, 0, NOTHING_UNREAD));
         assertTrue(tokens.contains("trained on") && tokens.contains("3, 5, 5") && tokens.contains("prompts cut"), tokens);
-        assertTrue(text(new TokenizedSet(List.of(), 0, 0, 0)).contains("rows"));
+        assertTrue(text(new TokenizedSet(List.of(), 0, 0, 0, 0, 0, NOTHING_UNREAD)).contains("rows"));
         String use = text(new MemoryUse(1_000_000, 2_000_000, 3_000_000, 8_000_000_000L, 0));
         assertTrue(use.matches("(?s).*most in use so far +2.0 MB.*") && use.contains("limit") && use.contains("8.00 GB"), use);
         assertFalse(text(new MemoryUse(1, 2, 3, Long.MAX_VALUE, 0)).contains("limit"));
