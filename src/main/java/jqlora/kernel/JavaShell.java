@@ -1,18 +1,13 @@
 package jqlora.kernel;
 
 import java.nio.file.Path;
-import java.util.Comparator;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
-import java.util.concurrent.locks.LockSupport;
-import java.util.function.Supplier;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
-import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import jdk.jshell.DeclarationSnippet;
 import jdk.jshell.Diag;
@@ -37,16 +32,12 @@ final class JavaShell {
     private static final int MAX_DEPTH = 1_000;                   // of brackets; javac takes minutes for calls within calls beyond that
     private static final Pattern BROKEN_CLASS = Pattern.compile("REPL\\.\\$JShell\\$\\w+\\$(\\w+).*");
 
-    private static final Pattern MISSING = Pattern.compile("symbol: (?:variable|class) (\\w+)");
-    private static final Pattern INTERNAL = Pattern.compile("^(REPL|sun|com\\.sun|jdk\\.internal)\\.|\\.(internal|impl|shaded|repackaged)\\.");
-    private static final int MAX_OFFERED = 4;
-    private static final int INDEX_TRIES = 20;
-    private static final long INDEX_WAIT_NANOS = 100_000_000L;
 
     private final JShell shell;
     private final CellExecution execution;
     private final CellLog log;
-    private final CompilerThread compiler;
+    private final GuardedCompiler javac;
+    private final NameHints hints;
     private final DefaultImports imports;
     private final Aftermath aftermath;
     private final ErrorText errors;
@@ -57,7 +48,6 @@ final class JavaShell {
     JavaShell(CellExecution execution, CellLog log, CompilerThread compiler) {
         this.execution = execution;
         this.log = log;
-        this.compiler = compiler;
         this.shell = JShell.builder().executionEngine(provider(execution), Map.of()).build();
         this.imports = new DefaultImports(new DefaultImports.Shell() {
             @Override
@@ -73,6 +63,8 @@ final class JavaShell {
         });
         this.aftermath = new Aftermath(shell, execution.variables(), log);
         this.errors = new ErrorText(log, this::waitsFor);
+        this.javac = new GuardedCompiler(shell, compiler, errors);
+        this.hints = new NameHints(shell.sourceCodeAnalysis(), aftermath);
         log.onUnknown(this::findRunning);
     }
 
@@ -130,14 +122,14 @@ final class JavaShell {
         this.cell = cell;
         int deep = JavaScanner.tooDeep(code, MAX_DEPTH);
         if (deep < code.length()) {
-            throw errors.compilerFailed(cell, firstLine + CellSource.lines(code, 0, deep), tooDeep());
+            throw javac.tooDeep(cell, firstLine + CellSource.lines(code, 0, deep));
         }
         Object value = null;
         String rest = code;
         int line = firstLine;
         while (true) {
             String ahead = rest;
-            CompletionInfo next = compiling(line, () -> analysis().analyzeCompletion(ahead));
+            CompletionInfo next = javac.compiling(cell, line, () -> analysis().analyzeCompletion(ahead));
             if (next.completeness() == Completeness.EMPTY) {
                 return value;
             }
@@ -173,14 +165,14 @@ final class JavaShell {
     private Object runOne(String source, int line) throws CellFailure {
         running = new Place(cell, line);
         replaceBroken(source);
-        List<SnippetEvent> events = evaluate(source, line);
+        List<SnippetEvent> events = javac.evaluate(source, cell, line);
         if (rejected(events)) {
             events = withoutOurs(source, line, events);
         }
         Place place = new Place(cell, line);
         if (rejected(events)) {
             restoreOverwritten(events);
-            throw errors.notCompiled(cell, line, source, problems(events), hints(problems(events)));
+            throw errors.notCompiled(cell, line, source, problems(events), hints.of(problems(events)));
         }
         Object value = null;
         events.stream().filter(event -> event.causeSnippet() == null).forEach(event -> log.begins(event.snippet(), place));
@@ -219,67 +211,12 @@ final class JavaShell {
         };
     }
 
-    private List<SnippetEvent> evaluate(String source, int line) throws CellFailure {
-        List<SnippetEvent> events = compiling(line, () -> shell.eval(source));
-        boolean compiled = events.stream().filter(event -> event.causeSnippet() == null).allMatch(event -> event.status().isDefined());
-        String printed = compiler.takePrinted();
-        if (!compiled && printed.contains("java.lang.StackOverflowError")) {
-            throw errors.compilerFailed(cell, line, tooDeep());
-        }
-        if (!compiled && printed.contains("\tat jdk.compiler/")) {
-            throw errors.compilerFailed(cell, line, crashed(printed.lines().filter(one -> one.matches("[\\w.$]+(Error|Exception|Failure)\\b.*")).findFirst().orElse("no reason given")));
-        }
-        return events;
-    }
-
-    /** What the compiler says to {@code work}; its own failures in one line. */
-    private <T> T compiling(int line, Supplier<T> work) throws CellFailure {
-        compiler.takePrinted();
-        try {
-            return work.get();
-        } catch (RuntimeException | Error crash) {
-            boolean deep = Stream.iterate((Throwable) crash, Objects::nonNull, Throwable::getCause).anyMatch(StackOverflowError.class::isInstance);
-            throw errors.compilerFailed(cell, line, deep ? tooDeep()
-                    : crash instanceof OutOfMemoryError ? "there is not enough memory to compile this; split it, or free memory" : crashed(String.valueOf(crash)));
-        }
-    }
-
-    private static String tooDeep() {
-        return "this is nested too deeply to compile; split it into several statements";
-    }
-
-    private static String crashed(String why) {
-        return "the Java compiler itself failed here (" + Thrown.shortened(why) + "); write this in another way, or in smaller parts";
-    }
-
     private static boolean rejected(List<SnippetEvent> events) {
         return events.stream().anyMatch(event -> event.causeSnippet() == null && event.status() == Status.REJECTED);
     }
 
     private List<Diag> problems(List<SnippetEvent> events) {
         return events.stream().filter(event -> event.causeSnippet() == null).flatMap(event -> shell.diagnostics(event.snippet())).filter(Diag::isError).toList();
-    }
-
-    /** What would do about {@code problems}. */
-    private List<String> hints(List<Diag> problems) {
-        return problems.stream().map(problem -> MISSING.matcher(ErrorText.message(problem))).filter(Matcher::find).map(name -> name.group(1)).distinct()
-                .flatMap(name -> aftermath.gone(name).or(() -> importFor(name)).stream()).toList();
-    }
-
-    /** The import that {@code name} may lack. */
-    private Optional<String> importFor(String name) {
-        if (!Character.isUpperCase(name.charAt(0))) {
-            return Optional.empty();
-        }
-        SourceCodeAnalysis.QualifiedNames known = analysis().listQualifiedNames(name, name.length());
-        for (int tries = 0; tries < INDEX_TRIES && !known.isUpToDate(); tries++) {      // the names are gathered beside the kernel's start
-            LockSupport.parkNanos(INDEX_WAIT_NANOS);
-            known = analysis().listQualifiedNames(name, name.length());
-        }
-        List<String> types = known.getNames().stream().filter(type -> type.endsWith("." + name) && !INTERNAL.matcher(type).find())
-                .sorted(Comparator.comparingInt(type -> type.startsWith("java.") ? 0 : type.startsWith("jqlora.") ? 1 : 2)).limit(MAX_OFFERED).toList();
-        return types.isEmpty() ? Optional.empty()
-                : Optional.of(types.stream().map(type -> "import " + type + ";").collect(Collectors.joining("   or   ", name + " may be one of these; run what you mean first:   ", "")));
     }
 
     private static boolean tooLarge(List<Diag> problems) {
@@ -302,7 +239,7 @@ final class JavaShell {
         }
         List<String> ours = doubted.stream().map(name -> imports.ours(name).orElseThrow()).toList();
         doubted.forEach(imports::withdraw);
-        List<SnippetEvent> second = evaluate(source, line);
+        List<SnippetEvent> second = javac.evaluate(source, cell, line);
         if (rejected(second)) {
             doubted.forEach(imports::restore);
             return first;

@@ -137,8 +137,9 @@ final class QloraKernel extends BaseKernel implements Screen.Owner {
             }
             env.defer().reply(new ExecuteReply(cell, Map.of()));
             execution.heededAt().ifPresent(stopped -> {           // "Run All" goes no further, what was sent since does run
+                List<Message<?>> waiting = takeWaiting(env.getShell());
                 env.resolveDeferrals();
-                abortWaiting(env.getShell(), stopped);
+                answer(waiting, (ShellChannel) env.getShell(), stopped);
             });
         } catch (CellFailure failure) {
             fail(env, request, cell, failure);
@@ -162,18 +163,25 @@ final class QloraKernel extends BaseKernel implements Screen.Owner {
         ErrorReply reply = new ErrorReply(failure.name(), failure.getMessage(), failure.lines());
         reply.setExecutionCount(cell);
         env.replyError(ExecuteReply.MESSAGE_TYPE.error(), reply);
+        List<Message<?>> waiting = request.shouldStopOnError() ? takeWaiting(env.getShell()) : List.of();
         env.resolveDeferrals();
-        if (request.shouldStopOnError()) {
-            abortWaiting(env.getShell(), Instant.MAX);
-        }
+        answer(waiting, (ShellChannel) env.getShell(), Instant.MAX);
     }
 
-    /** Answers the cells that were sent before {@code until} along with the one that has ended, as "Run All" does, without running them. */
-    @SuppressWarnings({"unchecked", "rawtypes"})
-    private void abortWaiting(JupyterSocket shell, Instant until) {
+    /** What was sent before the front end hears that the cell has ended; what it sends then is another matter. */
+    private static List<Message<?>> takeWaiting(JupyterSocket shell) {
+        List<Message<?>> waiting = new ArrayList<>();
         while ((shell.getEvents() & ZMQ.Poller.POLLIN) != 0) {
-            Message<?> waiting = shell.readMessage();
-            ShellReplyEnvironment env = connection.prepareReplyEnv((ShellChannel) shell, waiting);
+            waiting.add(shell.readMessage());
+        }
+        return waiting;
+    }
+
+    /** Answers {@code messages}: the cells among them that were sent before {@code until}, as "Run All" does, without running them. */
+    @SuppressWarnings({"unchecked", "rawtypes"})
+    private void answer(List<Message<?>> messages, ShellChannel shell, Instant until) {
+        for (Message<?> waiting : messages) {
+            ShellReplyEnvironment env = connection.prepareReplyEnv(shell, waiting);
             if (waiting.getContent() instanceof ExecuteRequest && sentAt(waiting).isBefore(until)) {
                 env.setBusyDeferIdle();
                 env.reply(new Message(waiting, MessageType.EXECUTE_REPLY, Map.of("status", "aborted")));
