@@ -1,12 +1,16 @@
 package jqlora.inspect;
 
 import java.awt.Color;
+import java.awt.Font;
 import java.awt.Graphics2D;
+import java.awt.RenderingHints;
 import java.awt.image.BufferedImage;
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Method;
-import java.util.ArrayDeque;
-import java.util.Deque;
+import java.util.Comparator;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
 import java.util.Objects;
 import java.util.stream.Stream;
 import org.knowm.xchart.BoxChartBuilder;
@@ -44,7 +48,8 @@ public final class ChartPage {
 
     private final Chart<?, ?> chart;
     private final Styler styler;
-    private final Deque<Runnable> undo = new ArrayDeque<>();
+    private boolean adopted;
+    private final Map<Property, Object> before = new LinkedHashMap<>();
     private TickLabels xLabels;
     private TickLabels yLabels;
 
@@ -60,19 +65,52 @@ public final class ChartPage {
      * @return with transparency where nothing is drawn
      */
     public static BufferedImage paint(Chart<?, ?> chart, int pixelsPerPoint) {
+        Fonts.load();
         synchronized (chart) {
             ChartPage page = new ChartPage(chart);
             try {
                 page.adopt();
                 return page.paint(pixelsPerPoint);
             } finally {
-                page.undo.forEach(Runnable::run);
+                page.restore();
             }
         }
     }
 
+    /** Holds what is done once. */
+    private static final class Fonts {
+        static {
+            loadFonts();
+        }
+
+        static void load() { }
+    }
+
+    /** Java takes down the flag of an interrupted thread that makes it load its fonts: another thread does. */
+    private static void loadFonts() {
+        Thread loads = Thread.ofPlatform().daemon().name("fonts").start(() -> {      // a lambda of Fonts would wait for Fonts
+            Graphics2D graphics = new BufferedImage(1, 1, BufferedImage.TYPE_INT_ARGB).createGraphics();
+            for (int style : new int[] {Font.PLAIN, Font.BOLD}) {
+                graphics.setFont(new Font(Font.SANS_SERIF, style, 12));
+                graphics.drawString("0", 0, 0);
+            }
+            graphics.dispose();
+        });
+        boolean interrupted = false;
+        while (loads.isAlive()) {
+            try {
+                loads.join();
+            } catch (InterruptedException meanwhile) {
+                interrupted = true;
+            }
+        }
+        if (interrupted) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
     private BufferedImage paint(int pixelsPerPoint) {
-        if (xLabels != null || yLabels != null) {
+        if (adopted || xLabels != null || yLabels != null) {
             draw(new BufferedImage(1, 1, BufferedImage.TYPE_INT_ARGB), 1);
             Stream.of(xLabels, yLabels).filter(Objects::nonNull).forEach(TickLabels::settle);
         }
@@ -81,51 +119,70 @@ public final class ChartPage {
 
     private BufferedImage draw(BufferedImage image, int pixelsPerPoint) {
         Graphics2D graphics = image.createGraphics();
-        graphics.setRenderingHint(java.awt.RenderingHints.KEY_TEXT_ANTIALIASING, java.awt.RenderingHints.VALUE_TEXT_ANTIALIAS_ON);
+        graphics.setRenderingHint(RenderingHints.KEY_TEXT_ANTIALIASING, RenderingHints.VALUE_TEXT_ANTIALIAS_ON);
         graphics.scale(pixelsPerPoint, pixelsPerPoint);
         chart.paint(graphics, chart.getWidth(), chart.getHeight());
         graphics.dispose();
         return image;
     }
 
+    /** A setting of a styler. */
+    private record Property(Method getter, Method setter) {
+        Object get(Styler styler) {
+            return call(getter, styler);
+        }
+
+        void set(Styler styler, Object value) {
+            call(setter, styler, value);
+        }
+    }
+
     private void adopt() {
+        properties(styler).forEach(property -> before.put(property, property.get(styler)));
         Styler plain = fresh(), house = fresh();
+        boolean ours = ChartStyle.INK.equals(styler.getChartFontColor());
         if (plain == null || !(styler.getTheme() instanceof XChartTheme)) {
             return;                                               // a theme of the user's choice has backgrounds of its own
         }
         ChartStyle.apply(house);
-        for (Method setter : Styler.class.isInstance(styler) ? styler.getClass().getMethods() : new Method[0]) {
-            Method getter = getter(setter);
-            if (getter != null) {
-                Object own = call(getter, styler), untouched = call(getter, plain), ours = call(getter, house);
-                if (Objects.deepEquals(own, untouched) && !Objects.deepEquals(own, ours)) {
-                    set(setter, own, ours);
-                }
+        before.forEach((property, own) -> {
+            Object wanted = property.get(house);
+            if (!ours && Objects.deepEquals(own, property.get(plain)) && !Objects.deepEquals(own, wanted)) {
+                property.set(styler, wanted);
+                adopted = true;
             }
-        }
-        backgrounds();
+        });
+        styler.setChartBackgroundColor(seeThrough(styler.getChartBackgroundColor())).setPlotBackgroundColor(seeThrough(styler.getPlotBackgroundColor()))
+              .setLegendBackgroundColor(seeThrough(styler.getLegendBackgroundColor())).setLegendBorderColor(seeThrough(styler.getLegendBorderColor()));
         if (styler instanceof AxesChartStyler axes) {
             labels(axes);
         }
         if (styler instanceof HeatMapStyler heatMap && heatMap.isShowValue()) {
-            Color before = heatMap.getValueFontColor();
             heatMap.setValueFontColor(readable(heatMap.getRangeColors()));
-            undo.push(() -> heatMap.setValueFontColor(before));
         }
     }
 
-    private void set(Method setter, Object before, Object value) {
-        call(setter, styler, value);
-        undo.push(() -> call(setter, styler, before));
+    /** More than once: some settings set others. */
+    private void restore() {
+        for (int pass = 0; pass < 3; pass++) {
+            before.forEach((property, own) -> {
+                if (!Objects.deepEquals(property.get(styler), own)) {
+                    property.set(styler, own);
+                }
+            });
+        }
+        if (adopted) {
+            draw(new BufferedImage(1, 1, BufferedImage.TYPE_INT_ARGB), 1);      // XChart lays a chart out by what it measured the last time
+        }
+    }
+
+    /** The more particular ones last, such as the colour of one axis after that of both. */
+    private static List<Property> properties(Styler styler) {
+        return Stream.of(styler.getClass().getMethods()).filter(setter -> getter(setter) != null).map(setter -> new Property(getter(setter), setter))
+                .sorted(Comparator.comparingInt(property -> property.setter.getName().length())).toList();
     }
 
     /** White is what a file has; a background of another colour was chosen. */
-    private void backgrounds() {
-        Color page = styler.getChartBackgroundColor(), plot = styler.getPlotBackgroundColor(), legend = styler.getLegendBackgroundColor(), border = styler.getLegendBorderColor();
-        undo.push(() -> styler.setChartBackgroundColor(page).setPlotBackgroundColor(plot).setLegendBackgroundColor(legend).setLegendBorderColor(border));
-        styler.setChartBackgroundColor(seeThrough(page)).setPlotBackgroundColor(seeThrough(plot)).setLegendBackgroundColor(seeThrough(legend)).setLegendBorderColor(seeThrough(border));
-    }
-
     private static Color seeThrough(Color color) {
         return Color.WHITE.equals(color) ? NOTHING : color;
     }
@@ -136,19 +193,17 @@ public final class ChartPage {
         if (numbersBelow && axes.getxAxisTickLabelsFormattingFunction() == null && axes.getXAxisDecimalPattern() == null && !axes.isXAxisLogarithmic()) {
             xLabels = new TickLabels();
             axes.setxAxisTickLabelsFormattingFunction(xLabels);
-            undo.push(() -> axes.setxAxisTickLabelsFormattingFunction(null));
         }
         boolean numbersBeside = !(chart instanceof HeatMapChart) && axes.getYAxisGroupDecimalPatternMap().isEmpty();
         if (numbersBeside && axes.getyAxisTickLabelsFormattingFunction() == null && axes.getYAxisDecimalPattern() == null && !axes.isYAxisLogarithmic()) {
             yLabels = new TickLabels();
             axes.setyAxisTickLabelsFormattingFunction(yLabels);
-            undo.push(() -> axes.setyAxisTickLabelsFormattingFunction(null));
         }
     }
 
-    /** Of white and nearly black the one that is easier to read on the least favourable colour of {@code range}. */
+    /** Of white and black the one that is easier to read on the least favourable colour of {@code range}. */
     private static Color readable(Color[] range) {
-        return Stream.of(Color.WHITE, Contrast.textOn(Color.WHITE)).max(java.util.Comparator.comparingDouble(text -> Stream.iterate(0.0, share -> share <= 1, share -> share + 0.05)
+        return Stream.of(Color.WHITE, Contrast.textOn(Color.WHITE)).max(Comparator.comparingDouble(text -> Stream.iterate(0.0, share -> share <= 1, share -> share + 0.05)
                 .mapToDouble(share -> Contrast.ratio(text, Contrast.between(range, share))).min().orElse(1))).orElseThrow();
     }
 

@@ -64,8 +64,8 @@ public final class ChartStyle {
     }
 
     /**
-     * Has the x axis of {@code chart} labelled with round numbers. Where the x values are equally spaced XChart labels as many of
-     * them as fit; an axis longer by a thousandth makes it choose as it does otherwise. Call it when all series are there.
+     * Has the axes of {@code chart} labelled with round numbers. Where values are equally spaced, as two always are, XChart labels as many of
+     * them as fit; an axis that is a little longer makes it choose as it does otherwise. Call it when all series are there.
      */
     public static XYChart roundTicks(XYChart chart) {
         double[] x = chart.getSeriesMap().values().stream().flatMapToDouble(series -> Arrays.stream(series.getXData())).filter(Double::isFinite).toArray();
@@ -73,6 +73,12 @@ public final class ChartStyle {
         double greatest = Arrays.stream(x).max().orElse(0);
         if (greatest > least) {
             chart.getStyler().setXAxisMax(greatest + (greatest - least) / 1_000);
+        }
+        double[] y = chart.getSeriesMap().values().stream().flatMapToDouble(series -> Arrays.stream(series.getYData())).filter(Double::isFinite).distinct().sorted().toArray();
+        if (y.length == 1 || y.length == 2) {
+            double margin = y.length == 2 ? (y[1] - y[0]) / 10 : y[0] == 0 ? 1 : Math.abs(y[0]) / 10;
+            chart.getStyler().setYAxisMin(y[0] - margin);
+            chart.getStyler().setYAxisMax(y[y.length - 1] + 1.07 * margin);      // not as far as below: that would be equal spacing again
         }
         return chart;
     }

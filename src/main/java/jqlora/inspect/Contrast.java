@@ -8,7 +8,7 @@ import java.awt.Color;
  * @see <a href="https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio">WCAG 2.2, contrast ratio and relative luminance</a>
  */
 public final class Contrast {
-    private static final Color LIGHT_TEXT = Color.WHITE, DARK_TEXT = new Color(0x14, 0x1a, 0x22);
+    private static final Color LIGHT_TEXT = Color.WHITE, DARK_TEXT = Color.BLACK;
 
     private Contrast() { }
 
@@ -28,7 +28,7 @@ public final class Contrast {
         return share <= 0.04045 ? share / 12.92 : Math.pow((share + 0.055) / 1.055, 2.4);
     }
 
-    /** White or nearly black, whichever is easier to read on {@code background}. */
+    /** White or black, whichever is easier to read on {@code background}: at least 4.5:1 on any. */
     public static Color textOn(Color background) {
         return ratio(LIGHT_TEXT, background) > ratio(DARK_TEXT, background) ? LIGHT_TEXT : DARK_TEXT;
     }

@@ -29,7 +29,7 @@ public record NumberText(int decimals, int exponentDigits, boolean grouped) {
         if (sizes.length == 0) {
             return new NumberText(0, 0, false);
         }
-        double least = sizes[0], middle = sizes[sizes.length / 2], most = sizes[sizes.length - 1];
+        double least = sizes[0], middle = sizes[(sizes.length - 1) / 2], most = sizes[sizes.length - 1];
         boolean whole = Arrays.stream(sizes).allMatch(size -> size == Math.rint(size)) && most < MOST_WITHOUT_EXPONENT;
         int decimals = whole ? 0 : Math.max(0, SIGNIFICANT - 1 - exponent(middle));
         while (least < 0.5 * Math.pow(10, -decimals) && decimals < MOST_DIGITS) {
@@ -45,7 +45,7 @@ public record NumberText(int decimals, int exponentDigits, boolean grouped) {
     /** The format of a column of shares, given in percent: two significant digits for its middle number, at most three decimals. */
     public static NumberText ofShares(double... percents) {
         double[] sizes = Arrays.stream(percents).filter(number -> Double.isFinite(number) && number != 0).map(Math::abs).sorted().toArray();
-        double middle = sizes.length == 0 ? 1 : sizes[sizes.length / 2];
+        double middle = sizes.length == 0 ? 1 : sizes[(sizes.length - 1) / 2];
         int decimals = Math.clamp(1 - exponent(middle), 1, 3);
         return new NumberText(decimals, 0, sizes.length > 0 && sizes[sizes.length - 1] >= FIRST_GROUPED).withoutCommonZeros(percents);
     }

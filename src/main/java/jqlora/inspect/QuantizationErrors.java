@@ -12,6 +12,7 @@ import jqlora.ops.Weight;
 import jqlora.tensor.Tensor;
 import org.knowm.xchart.XYChart;
 import org.knowm.xchart.XYChartBuilder;
+import org.knowm.xchart.style.Styler;
 import tech.tablesaw.api.DoubleColumn;
 import tech.tablesaw.api.StringColumn;
 import tech.tablesaw.api.Table;
@@ -80,6 +81,7 @@ public record QuantizationErrors(List<Row> rows) {
             chart.addSeries(kind, line.stream().mapToDouble(Row::layer).toArray(), line.stream().mapToDouble(Row::relative).toArray());
         }
         chart.getStyler().setYAxisMin(0.0);
+        chart.getStyler().setLegendPosition(Styler.LegendPosition.OutsideE).setLegendLayout(Styler.LegendLayout.Vertical);
         return ChartStyle.roundTicks(chart);
     }
 }

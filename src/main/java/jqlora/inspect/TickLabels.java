@@ -1,7 +1,7 @@
 package jqlora.inspect;
 
-import java.util.Set;
-import java.util.TreeSet;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.function.Function;
 
 /**
@@ -11,23 +11,31 @@ import java.util.function.Function;
 final class TickLabels implements Function<Double, String> {
     private static final int DIGITS = 10;
 
-    private final Set<Double> seen = new TreeSet<>();
+    private final List<Double> asked = new ArrayList<>();
     private NumberText text;
 
     @Override
     public String apply(Double tick) {
         double rounded = rounded(tick);
         if (text == null) {
-            seen.add(rounded);
+            asked.add(rounded);
             return NumberText.alone(rounded, DIGITS);
         }
         return text.of(rounded);
     }
 
-    /** From here on every label has as many decimals as those seen so far need. */
+    /**
+     * From here on every label has as many decimals as the ticks need. XChart tries one distance of ticks after the other, and before each it asks for the
+     * greatest and the least number of the data, to see how wide they are: what counts is the last ascending row.
+     */
     void settle() {
-        double most = seen.stream().mapToDouble(Math::abs).max().orElse(0);
-        text = NumberText.ofTicks(seen.stream().mapToDouble(tick -> Math.abs(tick) < most * 1e-9 ? 0 : tick).toArray());
+        int from = Math.max(0, asked.size() - 1);
+        while (from > 0 && asked.get(from - 1) < asked.get(from)) {
+            from--;
+        }
+        List<Double> ticks = asked.subList(from, asked.size());
+        double most = ticks.stream().mapToDouble(Math::abs).max().orElse(0);
+        text = NumberText.ofTicks(ticks.stream().mapToDouble(tick -> Math.abs(tick) < most * 1e-9 ? 0 : tick).toArray());
     }
 
     /** XChart adds steps up, which leaves 0.30000000000000004. */

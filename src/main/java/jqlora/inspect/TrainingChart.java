@@ -13,7 +13,7 @@ import org.knowm.xchart.style.markers.SeriesMarkers;
 /** A run as a picture: the loss of each step, smoothed, and the held-out loss, each of its points marked. */
 public final class TrainingChart {
     private static final double SMOOTHING = 0.9;
-    private static final int MAX_DRAWN_POINTS = 1_000, WIDTH = 640, HEIGHT = 360;
+    private static final int MAX_DRAWN_POINTS = 1_000, FEWEST_STEPS = 10, WIDTH = 640, HEIGHT = 360;
 
     private TrainingChart() { }
 
@@ -42,7 +42,8 @@ public final class TrainingChart {
             double[] losses = steps.stream().mapToDouble(TrainEvent.StepEnd::loss).toArray(), averages = smoothed(losses);
             double[] x = IntStream.of(drawn).mapToDouble(i -> steps.get(i).step()).toArray();
             XYSeries each = chart.addSeries("step", x, IntStream.of(drawn).mapToDouble(i -> losses[i]).toArray());
-            each.setLineWidth(1f).setLineColor(new Color(trained.getRed(), trained.getGreen(), trained.getBlue(), 110));
+            each.setLineWidth(1.2f).setLineColor(new Color(trained.getRed(), trained.getGreen(), trained.getBlue(), 170));
+            each.setMarker(steps.size() == 1 ? SeriesMarkers.CIRCLE : SeriesMarkers.NONE).setMarkerColor(trained);      // a line of one point is nothing to see
             XYSeries smooth = chart.addSeries("smoothed", x, IntStream.of(drawn).mapToDouble(i -> averages[i]).toArray());
             smooth.setLineWidth(2.4f).setLineColor(trained);
         }
@@ -52,7 +53,12 @@ public final class TrainingChart {
             points.setLineWidth(1.8f).setLineColor(heldOut);
             points.setMarker(SeriesMarkers.CIRCLE).setMarkerColor(heldOut);
         }
-        return ChartStyle.roundTicks(chart);
+        ChartStyle.roundTicks(chart);
+        int last = Math.max(steps.isEmpty() ? 0 : steps.getLast().step(), evaluations.isEmpty() ? 0 : evaluations.getLast().step());
+        if (last < FEWEST_STEPS) {
+            chart.getStyler().setXAxisMax(FEWEST_STEPS * 1.001);  // no half steps on the axis
+        }
+        return chart;
     }
 
     private static int[] thinned(int size) {

@@ -3,6 +3,7 @@ package jqlora.inspect;
 import java.math.BigDecimal;
 import java.math.MathContext;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.stream.IntStream;
@@ -165,19 +166,37 @@ public final class WeightDiff {
             sums[x][y] += Math.abs((double) after[i] - before[i]);
             counts[x][y]++;
         }
+        Unit unit = Unit.of(Arrays.stream(sums).flatMapToDouble(Arrays::stream).max().orElse(0) / counts[0][0]);
         List<Number[]> cells = new ArrayList<>();
         for (int x = 0; x < columns; x++) {
             for (int y = 0; y < rows; y++) {
-                cells.add(new Number[] {x, y, new BigDecimal(sums[x][y] / counts[x][y]).round(LEGEND_DIGITS).doubleValue()});
+                cells.add(new Number[] {x, y, new BigDecimal(sums[x][y] / counts[x][y] * unit.parts).round(LEGEND_DIGITS).doubleValue()});
             }
         }
-        HeatMapChart chart = new HeatMapChartBuilder().width(WIDTH).height(HEIGHT + 60).title("Mean |change| of " + module).xAxisTitle("input features").yAxisTitle("output features").build();
+        HeatMapChart chart = new HeatMapChartBuilder().width(WIDTH).height(HEIGHT + 60).title("Mean |change| of " + module + unit.said).xAxisTitle("input features").yAxisTitle("output features").build();
         ChartStyle.apply(chart.getStyler());
         chart.getStyler().setLegendPosition(Styler.LegendPosition.OutsideE).setLegendLayout(Styler.LegendLayout.Vertical);
         chart.getStyler().setAxisTicksVisible(false);
         chart.getStyler().setHeatMapDecimalValueFormatter(value -> NumberText.alone(value, 2));
         chart.addSeries("change", range(columns), range(rows), cells);
         return chart;
+    }
+
+    /** In which small numbers are given: the legend of a heat map would write them with an exponent. */
+    private enum Unit {
+        ONES(1, ""), THOUSANDTHS(1_000, ", in thousandths"), MILLIONTHS(1_000_000, ", in millionths");
+
+        private final int parts;
+        private final String said;
+
+        Unit(int parts, String said) {
+            this.parts = parts;
+            this.said = said;
+        }
+
+        static Unit of(double most) {
+            return most == 0 || most >= 0.1 ? ONES : most >= 1e-4 ? THOUSANDTHS : MILLIONTHS;
+        }
     }
 
     private static List<Integer> range(int count) {

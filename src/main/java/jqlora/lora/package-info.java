@@ -3,6 +3,6 @@
  *
  * <p>May import: tensor, quant, ops, format, model.
  * <p>Read in this order: {@link jqlora.lora.LoraConfig}, {@link jqlora.lora.TargetModules}, {@link jqlora.lora.TargetTable},
- * {@link jqlora.lora.LoraAdapter}, {@link jqlora.lora.MergeRoute}, {@link jqlora.lora.Merger}.
+ * {@link jqlora.lora.LoraAdapter}, {@link jqlora.lora.MergeRoute}, {@link jqlora.lora.MergePlan}, {@link jqlora.lora.Merger}.
  */
 package jqlora.lora;

@@ -2,8 +2,6 @@ package jqlora.notebook;
 
 import java.time.Duration;
 import java.util.UUID;
-import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.TimeUnit;
 
 /**
  * One output that replaces itself. Updates may come from any thread, also after the cell has ended, and as often as one likes:
@@ -18,76 +16,99 @@ public final class Display {
     static final Duration DEFAULT_INTERVAL = Duration.ofMillis(100);
     private static final int TRIES = 3;
 
+    private static final int SHARE_OF_DRAWING = 15;               // of the time: a picture that takes long is drawn more seldom
+
     private final String id = UUID.randomUUID().toString();
     private final Screen screen;
     private final long intervalNanos;
-    private final Runnable drawPending = this::drawPending;
+    private final Runnable drawAtCellEnd = () -> DrawingThread.now(this::drawPending);
     private Object pending;
     private boolean waiting;
+    private boolean timed;
+    private boolean last;
     private int failures;
-    private long drawnAt;
+    private long nextAt;
 
     /** Shows {@code first} on {@code screen}. */
     Display(Screen screen, Object first, Duration interval) {
         this.screen = screen;
         this.intervalNanos = interval.toNanos();
         screen.open(id, Rendered.of(first));
-        drawnAt = System.nanoTime();
+        nextAt = System.nanoTime() + intervalNanos;
     }
 
     /**
-     * Replaces the output by {@code value}, now or, if the last drawing is too recent, in a moment. A value drawn in a moment is
-     * read then: a table or a chart that another thread is changing at that time is drawn as it is when it holds still.
+     * Replaces the output by {@code value} in a moment: at once, or when the last drawing is long enough ago. The value is read then, by another thread: a
+     * table or a chart that is being changed at that time is drawn as it is when it holds still.
      */
-    public synchronized void update(Object value) {
-        long wait = drawnAt + intervalNanos - System.nanoTime();
-        if (wait <= 0) {
-            waiting = false;
-            draw(value, false);
-        } else {
-            boolean timed = waiting;
+    public void update(Object value) {
+        synchronized (this) {
             pending = value;
             waiting = true;
             failures = 0;
-            if (!timed) {
-                screen.atCellEnd(drawPending);
-                drawAfter(wait);
+            if (timed) {
+                return;
             }
+            timed = true;
+            DrawingThread.later(Math.max(0, nextAt - System.nanoTime()), this::drawPending);
         }
+        screen.atCellEnd(drawAtCellEnd);
     }
 
-    /** Replaces the output by {@code value} at once; nothing else is expected to follow. */
-    public synchronized void finish(Object value) {
-        waiting = false;
-        draw(value, true);
-    }
-
-    private void draw(Object value, boolean last) {
-        pending = null;
-        screen.update(id, Rendered.of(value), last);
-        drawnAt = System.nanoTime();
-    }
-
-    private void drawAfter(long nanos) {
-        CompletableFuture.delayedExecutor(nanos, TimeUnit.NANOSECONDS).execute(drawPending);
-    }
-
-    private synchronized void drawPending() {
-        if (!waiting) {
-            return;
+    /** Replaces the output by {@code value} and returns when that is done; nothing else is expected to follow. */
+    public void finish(Object value) {
+        synchronized (this) {
+            pending = value;
+            waiting = true;
+            last = true;
+            failures = TRIES;
         }
-        Object value = pending;
-        waiting = false;
+        DrawingThread.now(this::drawPending);
+    }
+
+    private void drawPending() {
+        Object value;
+        boolean end;
+        synchronized (this) {
+            timed = false;
+            if (!waiting) {
+                return;
+            }
+            value = pending;
+            end = last;
+            pending = null;
+            waiting = false;
+            last = false;
+        }
+        long began = System.nanoTime();
         try {
-            draw(value, false);
+            draw(value, end);
         } catch (RuntimeException changing) {
+            again(value, changing, end);
+        }
+        synchronized (this) {
+            long now = System.nanoTime();
+            nextAt = now + Math.max(intervalNanos, SHARE_OF_DRAWING * (now - began));
+        }
+    }
+
+    private void again(Object value, RuntimeException changing, boolean end) {
+        synchronized (this) {
+            if (waiting) {
+                return;                                           // a newer value has come
+            }
             if (++failures < TRIES) {
                 pending = value;
                 waiting = true;
-                drawAfter(intervalNanos);
-            } else {
-                draw("not drawn: " + changing, false);
+                timed = true;
+                DrawingThread.later(intervalNanos, this::drawPending);
+                return;
             }
         }
+        draw("not drawn: " + changing, end);
+    }
+
+    private void draw(Object value, boolean end) {
+        screen.update(id, Rendered.of(value), end);
     }
 }

@@ -9,7 +9,7 @@ import java.util.Map;
 import jqlora.inspect.NumberText;
 
 /**
- * A table of rows, as HTML and as aligned text. Every value is escaped. The numbers of a column have one format and stand to the right, so that they stand at
+ * A small table for a report, as HTML and as aligned text. Every value is escaped. The numbers of a column have one format and stand to the right, so that they stand at
  * the point; everything else stands to the left. A table that is wider than the page scrolls in a box of its own.
  *
  * <pre>{@code
@@ -40,7 +40,7 @@ public final class HtmlTable implements Displayable {
     private String caption = "";
     private String note = "";
 
-    /** @param header one name per column, no two alike */
+    /** @param header one name per column */
     public HtmlTable(String... header) {
         this.header = List.of(header);
         if (header.length == 0 || new HashSet<>(this.header).size() != header.length) {

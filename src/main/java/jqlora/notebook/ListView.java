@@ -24,7 +24,7 @@ final class ListView {
             return records(values.stream().map(Record.class::cast).toList(), rows);
         }
         boolean texts = values.stream().allMatch(String.class::isInstance);
-        return texts && values.stream().mapToInt(value -> ((String) value).length()).sum() > LONG_TEXT ? texts(values, rows) : null;
+        return texts && values.stream().mapToInt(value -> ((String) value).indexOf('\n') >= 0 ? LONG_TEXT + 1 : ((String) value).length()).sum() > LONG_TEXT ? texts(values, rows) : null;
     }
 
     private static boolean isSimple(Record record) {

@@ -82,9 +82,13 @@ public final class LiveChart implements Displayable, AutoCloseable {
     }
 
     @Override
-    public synchronized Optional<PngImage> png() {
-        boolean drawable = lines.values().stream().anyMatch(line -> line.numbers() > 0);     // XChart has no axis for no number
-        return drawable ? Optional.of(PngImage.of(chart())) : Optional.empty();
+    public Optional<PngImage> png() {
+        XYChart chart;
+        synchronized (this) {                                     // points may come while it is drawn
+            boolean drawable = lines.values().stream().anyMatch(line -> line.numbers() > 0);     // XChart has no axis for no number
+            chart = drawable ? chart() : null;
+        }
+        return Optional.ofNullable(chart).map(PngImage::of);
     }
 
     private static final class Line {

@@ -21,7 +21,6 @@ import jqlora.tensor.Shape;
  * their count. In HTML a module opens and closes.
  */
 record ModelTree(String title, Node root) implements Displayable {
-    private static final int OPEN_LEVELS = 2;
 
     /**
      * A module.
@@ -192,17 +191,20 @@ record ModelTree(String title, Node root) implements Displayable {
 
     @Override
     public String html() {
-        return html(root, Html.escape(title), 0);
+        return html(root, Html.escape(title), 0, true);
     }
 
-    private static String html(Node node, String name, int level) {
+    private static String html(Node node, String name, int level, boolean open) {
         if (node.children.isEmpty()) {
             return "<code>" + name + "</code>" + said(node, Html::escape);
         }
-        StringBuilder html = new StringBuilder("<details").append(level < OPEN_LEVELS ? " open" : "").append("><summary>").append(level == 0 ? "<b>" + name + "</b>" : "<code>" + name + "</code>")
+        StringBuilder html = new StringBuilder("<details").append(open ? " open" : "").append("><summary>").append(level == 0 ? "<b>" + name + "</b>" : "<code>" + name + "</code>")
                 .append(level == 0 ? Html.escape(figures(node)) : said(node, Html::escape)).append("</summary><ul>");
-        for (Node child : node.children) {
-            html.append("<li>").append(html(child, Html.escape(child.name), level + 1)).append("</li>");
+        boolean layerSeen = false;
+        for (Node child : node.children) {                        // of several kinds of layers the first is open
+            boolean layer = child.name.matches("\\d+.*");
+            html.append("<li>").append(html(child, Html.escape(child.name), level + 1, !layer || !layerSeen)).append("</li>");
+            layerSeen |= layer;
         }
         return html.append("</ul></details>").toString();
     }

@@ -25,7 +25,7 @@ final class ShortNumber {
 
     /** A whole number with its thousands grouped. */
     static String grouped(long number) {
-        return new NumberText(0, 0, Math.abs(number) >= 10_000).of(number);
+        return new NumberText(0, 0, true).of(number);
     }
 
     /** A duration in seconds as 8.1 s, 2:05 or 1:02:03. */

@@ -7,7 +7,7 @@ package jqlora.notebook;
  * @param note beside a marked one; may be empty
  */
 record TableCell(String text, boolean right, boolean marked, String note) {
-    private static final int MOST_CHARACTERS = 300, MOST_IN_TITLE = 2_000, LONGEST_WORD = 18;
+    private static final int MOST_CHARACTERS = 300, MOST_IN_TITLE = 2_000, LONGEST_WORD = 18, LONGEST_PART = 40;
 
     TableCell {
         text = text.strip();
@@ -60,7 +60,7 @@ record TableCell(String text, boolean right, boolean marked, String note) {
             if (word.length() <= LONGEST_WORD) {
                 html.append(Html.escape(word));
             } else {
-                for (String part : word.split("(?<=[./_,:\\-])")) {
+                for (String part : word.split("(?<=[./_,:\\-])|(?<=\\G.{" + LONGEST_PART + "})")) {
                     html.append(html.isEmpty() ? "" : "<wbr>").append(Html.escape(part));
                 }
             }

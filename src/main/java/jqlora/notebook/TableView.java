@@ -1,5 +1,6 @@
 package jqlora.notebook;
 
+import tech.tablesaw.api.DoubleColumn;
 import tech.tablesaw.columns.Column;
 import tech.tablesaw.table.Relation;
 
@@ -54,11 +55,17 @@ public record TableView(Relation table, int maxRows) implements Displayable {
         boolean formatted = false;
         for (int row = 0; row < values.length; row++) {
             values[row][at] = column.isMissing(row) ? null : column.get(row);
-            formatted |= values[row][at] instanceof Number && !column.getString(row).equals(String.valueOf(values[row][at]));
+            formatted |= values[row][at] instanceof Number number && !isPlain(column, row, number);
         }
         for (int row = 0; row < values.length && formatted; row++) {
             values[row][at] = values[row][at] == null ? null : new HtmlTable.RightAligned(column.getString(row));
         }
+    }
+
+    /** Whether Tablesaw writes {@code number} so where nobody has told it how. */
+    private static boolean isPlain(Column<?> column, int row, Number number) {
+        String written = column.getString(row);
+        return written.equals(String.valueOf(number)) || written.equals(DoubleColumn.create("", number.doubleValue()).getString(0));
     }
 
     private static String rest(int rows, int columns) {

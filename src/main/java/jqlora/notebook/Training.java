@@ -34,6 +34,8 @@ public final class Training implements Displayable {
     private final Ops ops;
     private final Queue<FutureTask<?>> tasks = new ConcurrentLinkedQueue<>();
     private Thread thread;
+    private boolean stopping;
+    private boolean inTask;
     private CountDownLatch ended;
     private TrainingView view;
     private TrainResult result;
@@ -66,6 +68,7 @@ public final class Training implements Displayable {
         view = next;
         ended = latch;
         thread = trains;
+        stopping = false;
         result = null;
         failure = null;
         trains.start();
@@ -88,6 +91,7 @@ public final class Training implements Displayable {
             result = got;
             failure = error;
             thread = null;
+            stopping = false;
             uses.forEach(ModelUse::giveBack);
         }
         latch.countDown();
@@ -101,10 +105,16 @@ public final class Training implements Displayable {
     }
 
     private void runTasks() {
+        synchronized (this) {
+            inTask = true;                                        // a request to stop is not meant for the task
+            Thread.interrupted();
+        }
         for (FutureTask<?> task; (task = tasks.poll()) != null; ) {
-            boolean stop = Thread.interrupted();                  // meant for the training, which will see it again
             task.run();
-            if (stop) {
+        }
+        synchronized (this) {
+            inTask = false;
+            if (stopping) {
                 Thread.currentThread().interrupt();
             }
         }
@@ -118,7 +128,10 @@ public final class Training implements Displayable {
     /** Ends the training after the step that it is in, with a checkpoint. Returns at once; {@link #await} waits for it. Does nothing where it has ended. */
     public synchronized void stop() {
         if (thread != null) {
-            thread.interrupt();
+            stopping = true;
+            if (!inTask) {
+                thread.interrupt();
+            }
         }
     }
 
@@ -197,13 +210,17 @@ public final class Training implements Displayable {
     }
 
     @Override
-    public synchronized String text() {
-        return view.text();
+    public String text() {
+        return shown().text();
     }
 
     @Override
-    public synchronized String html() {
-        return view.html();
+    public String html() {
+        return shown().html();
+    }
+
+    private synchronized TrainingView shown() {
+        return view;
     }
 
     /** Such as {@code en-wiki-questions [####................] 51/244 (20%), about 2:05 left, loss 3.401}. */

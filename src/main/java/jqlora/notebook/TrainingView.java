@@ -126,14 +126,27 @@ final class TrainingView implements TrainListener, Displayable {
     }
 
     @Override
-    public synchronized String html() {
+    public String html() {
+        List<TrainEvent.StepEnd> shownSteps;
+        List<TrainEvent.Evaluated> shownEvaluations;
+        String head, line;
+        synchronized (this) {
+            shownSteps = List.copyOf(steps);
+            shownEvaluations = List.copyOf(evaluations);
+            head = head();
+            line = text();
+        }
+        boolean drawable = !shownSteps.isEmpty() || !shownEvaluations.isEmpty();
+        return head + (drawable ? "<br>" + PngImage.of(TrainingChart.of(shownSteps, shownEvaluations, "")).html("the loss so far: " + line) : "");
+    }
+
+    private String head() {
         if (run == null) {
             return "<b>" + Html.escape(label) + "</b>" + Html.escape(failure.isEmpty() ? ": starting" : ": failed: " + failure);
         }
         String bar = "<b>" + Html.escape(label) + "</b> <progress value=\"" + done + "\" max=\"" + run.totalSteps() + "\"></progress> " + Html.escape(String.join(", ", progress()));
         String figures = figures().isEmpty() ? "" : "<br>" + Html.escape(String.join(" \u00b7 ", figures()));
-        boolean drawable = !steps.isEmpty() || !evaluations.isEmpty();
-        return bar + figures + (drawable ? "<br>" + PngImage.of(TrainingChart.of(steps, evaluations, "")).html("the loss so far: " + text()) : "");
+        return bar + figures;
     }
 
     private List<String> all() {
@@ -150,7 +163,7 @@ final class TrainingView implements TrainListener, Displayable {
             parts.add("failed: " + failure);
         } else if (end == null) {
             parts.add(count + " (" + 100L * done / run.totalSteps() + "%)");
-            OptionalDouble left = timeLeft.seconds(run.totalSteps() - done);
+            OptionalDouble left = done == run.totalSteps() ? OptionalDouble.empty() : timeLeft.seconds(run.totalSteps() - done);
             left.ifPresent(seconds -> parts.add("about " + ShortNumber.seconds(seconds) + " left"));
         } else if (end.interrupted()) {
             parts.add(savedAt == done ? "stopped: saved at step " + ShortNumber.grouped(done) + " of " + ShortNumber.grouped(run.totalSteps()) + ", run the cell again to go on"

@@ -5,8 +5,9 @@
  *
  * <p>May import: every room but kernel and cli. With {@code kernel}, the only place for jjava-jupyter.
  * <p>Read in this order: {@link jqlora.notebook.Qlora}, {@link jqlora.notebook.Displayable}, {@link jqlora.notebook.Rendered},
- * {@link jqlora.notebook.Display}, {@link jqlora.notebook.Screen}.
+ * {@link jqlora.notebook.Display}, {@link jqlora.notebook.Screen}, {@link jqlora.notebook.Tables}, {@link jqlora.notebook.Training}.
  *
- * <p>Outputs need no JavaScript, no style sheet and no widget: they read the same in JupyterLab, VS Code, GitHub and nbviewer.
+ * <p>Outputs need no JavaScript, no style sheet and no widget: they read the same in JupyterLab, VS Code, GitHub and nbviewer, on
+ * light pages and on dark ones.
  */
 package jqlora.notebook;

@@ -13,10 +13,11 @@ import java.util.function.IntConsumer;
  */
 public final class Workers implements AutoCloseable {
     /**
-     * How long a waiting thread keeps its processor: about what sleeping and waking up cost. Most waits are for less than a piece, and the
-     * longer ones are for a thread that has no processor, perhaps because the waiting one has it.
+     * How long a waiting thread keeps its processor: about what sleeping and waking up cost on a virtual machine, where waking a thread takes
+     * 40 microseconds of the one who does it and 100 more until it runs. Most waits are shorter, and the longer ones are for a thread
+     * that has no processor, perhaps because the waiting one has it.
      */
-    static final long SPIN_NANOS = 20_000;
+    static final long SPIN_NANOS = 150_000;
     private static final ThreadLocal<Boolean> BUSY = ThreadLocal.withInitial(() -> false);
 
     /** A loop; {@code caller} is woken by the last piece once it has said that it sleeps. */

@@ -9,6 +9,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Set;
+import java.util.stream.IntStream;
 import jqlora.quant.FourBitType;
 import jqlora.train.TrainEvent;
 import jqlora.train.TrainResult;
@@ -16,6 +17,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.knowm.xchart.XYChart;
+import org.knowm.xchart.style.markers.SeriesMarkers;
 
 class ChartsTest {
     private static TrainResult result(boolean evaluated, double... losses) {
@@ -37,8 +39,18 @@ class ChartsTest {
         assertClose("smoothed", chart.getSeriesMap().get("smoothed").getYData(), new double[] {4, 4, (4 * 0.171 + 0.1) / 0.271}, 1e-12, 0);
         assertArrayEquals(new double[] {0, 3}, chart.getSeriesMap().get("held out").getXData());
         assertArrayEquals(new double[] {5, 2}, chart.getSeriesMap().get("held out").getYData());
+        assertEquals(SeriesMarkers.CIRCLE, chart.getSeriesMap().get("held out").getMarker(), "a single point is seen");
+        assertEquals(Set.of("held out"), TrainingChart.of(List.of(), result(true, 4).evaluations(), "x").getSeriesMap().keySet(), "before the first step");
         assertEquals(Set.of("step", "smoothed"), TrainingChart.of(result(false, 4), "x").getSeriesMap().keySet());
         assertFails(IllegalArgumentException.class, () -> TrainingChart.of(result(true), "x"), "training chart: the run has no step, it must have at least one");
+    }
+
+    @Test
+    void aLongRunIsThinnedAndEndsAtItsLastStep() {
+        XYChart chart = TrainingChart.of(result(false, IntStream.range(0, 2_500).mapToDouble(i -> 5).toArray()), "x");
+        double[] x = chart.getSeriesMap().get("smoothed").getXData();
+        assertEquals(834, x.length);
+        assertEquals(2_500, x[x.length - 1]);
     }
 
     @ParameterizedTest

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
+import java.util.Arrays;
 import java.util.List;
 import jqlora.Oracle;
 import jqlora.RandomAdapter;
@@ -24,8 +25,8 @@ import jqlora.tensor.Tensor;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
-import org.knowm.xchart.CategoryChart;
 import org.knowm.xchart.HeatMapChart;
+import org.knowm.xchart.XYChart;
 import tech.tablesaw.api.Table;
 
 class WeightDiffTest {
@@ -162,12 +163,12 @@ class WeightDiffTest {
     void picturesCountEveryNumberOnce() throws IOException {
         merged(LoadOptions.asStored(), MergeRoute.ONTO_BASE, (model, adapter, merged) -> {
             WeightDiff diff = WeightDiff.of(adapter, merged, DOWN);
-            CategoryChart histogram = diff.histogram();
+            XYChart histogram = diff.histogram();
             Pictures.assertDrawn(histogram, "Change of " + DOWN, "after - before", "weights");
-            double counted = histogram.getSeriesMap().get("change").getYData().stream().mapToDouble(Number::doubleValue).sum();
+            double counted = Arrays.stream(histogram.getSeriesMap().get("change").getYData()).sum();
             assertEquals(64 * 112, counted, "weights in the histogram");
             HeatMapChart map = diff.heatMap();
-            Pictures.assertDrawn(map, "Mean |change| of " + DOWN, "input features", "output features");
+            Pictures.assertDrawn(map, "Mean |change| of " + DOWN + ", in thousandths", "input features", "output features");
             assertEquals(48 * 48, map.getSeriesMap().get("change").getHeatData().size());
         });
     }

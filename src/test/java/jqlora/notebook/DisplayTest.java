@@ -11,6 +11,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.atomic.AtomicReference;
 import org.junit.jupiter.api.Test;
 
 class DisplayTest {
@@ -31,6 +32,29 @@ class DisplayTest {
         }
         awaitLast("update 999");
         assertTrue(screen.shown().size() <= 4, screen.shown()::toString);
+    }
+
+    @Test
+    void whoUpdatesDoesNotDrawAndIsNotDisturbed() throws InterruptedException {
+        Display display = new Display(screen, "start", Duration.ofMillis(1));
+        AtomicReference<String> drawnBy = new AtomicReference<>();
+        Object value = new Object() {
+            @Override
+            public String toString() {
+                drawnBy.set(Thread.currentThread().getName());
+                Thread.interrupted();                             // as Java's graphics do
+                return "drawn";
+            }
+        };
+        Thread.currentThread().interrupt();
+        display.update(value);
+        assertTrue(Thread.interrupted(), "the flag of the thread that updates");
+        awaitLast("update drawn");
+        assertEquals("notebook-drawing", drawnBy.get());
+        Thread.currentThread().interrupt();
+        display.finish(value);
+        assertTrue(Thread.interrupted(), "the flag of the thread that finishes");
+        assertEquals("last drawn", screen.shown().getLast());
     }
 
     @Test

@@ -74,6 +74,50 @@ class QloraTest {
     }
 
     @Test
+    void aClosedModelSaysThatItWasClosed() throws IOException {
+        OpenModel open = open(LoadOptions.asStored());
+        open.close();
+        String why = ": the model tiny-llama was closed; open it again with openModel(Path.of(\"" + folder + "\"), ...)";
+        assertFails(IllegalStateException.class, () -> open.ask("What is a bee?"), "ask" + why);
+        assertFails(IllegalStateException.class, () -> open.tokenize(List.of()), "tokenizing" + why);
+        assertFails(IllegalStateException.class, () -> open.addAdapter(LoraConfig.defaults()), "adding an adapter" + why);
+        assertFails(IllegalStateException.class, open::model, "model" + why);
+        assertTrue(Rendered.of(open).text().endsWith(", closed"), Rendered.of(open).text());
+    }
+
+    @Test
+    void aTrainingBesideTheNotebookHasTheModelForItself() throws Exception {
+        InstructionSet set = new InstructionSet("en", List.of(InstructionRow.of("What is a bee?", "An insect."), InstructionRow.of("What is a fir?", "A tree.")),
+                List.of(InstructionRow.of("What is an ant?", "An insect.")));
+        SftConfig config = SftConfig.defaults().withMaxSteps(10_000).withBatchSize(2);
+        try (OpenModel open = open(LoadOptions.asStored()); LoraAdapter adapter = open.addAdapter(LoraConfig.defaults().withR(2).withTargetModules("q_proj"))) {
+            Training[] run = new Training[1];
+            String printed = printed(() -> {
+                run[0] = Qlora.fineTuneInBackground(open, adapter, set, config, temp.resolve("background"));
+                try {
+                    assertEquals(1, run[0].betweenSteps(() -> open.ask(set.test())).size());
+                    String why = " is being trained in the background (en); wait for it with await(), end it with stop(), or use betweenSteps(...) of that training";
+                    assertFails(IllegalStateException.class, () -> open.ask("What is a bee?"), "ask: the model tiny-llama" + why);
+                    assertFails(IllegalStateException.class, adapter::detach, "putting an adapter in force or out of force: the model tiny-llama" + why);
+                    assertFails(IllegalStateException.class, open::close, "closing: the model tiny-llama" + why);
+                    assertFails(IllegalStateException.class, () -> Qlora.fineTune(open, adapter, set, config, temp.resolve("other")), "fineTune: the model tiny-llama" + why);
+                } catch (IOException failed) {
+                    throw failed;
+                } catch (Exception other) {
+                    throw new IllegalStateException(other);
+                } finally {
+                    run[0].stop();
+                }
+            });
+            TrainResult result = run[0].await();
+            assertTrue(result.interrupted() && !result.steps().isEmpty(), result::toString);
+            assertTrue(Files.isDirectory(temp.resolve("background/checkpoint-" + result.steps().size())), printed);
+            assertTrue(run[0].text().contains("stopped, saved at step " + result.steps().size()), run[0].text());
+            assertEquals(1, open.ask(set.test()).size());
+        }
+    }
+
+    @Test
     void aSecondBackendIsRefused() {
         String open = Qlora.ops().description();
         assertFails(IllegalStateException.class, () -> Qlora.useGpu(gpu -> gpu), "the backend of this notebook is open already: " + open);
@@ -201,13 +245,13 @@ class QloraTest {
     }
 
     @Test
-    void aTrainingViewShowsABarAndAChart() throws IOException {
+    void aTrainingViewIsOneOutputWithBarFiguresAndChart() {
         RecordingScreen screen = new RecordingScreen();
-        play(new TrainingView(screen, "zh"));
+        play(new TrainingView(screen, "zh", null, System::nanoTime));
         List<String> shown = screen.shown();
-        assertTrue(shown.contains("open zh [....................] 0/2 (0%)"), shown::toString);
-        assertTrue(shown.stream().anyMatch(line -> line.startsWith("last zh [####################] 2/2 in ") && line.endsWith("loss 2.500, held out 1.250, 200 tokens/s, 3 MB")), shown::toString);
-        assertTrue(shown.contains("last zh: step 2.5 at step 2; smoothed 2.5 at step 2; held out 1.25 at step 2"), shown::toString);
+        assertEquals("open zh [##########..........] 1/2 (50%)", shown.getFirst());
+        assertEquals("last zh [####################] 2/2 in 0.5 s, loss 2.500, held out 1.250 at step 2, learning rate 0.001, 200 tokens/s, 3.0 MB", shown.getLast());
+        assertTrue(screen.contents.getLast().html().orElseThrow().contains("<img src=\"data:image/png;base64,"));
     }
 
     @Test

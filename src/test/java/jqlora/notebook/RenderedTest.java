@@ -41,7 +41,7 @@ class RenderedTest {
         assertTrue(shown.text().endsWith("\n... 3 more rows, 2 more columns"), shown.text());
         String html = shown.html().orElseThrow();
         assertEquals(20, html.split("<tr><td").length - 1);
-        assertTrue(html.contains("<th>c11</th>") && !html.contains("c12"), html);
+        assertTrue(html.contains(">c11</th>") && !html.contains("c12"), html);
         assertTrue(Rendered.of(table(23, 2), 100).text().contains("\n22  22"));
         assertTrue(Rendered.of(table(21, 1)).text().endsWith("... 1 more row"));
     }
@@ -53,10 +53,10 @@ class RenderedTest {
         Table table = Table.create("t", StringColumn.create("name", "a<b", ""), share, DoubleColumn.create("x", 1 / 3.0, 2));
         assertEquals("""
                 t
-                name  share         x
-                ----  -----  --------
-                a<b   50.0%  0.333333
-                                    2""", Rendered.of(table).text());
+                name  share       x
+                ----  -----  ------
+                a<b   50.0%  0.3333
+                             2.0000""", Rendered.of(table).text());
         assertTrue(Rendered.of(table).html().orElseThrow().contains("a&lt;b"));
         assertTrue(Rendered.of(share).text().startsWith("share"));
     }
@@ -70,7 +70,7 @@ class RenderedTest {
         PngImage png = shown.png().orElseThrow();
         BufferedImage image = ImageIO.read(new ByteArrayInputStream(Base64.getDecoder().decode(png.base64())));
         assertEquals("600x400 shown as 300x200", image.getWidth() + "x" + image.getHeight() + " shown as " + png.width() + "x" + png.height());
-        assertEquals(0xffffffff, image.getRGB(0, 0));
+        assertEquals(0, image.getRGB(0, 0) >>> 24, "no background");
         assertEquals("XYChart 'Loss' 300x200", shown.text());
     }
 
@@ -113,8 +113,8 @@ class RenderedTest {
     void anArrayShowsShapeRangeAndFirstValues() {
         try (NDManager manager = NDManager.newBaseManager()) {
             NDArray array = manager.create(new float[] {1, 2, 3, 4, 5, 6, 7, 8, 9, 0}).reshape(2, 5);
-            assertEquals("NDArray (2, 5) float32 on cpu()\nmin 0, mean 4.5, max 9\n[1, 2, 3, 4, 5, 6, 7, 8, ...]", Rendered.of(array).text());
-            assertTrue(Rendered.of(array).html().orElseThrow().startsWith("<pre>NDArray (2, 5) float32"));
+            assertEquals("NDArray (2, 5) float32 on cpu()\nmin 0, mean 4.5, max 9\n[[1  2  3  4  5]\n [6  7  8  9  0]]", Rendered.of(array).text());
+            assertTrue(Rendered.of(array).html().orElseThrow().contains("overflow-x:auto\">NDArray (2, 5) float32"));
             array.close();
             assertEquals("NDArray, closed", Rendered.of(array).text());
         }

@@ -408,7 +408,7 @@ class ResumeTest {
         stopAfter(ADAPTER, 2);
         List<String> before = SmallRun.names(output);
         CheckpointFolder folder = new CheckpointFolder(output);
-        assertFails(IOException.class, () -> folder.write(3, 2, target -> jqlora.format.PendingFile.write(target.resolve("optimizer.safetensors"), channel -> {
+        assertFails(IOException.class, () -> folder.write(3, 2, target -> jqlora.format.PendingFile.write(target.resolve("optimizer.safetensors"), 4096, channel -> {
             channel.write(java.nio.ByteBuffer.allocate(100));
             throw new IOException("No space left on device");
         }).close()), "optimizer.safetensors: could not be written: No space left on device", "make room on the disk");

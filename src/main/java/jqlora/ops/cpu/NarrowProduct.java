@@ -21,7 +21,7 @@ final class NarrowProduct {
     private static final int LANES = SPECIES.length();
     private static final ByteOrder ORDER = ByteOrder.LITTLE_ENDIAN;
     private static final int TILE_ROWS = 8;
-    private static final int ROWS_PER_TASK = 16;
+    private static final int ROWS_PER_TASK = 16, COLUMNS_PER_TASK = 16;
 
     private final Workers workers;
     private final int maxDepth;
@@ -43,16 +43,24 @@ final class NarrowProduct {
         for (int k0 = 0; k0 < k; k0 += maxDepth) {
             int depth = Math.min(maxDepth, k - k0), from = k0;
             boolean add = accumulate || k0 > 0;
-            for (int panel = 0; panel < panels; panel++) {        // a few microseconds: less than sharing it would cost
-                columns.pack(b, from, depth, panel * LANES, LANES, 1, panelsOfB, panel * LANES * depth);
-            }
+            Runnable packing = () -> {                            // a few microseconds: less than sharing it would cost
+                for (int panel = 0; panel < panels; panel++) {
+                    columns.pack(b, from, depth, panel * LANES, LANES, 1, panelsOfB, panel * LANES * depth);
+                }
+            };
             if (a.transposed()) {
-                workers.run(Math.ceilDiv(depth, 16), part -> {
-                    for (int i = part * 16; i < Math.min(depth, part * 16 + 16); i++) {
+                workers.run(1 + Math.ceilDiv(depth, COLUMNS_PER_TASK), part -> {
+                    if (part == 0) {
+                        packing.run();
+                        return;
+                    }
+                    for (int i = (part - 1) * COLUMNS_PER_TASK; i < Math.min(depth, part * COLUMNS_PER_TASK); i++) {
                         a.source().read(from + i, 0, m, columnsOfA, i * m);
                         scale(columnsOfA, i * m, m, scale);
                     }
                 });
+            } else {
+                packing.run();
             }
             workers.run(Math.ceilDiv(m, ROWS_PER_TASK), part -> {
                 int first = part * ROWS_PER_TASK, last = Math.min(m, first + ROWS_PER_TASK);
