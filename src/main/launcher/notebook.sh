@@ -85,13 +85,14 @@ refuse_root() {
   esac
 }
 
-# first_tutorial: its path below the project's folder as in an address; the Chinese one where the language is Chinese
+# first_tutorial: its path below the project's folder as in an address; in Chinese where the language is Chinese and it is there
 first_tutorial() {
-  local notebooks=() folder=notebooks
-  case ${LC_ALL:-${LC_MESSAGES:-${LANG:-}}} in zh*) [ ! -d "$JQLORA_HOME/notebooks/zh" ] || folder=notebooks/zh ;; esac
-  list_tutorials "$folder"
+  local notebooks=() folder=notebooks name
+  list_tutorials
   [ ${#notebooks[@]} -gt 0 ] || { say notebooks; return 0; }
-  "$VENV/bin/python" -c 'import sys, urllib.parse; print(urllib.parse.quote(sys.argv[1]))' "$folder/$(basename "${notebooks[0]}")"
+  name=$(basename "${notebooks[0]}")
+  case ${LC_ALL:-${LC_MESSAGES:-${LANG:-}}} in zh*) [ ! -f "$JQLORA_HOME/notebooks/zh/$name" ] || folder=notebooks/zh ;; esac
+  "$VENV/bin/python" -c 'import sys, urllib.parse; print(urllib.parse.quote(sys.argv[1]))' "$folder/$name"
 }
 
 notebooks_usage() {

@@ -25,9 +25,10 @@ def tutorials(*folder):
 class BadgeTest(unittest.TestCase):
     def test_the_badges_open_the_first_tutorial_of_this_version(self):
         version = re.search(r"<version>([^<]+?)(?:-SNAPSHOT)?</version>", read("pom.xml"))[1]
-        folders = {"README.md": "notebooks", "README.zh-CN.md": "notebooks/zh" if os.path.isdir(os.path.join(HOME, "notebooks", "zh")) else "notebooks"}
-        for page, folder in folders.items():
-            expected = f"https://mybinder.org/v2/gh/jqlora/jqlora/v{version}?urlpath=lab/tree/{folder}/{tutorials(folder)[0]}"
+        first = tutorials("notebooks")[0]
+        in_chinese = os.path.isfile(os.path.join(HOME, "notebooks", "zh", first))
+        for page, folder in {"README.md": "notebooks", "README.zh-CN.md": "notebooks/zh" if in_chinese else "notebooks"}.items():
+            expected = f"https://mybinder.org/v2/gh/jqlora/jqlora/v{version}?urlpath=lab/tree/{folder}/{first}"
             self.assertIn(f"[![Binder](https://mybinder.org/badge_logo.svg)]({expected})", read(page), page)
 
 

@@ -57,7 +57,7 @@ class EditedWeightsTest {
         EditedWeights same = (name, weight) -> weight.toFloats();
         assertFails(IOException.class, () -> same.write(MODEL, MODEL), "is the folder that the weights come from, it must be another one");
         EditedWeights shorter = (name, weight) -> new float[3];
-        assertFails(IllegalArgumentException.class, () -> shorter.write(MODEL, temp.resolve("short")), "self_attn.k_proj.weight: returned 3 numbers, the weight [");
+        assertFails(IllegalArgumentException.class, () -> shorter.write(MODEL, temp.resolve("short")), ".weight: returned 3 numbers, the weight [");
         Path fourBit = Files.createDirectory(temp.resolve("four-bit"));
         try (CpuOps ops = CpuOps.create(1);
                 CausalLm model = ModelLoader.load(MODEL, LoadOptions.asStored().withQuantization(FourBitFormat.defaults()), ops, LoadListener.SILENT)) {

@@ -21,11 +21,11 @@ class MachineTest {
     void aMachineIsATable() {
         Machine machine = new Machine("Some CPU @ 2 GHz", 2, 24_000_000_000L, 6_000_000_000L, List.of("NVIDIA H200"), "cuBLAS is missing", "cpu: Vector API, 512 bits, 2 threads", "F32", "Linux amd64, Java 25");
         String text = Rendered.of(machine).text();
-        for (String line : List.of("processor", "Some CPU @ 2 GHz", "cores", "24 GB, of which Java's heap at most 6 GB", "NVIDIA H200; cuBLAS is missing",
+        for (String line : List.of("processor", "Some CPU @ 2 GHz", "cores", "24.0 GB, of which Java's heap at most 6.00 GB", "NVIDIA H200; cuBLAS is missing",
                 "cpu: Vector API, 512 bits, 2 threads", "F32", "Linux amd64, Java 25")) {
             assertTrue(text.contains(line), text);
         }
-        assertEquals("2 cores, 24 GB, NVIDIA H200; cpu: Vector API, 512 bits, 2 threads", machine.toString());
+        assertEquals("2 cores, 24.0 GB, NVIDIA H200; cpu: Vector API, 512 bits, 2 threads", machine.toString());
     }
 
     @Test
