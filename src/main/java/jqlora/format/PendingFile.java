@@ -19,6 +19,9 @@ import java.util.stream.Stream;
  * renamed by {@link #commit}. Closed without a commit, it is deleted, and what was there before stays.
  */
 public final class PendingFile implements AutoCloseable {
+    /** As Linux, macOS and Windows call them. */
+    private static final List<String> ERRORS_OF_THE_DISK = List.of("No space left", "uota exceeded", "File too large", "not enough space", "disk is full",
+            "nput/output error", "Read-only file system");
     private static final Pattern TEMPORARY = Pattern.compile("\\..+\\.[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\\.tmp");
 
     private final Path target;
@@ -60,10 +63,10 @@ public final class PendingFile implements AutoCloseable {
         return pending;
     }
 
-    /** The system's error on a write, such as that the disk is full, does not say which file was written. */
+    /** The system's errors on a write, such as that the disk is full, do not say which file was written. What fails otherwise stays as it is. */
     private static IOException named(Path target, long bytes, IOException failed) {
         String problem = String.valueOf(failed.getMessage());
-        if (problem.contains(target.toString()) || problem.contains(String.valueOf(target.getFileName()))) {
+        if (ERRORS_OF_THE_DISK.stream().noneMatch(problem::contains)) {
             return failed;
         }
         return new IOException(target + ": could not be written: " + problem + "; it needs " + bytes + " bytes" + free(target) + "; nothing is left of it, and what"

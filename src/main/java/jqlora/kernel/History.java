@@ -1,7 +1,5 @@
 package jqlora.kernel;
 
-import com.google.gson.Gson;
-import com.google.gson.JsonSyntaxException;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -14,19 +12,33 @@ import java.util.List;
 import java.util.Map;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
+import jqlora.format.JsonFileException;
+import jqlora.format.JsonView;
+import jqlora.format.PythonJson;
 
 /** The cells that were run in this notebook and in those before, in a file of one JSON object a line; where it cannot be written, those of now. */
 final class History {
     private static final int MAX_KEPT = 5_000;
     private static final int MAX_CELL = 100_000;
-    private static final Gson GSON = new Gson();
 
     private final Path file;
     private final List<Entry> entries = new ArrayList<>();
     private final int session;
 
     /** A cell: number of the kernel's run, number of the cell in it, its source. */
-    record Entry(int session, int line, String input) { }
+    record Entry(int session, int line, String input) {
+        private static Entry of(JsonView view) throws JsonFileException {
+            return new Entry((int) view.whole("session"), (int) view.whole("line"), view.text("input"));
+        }
+
+        private String toJson() {
+            Map<String, Object> map = new LinkedHashMap<>();
+            map.put("session", session);
+            map.put("line", line);
+            map.put("input", input);
+            return PythonJson.defaults().dumps(map);
+        }
+    }
 
     /** @param file need not exist; lines of it that are none are left out */
     History(Path file) {
@@ -44,11 +56,8 @@ final class History {
         try {
             for (String line : Files.isRegularFile(file) ? Files.readAllLines(file) : List.<String>of()) {
                 try {
-                    Entry entry = GSON.fromJson(line, Entry.class);
-                    if (entry != null && entry.input != null) {
-                        entries.add(entry);
-                    }
-                } catch (JsonSyntaxException torn) {
+                    entries.add(Entry.of(JsonView.parse(file.toString(), line)));
+                } catch (JsonFileException torn) {
                     continue;                                     // written by two at once, or half
                 }
             }
@@ -67,7 +76,7 @@ final class History {
         entries.add(entry);
         try {
             Files.createDirectories(file.getParent());
-            Files.writeString(file, GSON.toJson(entry) + "\n", StandardCharsets.UTF_8, StandardOpenOption.CREATE, StandardOpenOption.APPEND);
+            Files.writeString(file, entry.toJson() + "\n", StandardCharsets.UTF_8, StandardOpenOption.CREATE, StandardOpenOption.APPEND);
         } catch (IOException readOnly) {
             return;                                               // this session has it all the same
         }
@@ -76,7 +85,7 @@ final class History {
     private void rewrite() {
         try {
             Path fresh = Files.createTempFile(file.getParent(), "history", ".tmp");
-            Files.write(fresh, entries.stream().map(GSON::toJson).toList());
+            Files.write(fresh, entries.stream().map(Entry::toJson).toList());
             Files.move(fresh, file, StandardCopyOption.REPLACE_EXISTING);
         } catch (IOException readOnly) {
             return;

@@ -1,8 +1,5 @@
 package jqlora.kernel;
 
-import com.google.gson.JsonElement;
-import com.google.gson.JsonObject;
-import com.google.gson.JsonParser;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -10,6 +7,8 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.stream.Collectors;
+import jqlora.format.JsonFileException;
+import jqlora.format.JsonView;
 import jqlora.notebook.Rendered;
 import jqlora.notebook.Screen;
 import org.dflib.jjava.jupyter.kernel.magic.MagicsRegistry;
@@ -110,15 +109,13 @@ final class NotebookMagics {
     private static List<String> codeCells(Path file, String notebook) throws IOException {
         List<String> cells = new ArrayList<>();
         try {
-            for (JsonElement each : JsonParser.parseString(notebook).getAsJsonObject().getAsJsonArray("cells")) {
-                JsonObject cell = each.getAsJsonObject();
-                if (cell.get("cell_type").getAsString().equals("code")) {
-                    JsonElement source = cell.get("source");
-                    cells.add(source.isJsonArray() ? source.getAsJsonArray().asList().stream().map(JsonElement::getAsString).collect(Collectors.joining()) : source.getAsString());
+            for (JsonView cell : JsonView.parse(file.toString(), notebook).objects("cells")) {
+                if (cell.text("cell_type").equals("code")) {
+                    cells.add(cell.isArray("source") ? String.join("", cell.texts("source")) : cell.text("source"));
                 }
             }
-        } catch (RuntimeException none) {
-            throw new IOException(file + ": is not a notebook in Jupyter's format 4: " + none.getMessage(), none);
+        } catch (JsonFileException wrong) {
+            throw new IOException(file + ": is not a notebook in Jupyter's format 4: " + wrong.getMessage(), wrong);
         }
         return cells;
     }

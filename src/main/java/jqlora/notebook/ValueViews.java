@@ -101,8 +101,7 @@ final class ValueViews {
     }
 
     private static Displayable set(InstructionSet set) {
-        HtmlTable rows = new HtmlTable("instruction", "input", "output");
-        set.train().stream().limit(FIRST_ROWS).forEach(row -> rows.row(row.instruction(), row.input(), row.output()));
+        HtmlTable rows = ListView.instructions(set.train().subList(0, Math.min(FIRST_ROWS, set.train().size())), FIRST_ROWS);
         return rows.caption(set.name()).note(ShortNumber.grouped(set.train().size()) + " rows to train on, " + ShortNumber.grouped(set.test().size()) + " held out"
                 + (set.train().size() > FIRST_ROWS ? "; the first " + FIRST_ROWS + " are shown" : ""));
     }

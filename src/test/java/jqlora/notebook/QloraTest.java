@@ -112,7 +112,7 @@ class QloraTest {
             TrainResult result = run[0].await();
             assertTrue(result.interrupted() && !result.steps().isEmpty(), result::toString);
             assertTrue(Files.isDirectory(temp.resolve("background/checkpoint-" + result.steps().size())), printed);
-            assertTrue(run[0].text().contains("stopped, saved at step " + result.steps().size()), run[0].text());
+            assertTrue(run[0].text().contains("stopped: saved at step " + result.steps().size()), run[0].text());
             assertEquals(1, open.ask(set.test()).size());
         }
     }

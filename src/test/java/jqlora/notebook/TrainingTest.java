@@ -68,7 +68,7 @@ class TrainingTest {
         run.stop();
         TrainResult first = run.await();
         assertTrue(first.interrupted() && !run.isRunning());
-        assertTrue(run.text().contains("stopped, saved at step "), run.text());
+        assertTrue(run.text().contains("stopped: saved at step "), run.text());
         run.resume();
         run.stop();
         TrainResult second = run.await();

@@ -63,7 +63,7 @@ class TrainingViewTest {
         view.on(step(1, 4, 1));
         view.on(new TrainEvent.Saved(1, Path.of("x")));
         view.on(new TrainEvent.Ended(1, true, 2));
-        assertTrue(view.text().contains("1/240, stopped, saved at step 1, loss"), view.text());
+        assertTrue(view.text().contains("stopped: saved at step 1 of 240, run the cell again to go on, loss"), view.text());
         assertTrue(view.soFar().interrupted());
         TrainingView other = new TrainingView(screen, "x", null, clock::get);
         other.on(new TrainEvent.Started(240, 1, 100, 40, 2_000));
