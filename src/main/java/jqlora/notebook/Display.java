@@ -16,6 +16,8 @@ public final class Display {
     static final Duration DEFAULT_INTERVAL = Duration.ofMillis(100);
     private static final int TRIES = 3;
 
+    /** A reader waits no longer for the next picture, however long the last one took: the first one also loads Java's fonts. */
+    private static final long LONGEST_PAUSE = Duration.ofSeconds(2).toNanos();
     private static final int SHARE_OF_DRAWING = 15;               // of the time: a picture that takes long is drawn more seldom
 
     private final String id = UUID.randomUUID().toString();
@@ -88,7 +90,7 @@ public final class Display {
         }
         synchronized (this) {
             long now = System.nanoTime();
-            nextAt = now + Math.max(intervalNanos, SHARE_OF_DRAWING * (now - began));
+            nextAt = now + Math.max(intervalNanos, Math.min(LONGEST_PAUSE, SHARE_OF_DRAWING * (now - began)));
         }
     }
 
