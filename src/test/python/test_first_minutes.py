@@ -238,7 +238,7 @@ class MovedCheckoutTest(InFolder):
         for file in ("jqlora", "pom.xml"):
             shutil.copy(os.path.join(HOME, file), self.path("here"))
         os.makedirs(self.path("here", "src", "main", "java"))
-        told = jqlora("doctor", home=self.path("here")).stdout
+        told = jqlora("doctor", home=self.path("here"), DJL_CACHE_DIR="").stdout
         self.assertIn("Jupyter    not set up yet", told)
         self.assertIn("natives    PyTorch (430 MB) is unpacked at its first use", told)
         self.assertRegex(told, r"disk .*\n.* browser .*\n(Nothing is missing|\d of these must be put right first)\.\n\Z")

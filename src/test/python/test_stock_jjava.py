@@ -5,6 +5,7 @@ import tempfile
 import unittest
 from unittest import mock
 
+import kernel_state
 from kernel_session import KernelSession
 
 HOME = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
@@ -12,8 +13,7 @@ HOME = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", "..")
 
 def specification(folder):
     """JJava's own kernelspec, with our class path and our JDK."""
-    with open(os.path.join(HOME, ".jqlora", "venv", "share", "jupyter", "kernels", "java-qlora", "kernel.json"), encoding="utf-8") as file:
-        java = os.path.dirname(json.load(file)["argv"][0])
+    java = os.path.dirname(kernel_state.java_of(os.path.join(HOME, ".jqlora", "venv", "share", "jupyter", "kernels", "java-qlora")))
     with open(os.path.join(HOME, ".jqlora", "classpath.txt"), encoding="utf-8") as file:
         class_path = file.read().strip()
     source = os.path.join(os.environ["JQLORA_JJAVA"], "share", "jupyter", "kernels", "java")
