@@ -49,7 +49,7 @@ final class ColumnPanels {
 
     private void packTransposed(Factor b, int k0, int depth, int column, int width, float[] panel, int at) {
         int count = Math.min(width, b.columns() - column);
-        float[] rows = grown(rowBuffer, rowsAtOnce * depth);
+        float[] rows = grown(rowBuffer, 8 * depth);
         for (int j = 0; j < width; j += rowsAtOnce) {
             for (int i = 0; i < rowsAtOnce; i++) {
                 if (j + i < count) {
@@ -58,33 +58,7 @@ final class ColumnPanels {
                     Arrays.fill(rows, i * depth, (i + 1) * depth, 0f);
                 }
             }
-            if (rowsAtOnce == 8) {
-                transpose8(rows, depth, panel, at + j, width);
-            } else {
-                transpose(rows, rowsAtOnce, depth, panel, at + j, width);
-            }
-        }
-    }
-
-    private static void transpose(float[] rows, int count, int depth, float[] panel, int at, int width) {
-        for (int k = 0, to = at; k < depth; k++, to += width) {
-            for (int i = 0; i < count; i++) {
-                panel[to + i] = rows[i * depth + k];
-            }
-        }
-    }
-
-    /** Eight rows of {@code depth} become eight columns of a panel: reads run along the rows, writes fill half a cache line. */
-    private static void transpose8(float[] rows, int depth, float[] panel, int at, int width) {
-        for (int k = 0, to = at; k < depth; k++, to += width) {
-            panel[to] = rows[k];
-            panel[to + 1] = rows[depth + k];
-            panel[to + 2] = rows[2 * depth + k];
-            panel[to + 3] = rows[3 * depth + k];
-            panel[to + 4] = rows[4 * depth + k];
-            panel[to + 5] = rows[5 * depth + k];
-            panel[to + 6] = rows[6 * depth + k];
-            panel[to + 7] = rows[7 * depth + k];
+            Transposition.transpose(rows, rowsAtOnce, depth, panel, at + j, width);
         }
     }
 }

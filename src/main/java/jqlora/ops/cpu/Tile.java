@@ -12,15 +12,15 @@ import jdk.incubator.vector.FloatVector;
  *
  * @see <a href="https://doi.org/10.1145/2925987">Low and others, Analytical modeling is enough for high-performance BLIS</a>
  */
-sealed interface Tile permits Tile4x4, Tile6x2 {
+sealed interface Tile permits Tile14x2, Tile6x2 {
     /**
      * The tile for this processor's preferred vectors. Two additions may begin in a cycle and each takes 4 or 5 cycles, so 8 to 10 sums
      * must be under way, more where short vectors come with four units (ARM); a tile holds rows x vectors sums, a vector of b for each
-     * column and as many elements of a as the compiler reads ahead. 4 x 4 sums need some 24 registers; 6 x 2 fill 16.
+     * column and as many elements of a as the compiler reads ahead. 14 x 2 sums fill 32 registers, 6 x 2 fill 16.
      */
     static Tile ofProcessor() {
         int registers = onX86() && FloatVector.SPECIES_PREFERRED.vectorBitSize() < 512 ? 16 : 32;
-        return registers == 32 ? new Tile4x4() : new Tile6x2();
+        return registers == 32 ? new Tile14x2() : new Tile6x2();
     }
 
     /** Whether this is an x86, which has 32 vector registers with AVX-512 only; ARM and RISC-V always have. */
@@ -41,7 +41,7 @@ sealed interface Tile permits Tile4x4, Tile6x2 {
      * @param a     [depth, rows] from index {@code ai}
      * @param b     [depth, vectors * lanes] from index {@code bi}
      * @param c     [rows, vectors * lanes], rows {@code stride} elements apart, from element {@code at}
-     * @param own   an array that only this thread writes; may be overwritten before c is written
+     * @param own   [rows, vectors * lanes], an array that only this thread writes; may be overwritten before c is written
      */
     void multiply(int depth, float[] a, int ai, float[] b, int bi, MemorySegment c, long at, long stride, boolean add, float[] own);
 }

@@ -31,8 +31,8 @@ final class VectorProduct implements Product {
     private static final int TILE_ROWS = TILE.rows(), WIDE = TILE.vectors() * LANES;
     /** Columns from which on it pays to rearrange the rows of a; its columns already lie as a tile reads them. */
     private static final int NARROW = Math.max(WIDE, 24);
-    /** Panels of b that are made at once: 64 columns, so that a weight in blocks of 64 is decoded block by block. */
-    private static final int GROUP = Math.max(1, 64 / WIDE);
+    /** Panels of b that are made at once: 128 columns, so that a weight in blocks of 64 is decoded in whole blocks. */
+    private static final int GROUP = Math.max(1, 128 / WIDE);
     private static final int DEPTH = 384;                         // of a panel: a few rows of a stay in L1, a panel of b in L2
     private static final int FEW_ROWS = 4;                        // up to here packing b costs more than it saves
 
@@ -46,7 +46,7 @@ final class VectorProduct implements Product {
     private final ThreadLocal<float[]> packedA = ThreadLocal.withInitial(() -> new float[0]);
     private final ThreadLocal<float[]> packedB = ThreadLocal.withInitial(() -> new float[0]);
     private final ThreadLocal<float[]> rowBuffer = ThreadLocal.withInitial(() -> new float[0]);
-    private final ThreadLocal<float[]> unread = ThreadLocal.withInitial(() -> new float[16]);
+    private final ThreadLocal<float[]> tileSums = ThreadLocal.withInitial(() -> new float[TILE_ROWS * WIDE]);
     /** Outside the heap like the results of a model: the compiled code of a tile then meets one kind of memory, and checks it without a call. */
     private final ThreadLocal<MemorySegment> edge = ThreadLocal.withInitial(() -> Arena.ofAuto().allocate(4L * TILE_ROWS * WIDE, 64));
     private final ColumnPanels columns = new ColumnPanels(LANES);
@@ -117,7 +117,7 @@ final class VectorProduct implements Product {
             return;
         }
         workers.run(Math.ceilDiv(rowPanels, 8), part -> {
-            float[] rows = grown(rowBuffer, TILE_ROWS * depth);
+            float[] rows = grown(rowBuffer, Transposition.rowsRead(TILE_ROWS) * depth);
             for (int panel = part * 8; panel < Math.min(rowPanels, part * 8 + 8); panel++) {
                 int count = Math.min(TILE_ROWS, m - panel * TILE_ROWS);
                 for (int i = 0; i < count; i++) {
@@ -125,12 +125,7 @@ final class VectorProduct implements Product {
                 }
                 Arrays.fill(rows, count * depth, TILE_ROWS * depth, 0f);
                 scale(rows, count * depth, scale);
-                int at = panel * depth * TILE_ROWS;
-                for (int k = 0; k < depth; k++, at += TILE_ROWS) {
-                    for (int i = 0; i < TILE_ROWS; i++) {
-                        panels[at + i] = rows[i * depth + k];
-                    }
-                }
+                Transposition.transpose(rows, TILE_ROWS, depth, panels, panel * depth * TILE_ROWS, TILE_ROWS);
             }
         });
     }
@@ -146,17 +141,18 @@ final class VectorProduct implements Product {
     // ---- tiles
 
     private void tiles(float[] a, int firstPanel, int lastPanel, int m, float[] b, int depth, Area area) {
-        float[] own = unread.get();
+        float[] own = tileSums.get();
         MemorySegment tile = edge.get();
-        for (int panel = firstPanel; panel < lastPanel; panel++) {
-            int row = panel * TILE_ROWS, aAt = panel * depth * TILE_ROWS, rows = Math.min(TILE_ROWS, m - row);
-            for (int j = 0; j < area.panels; j++) {
-                int column = area.column + j * WIDE, columns = Math.min(WIDE, area.columns - column), at = j * WIDE * depth;
+        // a panel of b stays in the first cache while the rows of a pass by
+        for (int j = 0; j < area.panels; j++) {
+            int column = area.column + j * WIDE, columns = Math.min(WIDE, area.columns - column), at = j * WIDE * depth;
+            for (int panel = firstPanel; panel < lastPanel; panel++) {
+                int row = panel * TILE_ROWS, rows = Math.min(TILE_ROWS, m - row);
                 long to = area.c.first() + row * area.c.stride() + column;
                 if (rows == TILE_ROWS && columns == WIDE) {
-                    TILE.multiply(depth, a, aAt, b, at, area.c.memory(), to, area.c.stride(), area.add, own);
+                    TILE.multiply(depth, a, row * depth, b, at, area.c.memory(), to, area.c.stride(), area.add, own);
                 } else {
-                    TILE.multiply(depth, a, aAt, b, at, tile, 0, WIDE, false, own);
+                    TILE.multiply(depth, a, row * depth, b, at, tile, 0, WIDE, false, own);
                     copy(tile, rows, columns, area.c, to, area.add);
                 }
             }
@@ -166,8 +162,13 @@ final class VectorProduct implements Product {
     /** A tile that goes over the edge of the result. */
     private static void copy(MemorySegment tile, int rows, int columns, Target c, long at, boolean add) {
         for (int i = 0; i < rows; i++) {
-            for (int j = 0; j < columns; j++) {
-                long offset = (at + i * c.stride() + j) * 4;
+            long offset = (at + i * c.stride()) * 4;
+            int j = 0;
+            for (; j + LANES <= columns; j += LANES, offset += LANES * 4L) {
+                FloatVector sum = FloatVector.fromMemorySegment(SPECIES, tile, (i * WIDE + j) * 4L, ORDER);
+                (add ? sum.add(FloatVector.fromMemorySegment(SPECIES, c.memory(), offset, ORDER)) : sum).intoMemorySegment(c.memory(), offset, ORDER);
+            }
+            for (; j < columns; j++, offset += 4) {
                 float sum = tile.get(TensorView.FLOAT, (i * WIDE + j) * 4L);
                 c.memory().set(TensorView.FLOAT, offset, add ? c.memory().get(TensorView.FLOAT, offset) + sum : sum);
             }
