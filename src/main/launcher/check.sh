@@ -41,11 +41,12 @@ command_test() {
   need_kernel
   need_maven
   step "Maven tests without $excluded"
-  maven test -Dtest.excludedGroups="$excluded" ${maven_options[@]+"${maven_options[@]}"} || die "Maven's tests failed"
+  # in several JVMs at once Surefire loads the tests into Maven's own, which must be able to read them
+  JAVA_HOME=$JDK maven test -DforkCount="$(test_jvms)" -Dtest.excludedGroups="$excluded" ${maven_options[@]+"${maven_options[@]}"} || die "Maven's tests failed"
   export_for_kernel
   step "tests of the kernel in Jupyter and of the launcher"
   if $fast; then export JQLORA_FAST=1; else need_jjava; need_repo2docker; fi
-  (cd "$JQLORA_HOME/src/test/python" && PYTHONPATH=$LAUNCHER "$VENV/bin/python" -m unittest -v) || die "the kernel's tests failed"
+  (cd "$JQLORA_HOME/src/test/python" && PYTHONPATH=$LAUNCHER "$VENV/bin/python" run_modules.py) || die "the kernel's tests failed"
   if ! $fast; then
     step "tests of the scripts that ask the Python comparison partners"
     (cd "$JQLORA_HOME/src/test/python" && "$PEERS/bin/python" -m unittest -v test_peers) || die "the partners' tests failed"
@@ -55,6 +56,13 @@ command_test() {
     test_notebooks
   fi
   step "all tests passed"
+}
+
+# how many JVMs run tests at once; each may take 3 GB, and some tests are of several threads
+test_jvms() {
+  local processors
+  processors=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
+  if [ "$processors" -ge 8 ]; then echo 4; elif [ "$processors" -ge 2 ]; then echo 2; else echo 1; fi
 }
 
 # the tutorials, run in copies: what is committed stays
