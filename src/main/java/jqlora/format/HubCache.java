@@ -34,10 +34,13 @@ public record HubCache(Path root) {
         if (cache != null) {
             return new HubCache(expand(cache, home));
         }
-        String base = environment.get("XDG_CACHE_HOME");
-        Path hugging = (base == null ? home.resolve(".cache") : expand(base, home)).resolve("huggingface");
-        String hfHome = environment.get("HF_HOME");
-        return new HubCache((hfHome == null ? hugging : expand(hfHome, home)).resolve("hub"));
+        return new HubCache(home(environment, home).resolve("hub"));
+    }
+
+    /** huggingface_hub's own folder: {@code HF_HOME}, else {@code huggingface} in {@code XDG_CACHE_HOME} or {@code ~/.cache}. */
+    static Path home(Map<String, String> environment, Path home) {
+        String given = environment.get("HF_HOME"), base = environment.get("XDG_CACHE_HOME");
+        return given != null ? expand(given, home) : (base == null ? home.resolve(".cache") : expand(base, home)).resolve("huggingface");
     }
 
     private static Path expand(String path, Path home) {

@@ -13,7 +13,9 @@ import jqlora.ops.cuda.CudaLibraries;
 
 /** Where a notebook finds what ships with jqlora, and where it may write. */
 final class Home {
-    private static final String HOME = "QLORA_HOME", MODEL = "JQLORA_MODEL", DEVICE = "JQLORA_DEVICE", THREADS = "JQLORA_THREADS", CUDA = "JQLORA_CUDA", EMBEDDED = "models/jqlora-tiny";
+    private static final String HOME = "QLORA_HOME", MODEL = "JQLORA_MODEL", DEVICE = "JQLORA_DEVICE", THREADS = "JQLORA_THREADS", CUDA = "JQLORA_CUDA";
+    /** The small model, within jqlora's folder. */
+    static final String EMBEDDED = "models/jqlora-tiny";
 
     private Home() { }
 

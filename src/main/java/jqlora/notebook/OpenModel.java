@@ -4,7 +4,10 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.function.Supplier;
 import java.util.stream.Stream;
 import jqlora.data.InstructionRow;
 import jqlora.data.SupervisedTokenizer;
@@ -39,12 +42,14 @@ import jqlora.train.HeldOutLoss;
 public final class OpenModel implements AutoCloseable {
     private static final int ANSWER_TOKENS = 64;
     private static final long ADAPTER_SEED = 42;
+    private static final String ONE = "default";
 
     private final Path folder;
     private final CausalLm model;
     private final TextTokenizer tokenizer;
     private final ModelUse backend;
     private final List<Merger.Merged> merges = new ArrayList<>();
+    private final Map<String, LoraAdapter> adapters = new LinkedHashMap<>();
 
     private OpenModel(Path folder, CausalLm model, TextTokenizer tokenizer, ModelUse backend) {
         this.folder = folder;
@@ -148,6 +153,35 @@ public final class OpenModel implements AutoCloseable {
         return AnswerComparison.answers(assistant(), rows);
     }
 
+    /**
+     * The answer to {@code instruction} as {@code config} says.
+     *
+     * <pre>{@code
+     * model.ask("What is an insect?", GenerationConfig.defaults().withMaxNewTokens(20).withSampling(0.7, 50, 0.9))
+     * }</pre>
+     */
+    public String ask(String instruction, GenerationConfig config) {
+        return assistant().withConfig(config).answer(instruction);
+    }
+
+    /**
+     * The greedy answer to {@code instruction}, printed piece by piece as it comes, at most {@value #ANSWER_TOKENS} tokens. Stopping the cell ends it.
+     *
+     * <pre>{@code
+     * model.stream("What is an insect?");
+     * }</pre>
+     *
+     * @return the whole answer
+     */
+    public String stream(String instruction) {
+        String answer = assistant().stream(InstructionRow.of(instruction, ""), piece -> {
+            System.out.print(piece);
+            System.out.flush();
+        });
+        System.out.println();
+        return answer;
+    }
+
     private Assistant assistant() {
         require("ask");
         return Assistant.of(model, rows()).withConfig(GenerationConfig.defaults().withMaxNewTokens(ANSWER_TOKENS));
@@ -190,16 +224,127 @@ public final class OpenModel implements AutoCloseable {
         return TargetTable.of(model, config);
     }
 
-    /** A new adapter, in force, that changes nothing until it is trained. */
+    // ---- adapters
+
+    /**
+     * A new adapter, in force, that changes nothing until it is trained. It has the name {@value #ONE}: an earlier one of this name is taken out of force and
+     * leaves the list, so that a cell can run twice; a variable that holds it keeps its numbers.
+     *
+     * <pre>{@code
+     * LoraAdapter adapter = model.addAdapter(LoraConfig.defaults().withTargetModules("q_proj"));
+     * }</pre>
+     */
     public LoraAdapter addAdapter(LoraConfig config) {
-        require("adding an adapter");
-        return LoraAdapter.create(model, config, ADAPTER_SEED);
+        return addAdapter(ONE, config);
     }
 
-    /** The adapter in {@code adapterFolder}, in force. */
+    /**
+     * A new adapter of that name, in force; the others stay in the list, out of force.
+     *
+     * <pre>{@code
+     * model.addAdapter("english", LoraConfig.defaults().withTargetModules("q_proj"));
+     * model.addAdapter("chinese", LoraConfig.defaults().withTargetModules("v_proj"));
+     * model.useAdapter("english");
+     * }</pre>
+     */
+    public LoraAdapter addAdapter(String name, LoraConfig config) {
+        require("adding an adapter");
+        TargetTable.of(model, config);                            // whose errors come before anything changes
+        return inForce(name, () -> LoraAdapter.create(model, config, ADAPTER_SEED));
+    }
+
+    /** The adapter in {@code adapterFolder}, in force; its name is the folder's. */
     public LoraAdapter loadAdapter(Path adapterFolder) throws IOException {
         require("loading an adapter");
-        return LoraAdapter.load(model, adapterFolder, false);
+        List<LoraAdapter> before = attached();
+        before.forEach(LoraAdapter::detach);
+        try {
+            LoraAdapter loaded = LoraAdapter.load(model, adapterFolder, false);
+            adapters.put(String.valueOf(adapterFolder.toAbsolutePath().normalize().getFileName()), loaded);
+            return loaded;
+        } catch (IOException | RuntimeException failed) {
+            before.forEach(LoraAdapter::attach);
+            throw failed;
+        }
+    }
+
+    private LoraAdapter inForce(String name, Supplier<LoraAdapter> made) {
+        List<LoraAdapter> before = attached();
+        before.forEach(LoraAdapter::detach);
+        try {
+            LoraAdapter adapter = made.get();
+            adapters.put(name, adapter);
+            return adapter;
+        } catch (RuntimeException failed) {
+            before.forEach(LoraAdapter::attach);
+            throw failed;
+        }
+    }
+
+    private List<LoraAdapter> attached() {
+        return adapters.values().stream().filter(LoraAdapter::isAttached).toList();
+    }
+
+    /**
+     * The adapters that this model was given, by name: which is in force, which are merged.
+     *
+     * <pre>{@code
+     * model.adapters()
+     * }</pre>
+     */
+    public HtmlTable adapters() {
+        HtmlTable table = Tables.of("adapters of " + name(), "name", "adapter", "parameters", "state");
+        adapters.forEach((name, adapter) -> table.row(name, adapter.config().toString(), adapter.parameterCount(),
+                adapter.isMerged() ? "merged" : adapter.isAttached() ? "in force" : "out of force"));
+        return table;
+    }
+
+    /**
+     * Puts the adapter of that name in force instead of the one that is.
+     *
+     * @throws IllegalArgumentException if there is none of this name, or it is merged
+     */
+    public LoraAdapter useAdapter(String name) {
+        require("switching adapters");
+        LoraAdapter adapter = named(name);
+        return inForce(name, adapter::attach);
+    }
+
+    /**
+     * Computes without an adapter, as the base does; {@link #useAdapter} puts one in force again.
+     *
+     * <pre>{@code
+     * model.useNoAdapter();
+     * String base = model.ask("What is an insect?");
+     * }</pre>
+     */
+    public void useNoAdapter() {
+        require("switching adapters");
+        attached().forEach(LoraAdapter::detach);
+    }
+
+    /**
+     * Takes the adapter of that name out of force and gives back its memory.
+     *
+     * @throws IllegalArgumentException if there is none of this name, or it is merged
+     */
+    public void dropAdapter(String name) {
+        require("dropping an adapter");
+        LoraAdapter adapter = named(name);
+        if (adapter.isMerged()) {
+            throw new IllegalArgumentException("dropAdapter: " + name + " is merged into the weights; undo the merge first, with unmerge()");
+        }
+        adapter.close();
+        adapters.remove(name);
+    }
+
+    private LoraAdapter named(String name) {
+        LoraAdapter adapter = adapters.get(name);
+        if (adapter == null) {
+            throw new IllegalArgumentException("\"" + name + "\" is no adapter of this model" + (adapters.isEmpty() ? ", which has none"
+                    : NearNames.hint(name, List.copyOf(adapters.keySet())) + "; it has " + String.join(", ", adapters.keySet())));
+        }
+        return adapter;
     }
 
     /** The weights as they are in the folder, before quantization. The caller closes it. */

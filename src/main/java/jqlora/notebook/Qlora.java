@@ -11,6 +11,7 @@ import jqlora.data.InstructionSet;
 import jqlora.data.TokenizedSet;
 import jqlora.experiment.ExperimentListener;
 import jqlora.format.FolderUse;
+import jqlora.format.HubAccess;
 import jqlora.format.ModelName;
 import jqlora.lora.LoraAdapter;
 import jqlora.model.EditedWeights;
@@ -168,6 +169,31 @@ public final class Qlora {
     /** Whether {@code folder} is the small model that ships with jqlora. */
     public static boolean isEmbedded(Path folder) {
         return Home.isEmbedded(folder);
+    }
+
+    /**
+     * Opens the model of that name in 4 bits, with what {@link LoadOptions#defaults} says: a folder, {@code jqlora-tiny}, which ships with jqlora, or a model of
+     * the Hub as {@code owner/name} or {@code owner/name@revision}, downloaded into the cache that transformers uses too.
+     *
+     * <pre>{@code
+     * OpenModel model = openModel("jqlora-tiny");
+     * }</pre>
+     *
+     * @throws IOException if it is nothing of these, or cannot be downloaded or read; the message says what would do
+     */
+    public static OpenModel openModel(String model) throws IOException {
+        return openModel(model, LoadOptions.defaults());
+    }
+
+    /** As {@link #openModel(String)}, with other options. */
+    public static OpenModel openModel(String model, LoadOptions options) throws IOException {
+        return openModel(NamedModel.folder(model, Home.folder().resolve(Home.EMBEDDED),
+                () -> HubAccess.standard(System.getenv(), Path.of(System.getProperty("user.home"))), Screen.current(), Qlora::show), options);
+    }
+
+    /** Opens the model in {@code folder} in 4 bits, as {@link #openModel(String)}. */
+    public static OpenModel openModel(Path folder) throws IOException {
+        return openModel(folder, LoadOptions.defaults());
     }
 
     /** Opens a model, with a bar that shows what is being read. */

@@ -22,9 +22,9 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 
 /** A Hub with one model on this machine: an API, small files of its own, and large ones that it redirects to a second server. */
-final class FakeHub implements AutoCloseable {
-    static final String ID = "org/tiny-model";
-    static final String COMMIT = "0123456789abcdef0123456789abcdef01234567";
+public final class FakeHub implements AutoCloseable {
+    public static final String ID = "org/tiny-model";
+    public static final String COMMIT = "0123456789abcdef0123456789abcdef01234567";
 
     private final HttpServer hub = server();
     private final HttpServer storage = server();
@@ -60,7 +60,7 @@ final class FakeHub implements AutoCloseable {
         }
     }
 
-    FakeHub() {
+    public FakeHub() {
         for (HttpServer server : List.of(hub, storage)) {
             server.setExecutor(threads);
             server.createContext("/", this::handle);
@@ -76,7 +76,7 @@ final class FakeHub implements AutoCloseable {
         }
     }
 
-    URI uri() {
+    public URI uri() {
         return URI.create("http://127.0.0.1:" + hub.getAddress().getPort());
     }
 
@@ -84,7 +84,7 @@ final class FakeHub implements AutoCloseable {
         return URI.create("http://127.0.0.1:" + storage.getAddress().getPort());
     }
 
-    void file(String name, byte[] content) {
+    public void file(String name, byte[] content) {
         files.put(name, content);
     }
 

@@ -19,6 +19,7 @@ import jqlora.TinyModel;
 import jqlora.data.InstructionRow;
 import jqlora.data.InstructionSet;
 import jqlora.experiment.TargetPlan;
+import jqlora.generate.GenerationConfig;
 import jqlora.lora.LoraAdapter;
 import jqlora.lora.LoraConfig;
 import jqlora.lora.MergeRoute;
@@ -115,6 +116,56 @@ class QloraTest {
             assertTrue(run[0].text().contains("stopped: saved at step " + result.steps().size()), run[0].text());
             assertEquals(1, open.ask(set.test()).size());
         }
+    }
+
+    @Test
+    void adaptersHaveNamesAndOneIsInForce() throws IOException {
+        LoraConfig q = LoraConfig.defaults().withR(2).withTargetModules("q_proj"), v = q.withTargetModules("v_proj");
+        try (OpenModel open = open(LoadOptions.asStored())) {
+            LoraAdapter first = open.addAdapter(q), again = open.addAdapter(q);
+            assertTrue(!first.isAttached() && again.isAttached(), "a cell that ran twice");
+            LoraAdapter second = open.addAdapter("second", v);
+            assertFails(IllegalArgumentException.class, () -> open.addAdapter("third", q.withTargetModules("no_proj")), "no_proj");
+            assertTrue(!again.isAttached() && second.isAttached(), "what cannot be made changes nothing");
+            assertEquals(again, open.useAdapter("default"));
+            assertTrue(again.isAttached() && !second.isAttached());
+            open.useNoAdapter();
+            assertFalse(again.isAttached());
+            String text = Rendered.of(open.adapters()).text();
+            assertTrue(text.contains("default") && text.contains("second") && text.contains("out of force") && !text.contains(" in force"), text);
+            assertFails(IllegalArgumentException.class, () -> open.useAdapter("secnd"), "\"secnd\" is no adapter of this model; near it: \"second\"; it has default, second");
+            open.merge(open.useAdapter("second"));
+            assertFails(IllegalArgumentException.class, () -> open.dropAdapter("second"), "dropAdapter: second is merged into the weights; undo the merge first, with unmerge()");
+            open.unmerge();
+            again.save(temp.resolve("kept"), null);
+            open.dropAdapter("second");
+            open.dropAdapter("default");
+            assertFails(IllegalArgumentException.class, () -> open.useAdapter("default"), "\"default\" is no adapter of this model, which has none");
+            assertTrue(open.loadAdapter(temp.resolve("kept")).isAttached());
+            assertTrue(Rendered.of(open.adapters()).text().contains("kept"));
+        }
+    }
+
+    @Test
+    void anAnswerComesPieceByPieceOrAsItIsConfigured() throws IOException {
+        try (OpenModel open = open(LoadOptions.asStored())) {
+            String[] whole = {""};
+            String printed = printed(() -> whole[0] = open.stream("What is a bee?"));
+            assertEquals(open.ask("What is a bee?"), whole[0]);
+            assertEquals(whole[0], printed.strip());
+            GenerationConfig one = GenerationConfig.defaults().withMaxNewTokens(1);
+            assertTrue(whole[0].startsWith(open.ask("What is a bee?", one)));
+        }
+    }
+
+    @Test
+    void modelsAreOpenedByName() throws IOException {
+        printed(() -> {
+            try (OpenModel byPath = Qlora.openModel(folder.toString()); OpenModel embedded = Qlora.openModel("jqlora-tiny")) {
+                assertEquals("tiny-llama", byPath.name());
+                assertEquals("jqlora-tiny", embedded.name());
+            }
+        });
     }
 
     @Test
