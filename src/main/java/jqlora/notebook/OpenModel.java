@@ -37,6 +37,8 @@ import jqlora.tensor.NearNames;
 import jqlora.tensor.Tensor;
 import jqlora.tensor.TensorView;
 import jqlora.train.HeldOutLoss;
+import jqlora.train.SftConfig;
+import jqlora.train.TrainingPlan;
 
 /** A model with its tokenizer and the folder that both came from, for notebooks: what one wants to do with it in one word each. */
 public final class OpenModel implements AutoCloseable {
@@ -191,6 +193,33 @@ public final class OpenModel implements AutoCloseable {
     public MemoryReport memory() {
         model.use().requireOpen("memory");
         return MemoryReport.of(model);
+    }
+
+    /**
+     * What training {@code adapter} will take, by a dry run of its steps that computes nothing: for each length of a row, with the batch size of {@code config}.
+     *
+     * <pre>{@code
+     * model.plan(model.addAdapter(LoraConfig.defaults()), SftConfig.defaults().withBatchSize(4), 128, 512, 2048)
+     * }</pre>
+     *
+     * @param lengths tokens of a row
+     */
+    public HtmlTable plan(LoraAdapter adapter, SftConfig config, int... lengths) {
+        require("plan");
+        return planTable(name(), TrainingPlan.of(adapter, config, lengths), model.ops());
+    }
+
+    static HtmlTable planTable(String name, TrainingPlan plan, Ops ops) {
+        HtmlTable table = Tables.of("memory of training " + name + " on " + ops.name(), "rows", "tokens a row", "weights and optimizer", "a step, activations kept",
+                "a step, recomputed", "fits");
+        plan.perLength().forEach(each -> table.row(each.sequences(), each.tokens(), right(each.keepAll().standingBytes()), right(each.keepAll().takenBytes()),
+                right(each.recompute().takenBytes()), each.fits()));
+        long limit = ops.memory().limitBytes();
+        return limit == Long.MAX_VALUE ? table : table.note("of " + ShortNumber.bytes(limit) + " that may be used");
+    }
+
+    private static HtmlTable.RightAligned right(long bytes) {
+        return new HtmlTable.RightAligned(ShortNumber.bytes(bytes));
     }
 
     /**

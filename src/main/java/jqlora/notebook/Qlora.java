@@ -11,12 +11,16 @@ import jqlora.data.InstructionSet;
 import jqlora.data.TokenizedSet;
 import jqlora.experiment.ExperimentListener;
 import jqlora.format.FolderUse;
+import jqlora.format.HfConfig;
 import jqlora.format.HubAccess;
 import jqlora.format.ModelName;
 import jqlora.lora.LoraAdapter;
+import jqlora.lora.LoraConfig;
+import jqlora.model.CausalLm;
 import jqlora.model.EditedWeights;
 import jqlora.model.LoadListener;
 import jqlora.model.LoadOptions;
+import jqlora.model.MemoryPlanner;
 import jqlora.model.ModelUse;
 import jqlora.ops.Ops;
 import jqlora.ops.cpu.CpuOps;
@@ -29,6 +33,7 @@ import jqlora.train.SftTrainer;
 import jqlora.train.TrainListener;
 import jqlora.train.TrainResult;
 import jqlora.train.TrainedWeights;
+import jqlora.train.TrainingPlan;
 
 /**
  * The front door for notebooks: every method is there without a prefix in our kernel, and after
@@ -211,6 +216,24 @@ public final class Qlora {
             open.tokenizer().notices().forEach(Qlora::show);
             open.model().loadReport().warnings().forEach(warning -> show("warning: " + warning));
             return open;
+        }
+    }
+
+    /**
+     * What training will take of a model that is not loaded: its {@code config.json} is enough, so that one knows before a download or a long wait whether the
+     * card can do it. Nothing is read but that file, and nothing is taken.
+     *
+     * <pre>{@code
+     * plan(chosenModel(), LoadOptions.defaults(), LoraConfig.defaults(), SftConfig.defaults().withBatchSize(4), 512, 2048)
+     * }</pre>
+     *
+     * @param folder a folder with a config.json
+     * @param lengths tokens of a row
+     * @throws IOException if there is no config.json, or it is of a family that is not known
+     */
+    public static HtmlTable plan(Path folder, LoadOptions options, LoraConfig lora, SftConfig config, int... lengths) throws IOException {
+        try (CausalLm planned = MemoryPlanner.plannedModel(HfConfig.read(folder), options, ops()); LoraAdapter adapter = LoraAdapter.create(planned, lora, 0)) {
+            return OpenModel.planTable(ModelName.of(folder).title(), TrainingPlan.of(adapter, config, lengths), planned.ops());
         }
     }
 

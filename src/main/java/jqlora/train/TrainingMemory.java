@@ -58,7 +58,8 @@ final class TrainingMemory {
         throw new AssertionError("what does not fit is refused");
     }
 
-    private MemoryPlanner planner(boolean paged) {
+    /** Plans for this training, its moments in the host's memory or not. */
+    MemoryPlanner planner(boolean paged) {
         return new MemoryPlanner(weights.model(), ops -> {
             AdamW adamW = optimizer(ops, paged);
             return () -> adamW.step(1, 0, null);

@@ -159,6 +159,20 @@ class QloraTest {
     }
 
     @Test
+    void aPlanIsTheSameBeforeAndAfterLoading() throws IOException {
+        LoraConfig lora = LoraConfig.defaults().withR(4);
+        SftConfig config = SftConfig.defaults().withBatchSize(2);
+        String before = Rendered.of(Qlora.plan(folder, LoadOptions.defaults(), lora, config, 16, 64)).text();
+        try (OpenModel open = open(LoadOptions.defaults())) {
+            String after = Rendered.of(open.plan(open.addAdapter(lora), config, 16, 64)).text();
+            assertEquals(before, after);
+            assertFails(IllegalArgumentException.class, () -> open.plan(open.addAdapter(lora), config, 0), "plan: lengths are [0], there must be one or more, each at least 1");
+        }
+        assertTrue(before.contains("kB") || before.contains("MB"), before);
+        assertFails(IOException.class, () -> Qlora.plan(temp, LoadOptions.defaults(), lora, config, 16), "config.json");
+    }
+
+    @Test
     void modelsAreOpenedByName() throws IOException {
         printed(() -> {
             try (OpenModel byPath = Qlora.openModel(folder.toString()); OpenModel embedded = Qlora.openModel("jqlora-tiny")) {
