@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # ./jqlora test
 
-readonly JJAVA=jjava==1.0a8
+readonly JJAVA=jjava==1.0a8 KERNEL_TEST=jupyter_kernel_test==0.7.0
 
 test_usage() {
   cat <<'EOF'
@@ -45,7 +45,7 @@ command_test() {
   JAVA_HOME=$JDK maven test -DforkCount="$(test_jvms)" -Dtest.excludedGroups="$excluded" ${maven_options[@]+"${maven_options[@]}"} || die "Maven's tests failed"
   export_for_kernel
   step "tests of the kernel in Jupyter and of the launcher"
-  if $fast; then export JQLORA_FAST=1; else need_jjava; need_repo2docker; fi
+  if $fast; then export JQLORA_FAST=1; else need_jjava; need_kernel_test; need_repo2docker; fi
   (cd "$JQLORA_HOME/src/test/python" && PYTHONPATH=$LAUNCHER "$VENV/bin/python" run_modules.py) || die "the kernel's tests failed"
   if ! $fast; then
     step "tests of the scripts that ask the Python comparison partners"
@@ -79,11 +79,22 @@ test_notebooks() {
 # need_jjava: sets JQLORA_JJAVA, a folder with the stock kernel that our extension is tested in
 need_jjava() {
   export JQLORA_JJAVA=$STATE/jjava
-  same_as "$JQLORA_JJAVA/jqlora.stamp" "$JJAVA" && return 0
-  rm -rf "$JQLORA_JJAVA"
-  quietly "installing $JJAVA" "$STATE/log/jjava.log" \
-    "$VENV/bin/python" -m pip install --disable-pip-version-check --no-input --no-deps --target "$JQLORA_JJAVA" "$JJAVA"
-  printf '%s' "$JJAVA" > "$JQLORA_JJAVA/jqlora.stamp"
+  need_unpacked "$JQLORA_JJAVA" "$JJAVA"
+}
+
+# need_kernel_test: sets JQLORA_KERNEL_TEST, a folder with Jupyter's tests of its protocol
+need_kernel_test() {
+  export JQLORA_KERNEL_TEST=$STATE/kernel-test
+  need_unpacked "$JQLORA_KERNEL_TEST" "$KERNEL_TEST"
+}
+
+# need_unpacked FOLDER PACKAGE: the folder holds this Python package, without those that it needs
+need_unpacked() {
+  ! same_as "$1/jqlora.stamp" "$2" || return 0
+  rm -rf "$1"
+  quietly "installing $2" "$STATE/log/$(basename "$1").log" \
+    "$VENV/bin/python" -m pip install --disable-pip-version-check --no-input --no-deps --target "$1" "$2"
+  printf '%s' "$2" > "$1/jqlora.stamp"
 }
 
 # need_repo2docker: sets JQLORA_REPO2DOCKER, the program that reads binder/ as Binder does
