@@ -9,7 +9,7 @@ import java.util.function.IntConsumer;
  * A fixed team of daemon threads for loops over independent pieces of a tensor. The calling thread works too, so a team of
  * one starts no thread. Each thread takes the next piece when it is done with its last, so that one which has lost its processor to
  * another program holds back a single piece; results must not depend on who takes which. Whoever waits looks again and again for a short
- * while only, and then sleeps until it is woken.
+ * while only, and then sleeps until it is woken. Where other programs keep the processors busy, one thread does all: see {@link Crowd}.
  */
 public final class Workers implements AutoCloseable {
     /**
@@ -55,6 +55,7 @@ public final class Workers implements AutoCloseable {
 
         @Override
         public void run() {
+            waits.addCurrentThread();
             while (!closed) {
                 Job current = job;
                 if (current != null && current.hasPieces()) {
@@ -81,6 +82,8 @@ public final class Workers implements AutoCloseable {
     }
 
     private final Helper[] helpers;
+    private final ProcessorWaits waits = new ProcessorWaits();
+    private final Crowd crowd = new Crowd(System::nanoTime, waits::nanos);
     private volatile Job job;
     private volatile boolean closed;
 
@@ -103,9 +106,13 @@ public final class Workers implements AutoCloseable {
         return helpers.length + 1;
     }
 
-    /** Whether {@link #run} would use the calling thread only: the team is one, or the thread is within a loop. */
+    /** Whether {@link #run} would use the calling thread only: the team is one, the thread is within a loop, or other programs want the processors. */
     public boolean isAlone() {
-        return helpers.length == 0 || BUSY.get();
+        if (helpers.length == 0 || BUSY.get()) {
+            return true;
+        }
+        waits.callFromCurrentThread();
+        return crowd.isThere();
     }
 
     /**
