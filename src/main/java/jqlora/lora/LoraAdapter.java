@@ -185,7 +185,8 @@ public final class LoraAdapter implements AutoCloseable {
         return merged;
     }
 
-    boolean isClosed() {
+    /** Whether its memory is given back, so that it cannot be used any more. */
+    public boolean isClosed() {
         return closed;
     }
 

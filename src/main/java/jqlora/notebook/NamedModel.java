@@ -4,10 +4,14 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.function.Consumer;
+import java.util.stream.Stream;
 import jqlora.format.DownloadListener;
+import jqlora.format.HfConfig;
 import jqlora.format.HubAccess;
 import jqlora.format.HubRepository;
+import jqlora.tensor.NearNames;
 
 /** A model by the name that a user writes: a folder, the model that ships with jqlora, or one on the Hub. */
 final class NamedModel {
@@ -50,6 +54,21 @@ final class NamedModel {
         try (Download download = new Download(screen, notice)) {
             return hub.access().fetch(repository, download);
         }
+    }
+
+    /** @throws IOException if {@code folder} is none; the message has names of models near it */
+    static void requireFolder(Path folder) throws IOException {
+        if (Files.isDirectory(folder)) {
+            return;
+        }
+        Path parent = folder.toAbsolutePath().getParent();
+        List<String> models = List.of();
+        if (parent != null && Files.isDirectory(parent)) {
+            try (Stream<Path> beside = Files.list(parent)) {
+                models = beside.filter(child -> Files.isRegularFile(child.resolve(HfConfig.FILE))).map(child -> child.getFileName().toString()).sorted().toList();
+            }
+        }
+        throw new IOException(folder + ": is not a folder" + NearNames.hint(String.valueOf(folder.getFileName()), models));
     }
 
     /** Null if it cannot be a path; an empty one would be the folder that the notebook is in. */

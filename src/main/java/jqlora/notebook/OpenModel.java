@@ -1,21 +1,15 @@
 package jqlora.notebook;
 
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Map;
-import java.util.function.Supplier;
-import java.util.stream.Stream;
 import jqlora.data.InstructionRow;
 import jqlora.data.SupervisedTokenizer;
 import jqlora.data.TextTokenizer;
 import jqlora.data.TokenizedSet;
 import jqlora.evaluate.AnswerComparison;
+import jqlora.evaluate.MergeReport;
 import jqlora.format.Checkpoint;
-import jqlora.format.HfConfig;
 import jqlora.generate.Assistant;
 import jqlora.generate.GenerationConfig;
 import jqlora.lora.LoraAdapter;
@@ -33,7 +27,6 @@ import jqlora.model.ModelWriter;
 import jqlora.ops.Ops;
 import jqlora.ops.cpu.CpuOps;
 import jqlora.tensor.DType;
-import jqlora.tensor.NearNames;
 import jqlora.tensor.Tensor;
 import jqlora.tensor.TensorView;
 import jqlora.train.HeldOutLoss;
@@ -50,23 +43,36 @@ public final class OpenModel implements AutoCloseable {
     private final CausalLm model;
     private final TextTokenizer tokenizer;
     private final ModelUse backend;
-    private final List<Merger.Merged> merges = new ArrayList<>();
-    private final Map<String, LoraAdapter> adapters = new LinkedHashMap<>();
+    private final ModelMerges merges;
+    private final NamedAdapters adapters = new NamedAdapters();
 
     private OpenModel(Path folder, CausalLm model, TextTokenizer tokenizer, ModelUse backend) {
         this.folder = folder;
         this.model = model;
         this.tokenizer = tokenizer;
         this.backend = backend;
+        this.merges = new ModelMerges(folder);
         model.use().named("the model " + name(), "open it again with openModel(Path.of(\"" + folder + "\"), ...)");
     }
 
-    /** Its name on the Hub without the organisation, or that of its folder; {@link CausalLm#name} has the whole of it. */
+    /**
+     * Its name on the Hub without the organisation, or that of its folder; {@link CausalLm#name} has the whole of it.
+     *
+     * <pre>{@code
+     * model.name()
+     * }</pre>
+     */
     public String name() {
         return model.name().title();
     }
 
-    /** Whether it can still be used: false after {@link #close}. */
+    /**
+     * Whether it can still be used: false after {@link #close}.
+     *
+     * <pre>{@code
+     * model.isOpen()
+     * }</pre>
+     */
     public boolean isOpen() {
         return !model.isClosed();
     }
@@ -90,7 +96,7 @@ public final class OpenModel implements AutoCloseable {
 
     /** Opens the model in {@code folder} on {@code ops}, which stays the caller's. */
     static OpenModel open(Path folder, LoadOptions options, Ops ops, LoadListener listener, ModelUse backend) throws IOException {
-        requireFolder(folder);
+        NamedModel.requireFolder(folder);
         TextTokenizer tokenizer = TextTokenizer.open(folder);
         try {
             return new OpenModel(folder, ModelLoader.load(folder, options, ops, listener), tokenizer, backend);
@@ -100,57 +106,92 @@ public final class OpenModel implements AutoCloseable {
         }
     }
 
-    private static void requireFolder(Path folder) throws IOException {
-        if (Files.isDirectory(folder)) {
-            return;
-        }
-        Path parent = folder.toAbsolutePath().getParent();
-        List<String> models = List.of();
-        if (parent != null && Files.isDirectory(parent)) {
-            try (Stream<Path> beside = Files.list(parent)) {
-                models = beside.filter(child -> Files.isRegularFile(child.resolve(HfConfig.FILE))).map(child -> child.getFileName().toString()).sorted().toList();
-            }
-        }
-        throw new IOException(folder + ": is not a folder" + NearNames.hint(String.valueOf(folder.getFileName()), models));
-    }
-
-    /** @throws IllegalStateException if this was closed */
+    /**
+     * @throws IllegalStateException if this was closed
+     *
+     * <pre>{@code
+     * model.model().spec()
+     * }</pre>
+     */
     public CausalLm model() {
         model.use().requireOpen("model");
         return model;
     }
 
+    /**
+     * The folder that it was read from.
+     *
+     * <pre>{@code
+     * model.folder()
+     * }</pre>
+     */
     public Path folder() {
         return folder;
     }
 
-    /** @throws IllegalStateException if this was closed */
+    /**
+     * @throws IllegalStateException if this was closed
+     *
+     * <pre>{@code
+     * model.tokenizer().encode("What is a bee?")
+     * }</pre>
+     */
     public TextTokenizer tokenizer() {
         return tokenizerFor("tokenizer");
     }
 
-    /** Makes token rows as training needs them: the Alpaca template, qlora.py's limits. */
+    /**
+     * Makes token rows as training needs them: the Alpaca template, qlora.py's limits.
+     *
+     * <pre>{@code
+     * model.rows().limits()
+     * }</pre>
+     */
     public SupervisedTokenizer rows() {
         return SupervisedTokenizer.of(tokenizerFor("tokenizing"));
     }
 
-    /** {@code rows} as tokens. */
+    /**
+     * {@code rows} as tokens.
+     *
+     * <pre>{@code
+     * model.tokenize(english.train())
+     * }</pre>
+     */
     public TokenizedSet tokenize(List<InstructionRow> rows) {
         return rows().tokenize(rows);
     }
 
-    /** The held-out loss on {@code rows}, with whatever adapter is in force. */
+    /**
+     * The held-out loss on {@code rows}, with whatever adapter is in force.
+     *
+     * <pre>{@code
+     * model.loss(english.test()).perplexity()
+     * }</pre>
+     */
     public HeldOutLoss loss(List<InstructionRow> rows) {
         require("loss");
         return HeldOutLoss.of(model, tokenize(rows).rows());
     }
 
-    /** The greedy answer to {@code instruction}, at most {@value #ANSWER_TOKENS} tokens. */
+    /**
+     * The greedy answer to {@code instruction}, at most {@value #ANSWER_TOKENS} tokens.
+     *
+     * <pre>{@code
+     * model.ask("What is a bee?")
+     * }</pre>
+     */
     public String ask(String instruction) {
         return assistant().answer(instruction);
     }
 
-    /** The greedy answers to {@code rows}, at most {@value #ANSWER_TOKENS} tokens each. */
+    /**
+     * The greedy answers to {@code rows}, at most {@value #ANSWER_TOKENS} tokens each.
+     *
+     * <pre>{@code
+     * model.ask(english.test())
+     * }</pre>
+     */
     public List<String> ask(List<InstructionRow> rows) {
         return AnswerComparison.answers(assistant(), rows);
     }
@@ -189,7 +230,13 @@ public final class OpenModel implements AutoCloseable {
         return Assistant.of(model, rows()).withConfig(GenerationConfig.defaults().withMaxNewTokens(ANSWER_TOKENS));
     }
 
-    /** What the weights take. */
+    /**
+     * What the weights take.
+     *
+     * <pre>{@code
+     * model.memory()
+     * }</pre>
+     */
     public MemoryReport memory() {
         model.use().requireOpen("memory");
         return MemoryReport.of(model);
@@ -204,26 +251,17 @@ public final class OpenModel implements AutoCloseable {
      *
      * @param lengths tokens of a row
      */
-    public HtmlTable plan(LoraAdapter adapter, SftConfig config, int... lengths) {
+    public TrainingPlan plan(LoraAdapter adapter, SftConfig config, int... lengths) {
         require("plan");
-        return planTable(name(), TrainingPlan.of(adapter, config, lengths), model.ops());
-    }
-
-    static HtmlTable planTable(String name, TrainingPlan plan, Ops ops) {
-        HtmlTable table = Tables.of("memory of training " + name + " on " + ops.name(), "rows", "tokens a row", "weights and optimizer", "a step, activations kept",
-                "a step, recomputed", "fits");
-        plan.perLength().forEach(each -> table.row(each.sequences(), each.tokens(), right(each.keepAll().standingBytes()), right(each.keepAll().takenBytes()),
-                right(each.recompute().takenBytes()), each.fits()));
-        long limit = ops.memory().limitBytes();
-        return limit == Long.MAX_VALUE ? table : table.note("of " + ShortNumber.bytes(limit) + " that may be used");
-    }
-
-    private static HtmlTable.RightAligned right(long bytes) {
-        return new HtmlTable.RightAligned(ShortNumber.bytes(bytes));
+        return TrainingPlan.of(adapter, config, lengths);
     }
 
     /**
      * The weight of the linear layer {@code module}, such as {@code model.layers.0.self_attn.q_proj}, as it computes: decoded where it is in 4 bits, without adapter.
+     *
+     * <pre>{@code
+     * model.weight("model.layers.0.self_attn.q_proj").shape()
+     * }</pre>
      *
      * @return F32 [outFeatures, inFeatures], a copy
      * @throws IllegalArgumentException if there is no such layer; the message gives names near it
@@ -238,6 +276,12 @@ public final class OpenModel implements AutoCloseable {
     /**
      * What the linear layer {@code module} makes of {@code x}: {@code W x}, with its bias, and with the adapter that is in force, if there is one.
      *
+     * <pre>{@code
+     * float[] x = new float[256];
+     * x[0] = 1;
+     * model.apply("model.layers.0.self_attn.q_proj", x);
+     * }</pre>
+     *
      * @param x [inFeatures]
      * @return [outFeatures]
      * @throws IllegalArgumentException if there is no such layer, or {@code x} has another length
@@ -247,7 +291,13 @@ public final class OpenModel implements AutoCloseable {
         return model.linear(module).apply(model.ops(), x);
     }
 
-    /** What {@code config} would train. */
+    /**
+     * What {@code config} would train.
+     *
+     * <pre>{@code
+     * model.targets(LoraConfig.defaults().withTargetModules("q_proj", "v_proj"))
+     * }</pre>
+     */
     public TargetTable targets(LoraConfig config) {
         model.use().requireOpen("targets");
         return TargetTable.of(model, config);
@@ -256,8 +306,8 @@ public final class OpenModel implements AutoCloseable {
     // ---- adapters
 
     /**
-     * A new adapter, in force, that changes nothing until it is trained. It has the name {@value #ONE}: an earlier one of this name is taken out of force and
-     * leaves the list, so that a cell can run twice; a variable that holds it keeps its numbers.
+     * A new adapter, in force, that changes nothing until it is trained. It has the name {@value #ONE}: an earlier one of this name leaves the list, so that a
+     * cell can run twice; a variable that holds it keeps what it has learned. Others go out of force if they have a layer in common with it.
      *
      * <pre>{@code
      * LoraAdapter adapter = model.addAdapter(LoraConfig.defaults().withTargetModules("q_proj"));
@@ -268,7 +318,7 @@ public final class OpenModel implements AutoCloseable {
     }
 
     /**
-     * A new adapter of that name, in force; the others stay in the list, out of force.
+     * A new adapter of that name, in force; others stay in the list, out of force if they have a layer in common with it.
      *
      * <pre>{@code
      * model.addAdapter("english", LoraConfig.defaults().withTargetModules("q_proj"));
@@ -278,40 +328,21 @@ public final class OpenModel implements AutoCloseable {
      */
     public LoraAdapter addAdapter(String name, LoraConfig config) {
         require("adding an adapter");
-        TargetTable.of(model, config);                            // whose errors come before anything changes
-        return inForce(name, () -> LoraAdapter.create(model, config, ADAPTER_SEED));
+        return adapters.put(name, () -> LoraAdapter.create(model, config, ADAPTER_SEED));
     }
 
-    /** The adapter in {@code adapterFolder}, in force; its name is the folder's. */
+    /**
+     * The adapter in {@code adapterFolder}, in force as by {@link #addAdapter(String, LoraConfig)}; its name is the folder's.
+     *
+     * <pre>{@code
+     * Path kept = freshFolder("my-adapter");
+     * adapter.save(kept, null);
+     * LoraAdapter loaded = model.loadAdapter(kept);
+     * }</pre>
+     */
     public LoraAdapter loadAdapter(Path adapterFolder) throws IOException {
         require("loading an adapter");
-        List<LoraAdapter> before = attached();
-        before.forEach(LoraAdapter::detach);
-        try {
-            LoraAdapter loaded = LoraAdapter.load(model, adapterFolder, false);
-            adapters.put(String.valueOf(adapterFolder.toAbsolutePath().normalize().getFileName()), loaded);
-            return loaded;
-        } catch (IOException | RuntimeException failed) {
-            before.forEach(LoraAdapter::attach);
-            throw failed;
-        }
-    }
-
-    private LoraAdapter inForce(String name, Supplier<LoraAdapter> made) {
-        List<LoraAdapter> before = attached();
-        before.forEach(LoraAdapter::detach);
-        try {
-            LoraAdapter adapter = made.get();
-            adapters.put(name, adapter);
-            return adapter;
-        } catch (RuntimeException failed) {
-            before.forEach(LoraAdapter::attach);
-            throw failed;
-        }
-    }
-
-    private List<LoraAdapter> attached() {
-        return adapters.values().stream().filter(LoraAdapter::isAttached).toList();
+        return adapters.put(String.valueOf(adapterFolder.toAbsolutePath().normalize().getFileName()), () -> LoraAdapter.load(model, adapterFolder, false));
     }
 
     /**
@@ -322,21 +353,23 @@ public final class OpenModel implements AutoCloseable {
      * }</pre>
      */
     public HtmlTable adapters() {
-        HtmlTable table = Tables.of("adapters of " + name(), "name", "adapter", "parameters", "state");
-        adapters.forEach((name, adapter) -> table.row(name, adapter.config().toString(), adapter.parameterCount(),
-                adapter.isMerged() ? "merged" : adapter.isAttached() ? "in force" : "out of force"));
-        return table;
+        return adapters.table("adapters of " + name());
     }
 
     /**
-     * Puts the adapter of that name in force instead of the one that is.
+     * Puts the adapter of that name in force instead of those that have a layer in common with it.
+     *
+     * <pre>{@code
+     * model.addAdapter("english", LoraConfig.defaults().withTargetModules("q_proj"));
+     * model.useNoAdapter();
+     * model.useAdapter("english");
+     * }</pre>
      *
      * @throws IllegalArgumentException if there is none of this name, or it is merged
      */
     public LoraAdapter useAdapter(String name) {
         require("switching adapters");
-        LoraAdapter adapter = named(name);
-        return inForce(name, adapter::attach);
+        return adapters.use(name);
     }
 
     /**
@@ -349,34 +382,33 @@ public final class OpenModel implements AutoCloseable {
      */
     public void useNoAdapter() {
         require("switching adapters");
-        attached().forEach(LoraAdapter::detach);
+        adapters.useNone();
     }
 
     /**
      * Takes the adapter of that name out of force and gives back its memory.
      *
+     * <pre>{@code
+     * model.addAdapter("trial", LoraConfig.defaults().withTargetModules("q_proj"));
+     * model.dropAdapter("trial");
+     * }</pre>
+     *
      * @throws IllegalArgumentException if there is none of this name, or it is merged
      */
     public void dropAdapter(String name) {
         require("dropping an adapter");
-        LoraAdapter adapter = named(name);
-        if (adapter.isMerged()) {
-            throw new IllegalArgumentException("dropAdapter: " + name + " is merged into the weights; undo the merge first, with unmerge()");
-        }
-        adapter.close();
-        adapters.remove(name);
+        adapters.drop(name);
     }
 
-    private LoraAdapter named(String name) {
-        LoraAdapter adapter = adapters.get(name);
-        if (adapter == null) {
-            throw new IllegalArgumentException("\"" + name + "\" is no adapter of this model" + (adapters.isEmpty() ? ", which has none"
-                    : NearNames.hint(name, List.copyOf(adapters.keySet())) + "; it has " + String.join(", ", adapters.keySet())));
-        }
-        return adapter;
-    }
-
-    /** The weights as they are in the folder, before quantization. The caller closes it. */
+    /**
+     * The weights as they are in the folder, before quantization. The caller closes it.
+     *
+     * <pre>{@code
+     * try (Checkpoint original = model.original()) {
+     *     show(original.infos().size());
+     * }
+     * }</pre>
+     */
     public Checkpoint original() throws IOException {
         return Checkpoint.open(folder);
     }
@@ -384,43 +416,72 @@ public final class OpenModel implements AutoCloseable {
     /**
      * Merges {@code adapter} and takes it out of force, each layer by the route that keeps its storage: 4 bits are made again from the 16-bit original where the
      * folder has it, else by stochastic rounding; numbers are merged onto. The result says which layer took which route, and can undo it.
+     *
+     * <pre>{@code
+     * model.merge(adapter);
+     * model.unmerge();
+     * }</pre>
      */
     public Merger.Merged merge(LoraAdapter adapter) throws IOException {
         require("merge");
-        try (Checkpoint original = original()) {
-            return added(Merger.withOriginal(original).merge(adapter));
-        }
+        return merges.merge(merger -> merger.merge(adapter));
     }
 
-    /** Merges {@code adapter} by {@code route} and takes it out of force; the result can undo it. */
+    /**
+     * Merges {@code adapter} by {@code route} and takes it out of force; the result can undo it.
+     *
+     * <pre>{@code
+     * model.merge(adapter, MergeRoute.STOCHASTIC_4BIT);
+     * model.unmerge();
+     * }</pre>
+     */
     public Merger.Merged merge(LoraAdapter adapter, MergeRoute route) throws IOException {
         require("merge");
-        try (Checkpoint original = original()) {
-            return added(Merger.withOriginal(original).merge(adapter, route));
-        }
+        return merges.merge(merger -> merger.merge(adapter, route));
     }
 
-    private Merger.Merged added(Merger.Merged merged) {
-        merges.add(merged);
-        return merged;
+    /**
+     * What each way of merging {@code adapter} keeps of what its training gained; every merge is undone again. Ways from the 16-bit original are tried where
+     * the folder has it.
+     *
+     * <pre>{@code
+     * fineTune(model, adapter, english, config, freshFolder("my-run"));
+     * model.mergeReport(adapter, english.test())
+     * }</pre>
+     *
+     * @param adapter in force, before and afterwards
+     * @param heldOut rows that were not trained on
+     * @throws IllegalArgumentException if the adapter is not in force, or merged already
+     */
+    public MergeReport mergeReport(LoraAdapter adapter, List<InstructionRow> heldOut) throws IOException {
+        require("mergeReport");
+        return merges.report(adapter, tokenize(heldOut).rows());
     }
 
     /**
      * Undoes the last merge that is in force: the weights are the very bytes that they were, and its adapter is in force again.
+     *
+     * <pre>{@code
+     * model.merge(adapter);
+     * LoraAdapter again = model.unmerge();
+     * }</pre>
      *
      * @return the adapter
      * @throws IllegalArgumentException if none is in force, or as {@link Merger.Merged#unmerge}
      */
     public LoraAdapter unmerge() {
         require("unmerge");
-        Merger.Merged last = merges.reversed().stream().filter(Merger.Merged::isInForce).findFirst().orElseThrow(() -> new IllegalArgumentException(
-                "unmerge: no merge is in force that could be undone; one that was made final by close() is undone by opening the model again"));
-        last.unmerge();
-        merges.removeIf(merged -> !merged.isInForce());
-        return last.adapter();
+        return merges.undoLast();
     }
 
-    /** Writes the model, adapters merged, as a Hugging Face folder: numbers in bfloat16, 4-bit weights as bitsandbytes has them. */
+    /**
+     * Writes the model, adapters merged, as a Hugging Face folder: numbers in bfloat16, 4-bit weights as bitsandbytes has them.
+     *
+     * <pre>{@code
+     * model.useNoAdapter();                          // or merge it: a model is saved without adapters
+     * model.save(freshFolder("my-model"));
+     * }</pre>
+     */
     public void save(Path target) throws IOException {
         require("saving the model");
         new ModelWriter(folder, DType.BF16).write(model, target);

@@ -45,17 +45,36 @@ public final class Qlora {
 
     private Qlora() { }
 
-    /** Shows {@code value} below the cell: a table, a chart, an array, one of our reports, or anything else as text. */
+    /**
+     * Shows {@code value} below the cell: a table, a chart, an array, one of our reports, or anything else as text.
+     *
+     * <pre>{@code
+     * show(model.memory());
+     * }</pre>
+     */
     public static void show(Object value) {
         Screen.current().show(Rendered.of(value));
     }
 
-    /** Shows {@code table} in at most {@code rows} rows. */
+    /**
+     * Shows {@code table} in at most {@code rows} rows.
+     *
+     * <pre>{@code
+     * show(dataSet("en-wiki-questions").train(), 5);
+     * }</pre>
+     */
     public static void show(Object table, int rows) {
         Screen.current().show(Rendered.of(table, rows));
     }
 
-    /** Shows {@code value} like {@link #show(Object)} and returns the handle that replaces it. */
+    /**
+     * Shows {@code value} like {@link #show(Object)} and returns the handle that replaces it.
+     *
+     * <pre>{@code
+     * Display state = display("waiting");
+     * state.update("done");
+     * }</pre>
+     */
     public static Display display(Object value) {
         return new Display(Screen.current(), value, Display.DEFAULT_INTERVAL);
     }
@@ -63,18 +82,38 @@ public final class Qlora {
     /**
      * A progress bar for {@code total} pieces of work; close it at the end.
      *
+     * <pre>{@code
+     * try (Progress bar = progress("steps", 3)) {
+     *     for (int i = 0; i < 3; i++) bar.step();
+     * }
+     * }</pre>
+     *
      * @param total at least 1
      */
     public static Progress progress(String label, long total) {
         return new Progress(Screen.current(), label, total, System::nanoTime);
     }
 
-    /** {@code items} for a for-each loop, with a bar that moves as they are taken. */
+    /**
+     * {@code items} for a for-each loop, with a bar that moves as they are taken.
+     *
+     * <pre>{@code
+     * for (String text : progress("texts", texts)) count(text);
+     * }</pre>
+     */
     public static <T> Iterable<T> progress(String label, Collection<T> items) {
         return Progress.over(Screen.current(), label, items);
     }
 
-    /** A line chart that grows as points are added to it; close it at the end. */
+    /**
+     * A line chart that grows as points are added to it; close it at the end.
+     *
+     * <pre>{@code
+     * try (LiveChart loss = liveChart("Loss", "step", "loss")) {
+     *     loss.add("train", 1, 4.2);
+     * }
+     * }</pre>
+     */
     public static LiveChart liveChart(String title, String xTitle, String yTitle) {
         return new LiveChart(Screen.current(), title, xTitle, yTitle);
     }
@@ -85,6 +124,10 @@ public final class Qlora {
      * The backend of this notebook, made at the first use: all models share its memory. It is the first NVIDIA GPU that can be used, else the processor;
      * {@code ./jqlora lab --device} and {@code run --device}, or the environment variable JQLORA_DEVICE, name another. {@code --threads}, or
      * JQLORA_THREADS, says on how many threads the processor computes.
+     *
+     * <pre>{@code
+     * ops().description()
+     * }</pre>
      */
     public static Ops ops() {
         return BACKEND.get();
@@ -116,7 +159,13 @@ public final class Qlora {
         return BACKEND.on(ComputeDevice.parse("useDevice: the device", device));
     }
 
-    /** What this machine has: processor, cores, memory, GPU, and what models compute on. Opens the backend, as {@link #ops}. */
+    /**
+     * What this machine has: processor, cores, memory, GPU, and what models compute on. Opens the backend, as {@link #ops}.
+     *
+     * <pre>{@code
+     * machine()
+     * }</pre>
+     */
     public static Machine machine() {
         return Machine.of(ops(), Home.cudaLibraries());
     }
@@ -166,12 +215,24 @@ public final class Qlora {
         }
     }
 
-    /** The folder of the model that {@code ./jqlora run --model} names, or of the small one that ships with jqlora. */
+    /**
+     * The folder of the model that {@code ./jqlora run --model} names, or of the small one that ships with jqlora.
+     *
+     * <pre>{@code
+     * OpenModel opened = openModel(chosenModel());
+     * }</pre>
+     */
     public static Path chosenModel() {
         return Home.model();
     }
 
-    /** Whether {@code folder} is the small model that ships with jqlora. */
+    /**
+     * Whether {@code folder} is the small model that ships with jqlora.
+     *
+     * <pre>{@code
+     * int steps = isEmbedded(chosenModel()) ? 60 : 20;
+     * }</pre>
+     */
     public static boolean isEmbedded(Path folder) {
         return Home.isEmbedded(folder);
     }
@@ -190,18 +251,36 @@ public final class Qlora {
         return openModel(model, LoadOptions.defaults());
     }
 
-    /** As {@link #openModel(String)}, with other options. */
+    /**
+     * As {@link #openModel(String)}, with other options.
+     *
+     * <pre>{@code
+     * openModel("jqlora-tiny", LoadOptions.asStored())
+     * }</pre>
+     */
     public static OpenModel openModel(String model, LoadOptions options) throws IOException {
         return openModel(NamedModel.folder(model, Home.folder().resolve(Home.EMBEDDED),
                 () -> HubAccess.standard(System.getenv(), Path.of(System.getProperty("user.home"))), Screen.current(), Qlora::show), options);
     }
 
-    /** Opens the model in {@code folder} in 4 bits, as {@link #openModel(String)}. */
+    /**
+     * Opens the model in {@code folder} in 4 bits, as {@link #openModel(String)}.
+     *
+     * <pre>{@code
+     * openModel(chosenModel())
+     * }</pre>
+     */
     public static OpenModel openModel(Path folder) throws IOException {
         return openModel(folder, LoadOptions.defaults());
     }
 
-    /** Opens a model, with a bar that shows what is being read. */
+    /**
+     * Opens a model, with a bar that shows what is being read.
+     *
+     * <pre>{@code
+     * openModel(chosenModel(), LoadOptions.defaults())
+     * }</pre>
+     */
     public static OpenModel openModel(Path folder, LoadOptions options) throws IOException {
         try (Progress bar = progress("loading " + ModelName.of(folder).title(), PERCENT)) {
             int[] shown = {0};
@@ -231,13 +310,19 @@ public final class Qlora {
      * @param lengths tokens of a row
      * @throws IOException if there is no config.json, or it is of a family that is not known
      */
-    public static HtmlTable plan(Path folder, LoadOptions options, LoraConfig lora, SftConfig config, int... lengths) throws IOException {
+    public static TrainingPlan plan(Path folder, LoadOptions options, LoraConfig lora, SftConfig config, int... lengths) throws IOException {
         try (CausalLm planned = MemoryPlanner.plannedModel(HfConfig.read(folder), options, ops()); LoraAdapter adapter = LoraAdapter.create(planned, lora, 0)) {
-            return OpenModel.planTable(ModelName.of(folder).title(), TrainingPlan.of(adapter, config, lengths), planned.ops());
+            return TrainingPlan.of(adapter, config, lengths);
         }
     }
 
-    /** A data set that ships with jqlora, such as {@code en-wiki-questions}, {@code zh-riddles} or {@code ja-phrases}. */
+    /**
+     * A data set that ships with jqlora, such as {@code en-wiki-questions}, {@code zh-riddles} or {@code ja-phrases}.
+     *
+     * <pre>{@code
+     * dataSet("zh-riddles").train().getFirst()
+     * }</pre>
+     */
     public static InstructionSet dataSet(String name) throws IOException {
         return InstructionSet.read(Home.folder().resolve("datasets").resolve(name));
     }
@@ -257,12 +342,24 @@ public final class Qlora {
         return edit.write(folder, freshFolder(name));
     }
 
-    /** An empty folder for what this notebook writes. */
+    /**
+     * An empty folder for what this notebook writes.
+     *
+     * <pre>{@code
+     * Path output = freshFolder("my-run");
+     * }</pre>
+     */
     public static Path freshFolder(String name) throws IOException {
         return Home.freshFolder(name);
     }
 
-    /** {@code row} as it is trained on: what is read, and what is learned. */
+    /**
+     * {@code row} as it is trained on: what is read, and what is learned.
+     *
+     * <pre>{@code
+     * preview(model, english.train().getFirst())
+     * }</pre>
+     */
     public static LabelPreview preview(OpenModel open, InstructionRow row) {
         return new LabelPreview(open.tokenize(List.of(row)).rows().getFirst(), open.tokenizer());
     }
@@ -272,6 +369,10 @@ public final class Qlora {
     /**
      * Trains {@code adapter} on {@code set}, with a bar and a chart. Stopping the cell ends the step, saves, and returns what there is, so that the rest of the
      * cell can show it; running the cell again goes on from there.
+     *
+     * <pre>{@code
+     * TrainResult trained = fineTune(model, adapter, english, config, freshFolder("my-run"));
+     * }</pre>
      */
     public static TrainResult fineTune(OpenModel open, LoraAdapter adapter, InstructionSet set, SftConfig config, Path output) throws IOException {
         open.require("fineTune");
@@ -310,12 +411,24 @@ public final class Qlora {
         return new Training(Screen.current(), set.name(), trainer::train, open.uses(), open.model().ops()).start();
     }
 
-    /** Shows a run that is not started by {@link #fineTune}. */
+    /**
+     * Shows a run that is not started by {@link #fineTune}.
+     *
+     * <pre>{@code
+     * TrainListener view = trainingView("my training");
+     * }</pre>
+     */
     public static TrainListener trainingView(String label) {
         return new TrainingView(Screen.current(), label, BACKEND.ops, System::nanoTime);
     }
 
-    /** Shows the runs of an experiment. */
+    /**
+     * Shows the runs of an experiment.
+     *
+     * <pre>{@code
+     * ExperimentListener view = experimentView();
+     * }</pre>
+     */
     public static ExperimentListener experimentView() {
         return (number, count, entry) -> trainingView(entry.dataSet() + " -> " + entry.lora().targetModules().text() + " (" + number + " of " + count + ")");
     }

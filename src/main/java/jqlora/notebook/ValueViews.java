@@ -29,6 +29,7 @@ import jqlora.tensor.TensorView;
 import jqlora.train.HeldOutLoss;
 import jqlora.train.TrainEvent;
 import jqlora.train.TrainResult;
+import jqlora.train.TrainingPlan;
 
 /** How a notebook shows what the library returns: one form for each type. */
 final class ValueViews {
@@ -56,6 +57,7 @@ final class ValueViews {
             case MemoryReport report -> new TableView(ModelTables.memory(report), rows);
             case MemoryPlan plan -> memory(plan);
             case MemoryUse use -> memory(use);
+            case TrainingPlan plan -> memory(plan);
             case MergeReport report -> new TableView(ModelTables.merges(report), rows);
             case AnswerComparison answers -> new TableView(ModelTables.answers(answers), rows);
             case QuantizationErrors errors -> new TableView(errors.table(), rows);
@@ -143,6 +145,17 @@ final class ValueViews {
         long limit = plan.use().limitBytes();
         return table.row("limit", limit == Long.MAX_VALUE ? new HtmlTable.RightAligned("the system's") : right(limit))
                 .note((plan.fits() ? "It fits; " : "It does not fit; ") + plan.activations());
+    }
+
+    private static Displayable memory(TrainingPlan plan) {
+        HtmlTable table = Tables.of("memory of a training", "rows", "tokens a row", "weights and optimizer", "a step, activations kept", "a step, recomputed", "fits");
+        plan.perLength().forEach(each -> table.row(each.sequences(), each.tokens(), bytes(each.keepAll().standingBytes()), bytes(each.keepAll().takenBytes()),
+                bytes(each.recompute().takenBytes()), each.fits()));
+        return plan.limitBytes() == Long.MAX_VALUE ? table : table.note("of " + ShortNumber.bytes(plan.limitBytes()) + " that may be used");
+    }
+
+    private static HtmlTable.RightAligned bytes(long bytes) {
+        return new HtmlTable.RightAligned(ShortNumber.bytes(bytes));
     }
 
     private static Displayable memory(MemoryUse use) {

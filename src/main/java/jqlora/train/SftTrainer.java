@@ -77,6 +77,7 @@ public final class SftTrainer {
      */
     public TrainResult train(TrainListener listener) throws IOException {
         model.use().require("training");
+        weights.requireInForce();
         InterruptShield shield = new InterruptShield();
         try {
             return train(listener, shield);

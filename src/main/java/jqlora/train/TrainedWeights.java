@@ -29,6 +29,9 @@ public sealed interface TrainedWeights {
     /** What tells these weights from others that could stand in their place. */
     String description();
 
+    /** @throws IllegalArgumentException if the model computes without these weights, so that they would learn nothing; the message says what to do */
+    default void requireInForce() { }
+
     /** What tells the weights that are not trained from others; of a model that is trained as a whole there are none. */
     String base();
 
@@ -57,6 +60,14 @@ public sealed interface TrainedWeights {
         @Override
         public List<Parameter> parameters() {
             return adapter.parameters();
+        }
+
+        @Override
+        public void requireInForce() {
+            if (!adapter.isAttached()) {
+                throw new IllegalArgumentException("training: the adapter (" + adapter.config() + ") is not in force, so it would learn nothing; " + (adapter.isMerged()
+                        ? "its update is in the weights, undo the merge first" : "put it in force with attach(), or useAdapter of its name, after the one that is was taken out"));
+            }
         }
 
         @Override

@@ -30,6 +30,11 @@ public record TrainingPlan(List<Length> perLength) {
         }
     }
 
+    /** Bytes that the backend may take; {@link Long#MAX_VALUE} without a limit. */
+    public long limitBytes() {
+        return perLength.getFirst().keepAll().use().limitBytes();
+    }
+
     /**
      * The plan of training {@code adapter}: weights, adapter, gradients, moments, and what a step needs.
      *

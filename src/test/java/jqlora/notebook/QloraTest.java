@@ -126,11 +126,17 @@ class QloraTest {
             assertTrue(!first.isAttached() && again.isAttached(), "a cell that ran twice");
             LoraAdapter second = open.addAdapter("second", v);
             assertFails(IllegalArgumentException.class, () -> open.addAdapter("third", q.withTargetModules("no_proj")), "no_proj");
-            assertTrue(!again.isAttached() && second.isAttached(), "what cannot be made changes nothing");
+            assertTrue(again.isAttached() && second.isAttached(), "what cannot be made changes nothing; they have no layer in common");
+            LoraAdapter both = open.addAdapter("both", q.withTargetModules("q_proj", "v_proj"));
+            assertTrue(both.isAttached() && !again.isAttached() && !second.isAttached());
             assertEquals(again, open.useAdapter("default"));
-            assertTrue(again.isAttached() && !second.isAttached());
+            assertTrue(again.isAttached() && !second.isAttached() && !both.isAttached());
+            open.dropAdapter("both");
             open.useNoAdapter();
             assertFalse(again.isAttached());
+            InstructionSet set = new InstructionSet("en", List.of(InstructionRow.of("What is a bee?", "An insect.")), List.of());
+            assertFails(IllegalArgumentException.class, () -> Qlora.fineTune(open, again, set, SftConfig.defaults(), temp.resolve("never")),
+                    "training: the adapter (r 2, alpha 16, dropout 0.1, q_proj) is not in force, so it would learn nothing; put it in force with attach()");
             String text = Rendered.of(open.adapters()).text();
             assertTrue(text.contains("default") && text.contains("second") && text.contains("out of force") && !text.contains(" in force"), text);
             assertFails(IllegalArgumentException.class, () -> open.useAdapter("secnd"), "\"secnd\" is no adapter of this model; near it: \"second\"; it has default, second");
