@@ -88,7 +88,6 @@ public final class OpenModel implements AutoCloseable {
         model.use().require(what);
     }
 
-    /** The tokenizer for {@code what}, which needs one that is open. */
     private TextTokenizer tokenizerFor(String what) {
         model.use().requireOpen(what);
         return tokenizer;
