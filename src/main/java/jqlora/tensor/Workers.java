@@ -83,15 +83,21 @@ public final class Workers implements AutoCloseable {
 
     private final Helper[] helpers;
     private final ProcessorWaits waits = new ProcessorWaits();
-    private final Crowd crowd = new Crowd(System::nanoTime, waits::nanos);
+    private final Crowd crowd;
     private volatile Job job;
     private volatile boolean closed;
 
     /** @param threads how many threads work at once, the caller included; at least 1 */
     public Workers(int threads) {
+        this(threads, true);
+    }
+
+    /** @param yields whether one thread works alone while other programs want the processors */
+    Workers(int threads, boolean yields) {
         if (threads < 1) {
             throw new IllegalArgumentException("Workers: threads is " + threads + ", it must be at least 1");
         }
+        crowd = new Crowd(System::nanoTime, yields ? waits::nanos : () -> -1);
         helpers = new Helper[threads - 1];
         for (int i = 0; i < helpers.length; i++) {
             helpers[i] = new Helper(i + 1);

@@ -27,7 +27,7 @@ class WorkersTest {
     @ParameterizedTest
     @ValueSource(ints = {1, 2, 3, 5})
     void everyPieceIsDoneOnce(int threads) {
-        try (Workers workers = new Workers(threads)) {
+        try (Workers workers = team(threads)) {
             assertEquals(threads, workers.size());
             for (int tasks : new int[] {0, 1, 2, 3, 7, 1000}) {
                 AtomicIntegerArray done = new AtomicIntegerArray(tasks);
@@ -42,7 +42,7 @@ class WorkersTest {
     /** Short jobs, one after the other: the helpers are still on their way out of the last one when the next begins. */
     @Test
     void manyShortJobs() {
-        try (Workers workers = new Workers(3)) {
+        try (Workers workers = team(3)) {
             long sum = 0;
             for (int job = 0; job < 20_000; job++) {
                 AtomicInteger done = new AtomicInteger();
@@ -56,7 +56,7 @@ class WorkersTest {
     /** Helpers go to sleep between jobs, and wake up. */
     @Test
     void jobsAfterAPause() throws InterruptedException {
-        try (Workers workers = new Workers(2)) {
+        try (Workers workers = team(2)) {
             for (int i = 0; i < 3; i++) {
                 CountDownLatch both = new CountDownLatch(2);
                 workers.run(2, piece -> {
@@ -66,6 +66,11 @@ class WorkersTest {
                 Thread.sleep(20);
             }
         }
+    }
+
+    /** A team that works whatever else the machine has to do. */
+    private static Workers team(int threads) {
+        return new Workers(threads, false);
     }
 
     private static void await(CountDownLatch latch) {
@@ -79,7 +84,7 @@ class WorkersTest {
     @ParameterizedTest
     @ValueSource(ints = {1, 3})
     void rangesCoverTheLoop(int threads) {
-        try (Workers workers = new Workers(threads)) {
+        try (Workers workers = team(threads)) {
             for (long count : new long[] {0, 1, 63, 64, 1000, 1L << 40}) {
                 List<long[]> parts = Collections.synchronizedList(new ArrayList<>());
                 workers.ranges(count, 64, (from, to) -> parts.add(new long[] {from, to}));
@@ -97,7 +102,7 @@ class WorkersTest {
     @ParameterizedTest
     @ValueSource(ints = {1, 3})
     void anExceptionReachesTheCallerAfterTheOthersHaveEnded(int threads) {
-        try (Workers workers = new Workers(threads)) {
+        try (Workers workers = team(threads)) {
             IllegalStateException thrown = new IllegalStateException("piece 5");
             AtomicInteger running = new AtomicInteger();
             assertSame(thrown, assertFails(IllegalStateException.class, () -> workers.run(40, i -> {
@@ -119,7 +124,7 @@ class WorkersTest {
 
     @Test
     void errorsAndCheckedExceptionsPassUnchanged() {
-        try (Workers workers = new Workers(2)) {
+        try (Workers workers = team(2)) {
             assertFails(StackOverflowError.class, () -> workers.run(4, i -> {
                 throw new StackOverflowError("deep");
             }), "deep");
@@ -134,7 +139,7 @@ class WorkersTest {
 
     @Test
     void aLoopWithinALoopRunsOnItsOwnThread() {
-        try (Workers workers = new Workers(3)) {
+        try (Workers workers = team(3)) {
             AtomicInteger inner = new AtomicInteger();
             workers.run(6, i -> {
                 Thread outer = Thread.currentThread();
@@ -149,7 +154,7 @@ class WorkersTest {
 
     @Test
     void anExceptionOfAnInnerLoopReachesTheCaller() {
-        try (Workers workers = new Workers(2)) {
+        try (Workers workers = team(2)) {
             assertFails(IllegalStateException.class, () -> workers.run(4, i -> workers.run(4, j -> {
                 throw new IllegalStateException("inner");
             })), "inner");
@@ -166,7 +171,7 @@ class WorkersTest {
 
     @Test
     void twoCallersTakeTurns() throws InterruptedException {
-        try (Workers workers = new Workers(2)) {
+        try (Workers workers = team(2)) {
             AtomicInteger sum = new AtomicInteger();
             Runnable caller = () -> {
                 for (int job = 0; job < 500; job++) {
@@ -183,7 +188,7 @@ class WorkersTest {
     @Test
     void aClosedTeamRefusesAndItsThreadsEnd() throws InterruptedException {
         Set<Thread> threads = ConcurrentHashMap.newKeySet();
-        Workers workers = new Workers(2);
+        Workers workers = team(2);
         CountDownLatch both = new CountDownLatch(2);
         workers.run(2, i -> {
             threads.add(Thread.currentThread());
@@ -203,12 +208,12 @@ class WorkersTest {
 
     @Test
     void atLeastOneThread() {
-        assertFails(IllegalArgumentException.class, () -> new Workers(0), "threads is 0", "at least 1");
+        assertFails(IllegalArgumentException.class, () -> team(0), "threads is 0", "at least 1");
     }
 
     @Test
     void whoIsAlone() {
-        try (Workers one = new Workers(1); Workers two = new Workers(2)) {
+        try (Workers one = team(1); Workers two = team(2)) {
             assertTrue(one.isAlone());
             assertFalse(two.isAlone());
             AtomicInteger alone = new AtomicInteger();
@@ -220,7 +225,7 @@ class WorkersTest {
 
     @Test
     void manyCallersAtOnce() throws InterruptedException {
-        try (Workers workers = new Workers(3)) {
+        try (Workers workers = team(3)) {
             AtomicInteger sum = new AtomicInteger();
             List<Thread> callers = new ArrayList<>();
             for (int caller = 0; caller < 6; caller++) {
@@ -242,7 +247,7 @@ class WorkersTest {
     /** An interrupt cuts no loop short, is not lost, and does not make a waiting thread burn its processor. */
     @Test
     void anInterruptIsKept() {
-        try (Workers workers = new Workers(2)) {
+        try (Workers workers = team(2)) {
             CountDownLatch taken = new CountDownLatch(1);
             AtomicInteger done = new AtomicInteger();
             long[] before = {0};
@@ -268,7 +273,7 @@ class WorkersTest {
     @Test
     void idleThreadsSleep() throws InterruptedException {
         Set<Thread> threads = ConcurrentHashMap.newKeySet();
-        try (Workers workers = new Workers(3)) {
+        try (Workers workers = team(3)) {
             CountDownLatch all = new CountDownLatch(3);
             workers.run(3, i -> {
                 threads.add(Thread.currentThread());
@@ -292,7 +297,7 @@ class WorkersTest {
     /** A caller whose helper is slow, as one that has lost its processor, sleeps until the piece is done. */
     @Test
     void aWaitingCallerSleeps() {
-        try (Workers workers = new Workers(2)) {
+        try (Workers workers = team(2)) {
             CountDownLatch taken = new CountDownLatch(1);
             long[] before = {0};
             workers.run(2, piece -> {
@@ -312,7 +317,7 @@ class WorkersTest {
     /** A helper that holds a piece back holds back that piece only. */
     @Test
     void theOthersTakeThePiecesOfASlowThread() {
-        try (Workers workers = new Workers(2)) {
+        try (Workers workers = team(2)) {
             CountDownLatch taken = new CountDownLatch(1), rest = new CountDownLatch(99);
             workers.run(100, piece -> {
                 if (Thread.currentThread().getName().startsWith("jqlora-worker-")) {
