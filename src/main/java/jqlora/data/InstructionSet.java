@@ -3,7 +3,13 @@ package jqlora.data;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
+import java.util.Map;
+import java.util.function.Function;
+import java.util.random.RandomGeneratorFactory;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
 /**
@@ -28,6 +34,32 @@ public record InstructionSet(String name, List<InstructionRow> train, List<Instr
             throw new IOException(folder + ": is not a folder" + beside(folder.toAbsolutePath().getParent()));
         }
         return new InstructionSet(folder.getFileName().toString(), InstructionFile.read(folder.resolve("train.jsonl")), InstructionFile.read(folder.resolve("test.jsonl")));
+    }
+
+    /**
+     * {@code rows} in an order drawn by chance, the last {@code testRows} of them held out: the same each time for the same rows and seed. A row that occurs more
+     * than once is trained on, never held out, so that no row is on both sides.
+     *
+     * @param testRows 0 to the number of rows less one
+     * @throws IllegalArgumentException if there are too few rows for that, or too few that occur once; the message has the numbers
+     */
+    public static InstructionSet split(String name, List<InstructionRow> rows, int testRows, long seed) {
+        if (testRows < 0 || testRows >= rows.size()) {
+            throw new IllegalArgumentException(name + ": testRows is " + testRows + " and there are " + rows.size() + " rows, it must be at least 0 and leave one to train on");
+        }
+        List<InstructionRow> train = new ArrayList<>(rows), test = new ArrayList<>();
+        Collections.shuffle(train, RandomGeneratorFactory.of("L64X128MixRandom").create(seed));
+        Map<InstructionRow, Long> count = rows.stream().collect(Collectors.groupingBy(Function.identity(), Collectors.counting()));
+        for (int i = train.size() - 1; i >= 0 && test.size() < testRows; i--) {
+            if (count.get(train.get(i)) == 1) {
+                test.add(train.remove(i));
+            }
+        }
+        if (test.size() < testRows) {
+            throw new IllegalArgumentException(name + ": testRows is " + testRows + ", but only " + test.size() + " of " + rows.size()
+                    + " rows occur once; a row that occurs again is not held out");
+        }
+        return new InstructionSet(name, train, test);
     }
 
     private static String beside(Path parent) throws IOException {

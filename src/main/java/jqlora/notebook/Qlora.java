@@ -6,6 +6,7 @@ import java.util.Collection;
 import java.util.List;
 import java.util.function.Supplier;
 import java.util.function.UnaryOperator;
+import jqlora.data.InstructionFile;
 import jqlora.data.InstructionRow;
 import jqlora.data.InstructionSet;
 import jqlora.data.TokenizedSet;
@@ -42,6 +43,7 @@ import jqlora.train.TrainingPlan;
  */
 public final class Qlora {
     private static final int PERCENT = 100;
+    private static final long SPLIT_SEED = 42;
 
     private Qlora() { }
 
@@ -311,7 +313,30 @@ public final class Qlora {
      * @throws IOException if there is no config.json, or it is of a family that is not known
      */
     public static TrainingPlan plan(Path folder, LoadOptions options, LoraConfig lora, SftConfig config, int... lengths) throws IOException {
-        try (CausalLm planned = MemoryPlanner.plannedModel(HfConfig.read(folder), options, ops()); LoraAdapter adapter = LoraAdapter.create(planned, lora, 0)) {
+        return plan(ops(), folder, options, lora, config, lengths);
+    }
+
+    /**
+     * As {@link #plan}, for an NVIDIA GPU that need not be here.
+     *
+     * <pre>{@code
+     * planOnGpu(24_000_000_000L, chosenModel(), LoadOptions.defaults(), LoraConfig.defaults(), SftConfig.defaults().withBatchSize(4), 512, 2048)
+     * }</pre>
+     *
+     * @param gpuBytes of its memory that may be taken; of a card of 24 GB the system may keep some
+     * @param folder a folder with a config.json
+     * @param lengths tokens of a row
+     * @throws IOException if there is no config.json, or it is of a family that is not known
+     */
+    public static TrainingPlan planOnGpu(long gpuBytes, Path folder, LoadOptions options, LoraConfig lora, SftConfig config, int... lengths) throws IOException {
+        if (gpuBytes < 1) {
+            throw new IllegalArgumentException("planOnGpu: gpuBytes is " + gpuBytes + ", it must be at least 1");
+        }
+        return plan(CudaOps.rehearsalOf(gpuBytes), folder, options, lora, config, lengths);
+    }
+
+    private static TrainingPlan plan(Ops ops, Path folder, LoadOptions options, LoraConfig lora, SftConfig config, int... lengths) throws IOException {
+        try (CausalLm planned = MemoryPlanner.plannedModel(HfConfig.read(folder), options, ops); LoraAdapter adapter = LoraAdapter.create(planned, lora, 0)) {
             return TrainingPlan.of(adapter, config, lengths);
         }
     }
@@ -325,6 +350,24 @@ public final class Qlora {
      */
     public static InstructionSet dataSet(String name) throws IOException {
         return InstructionSet.read(Home.folder().resolve("datasets").resolve(name));
+    }
+
+    /**
+     * Your own rows: a file in JSON Lines, or one array of objects, with {@code instruction}, {@code input} and {@code output} as {@link InstructionFile} reads
+     * them. {@code testRows} of them, drawn by chance and the same each time, are held out.
+     *
+     * <pre>{@code
+     * InstructionSet own = dataSet(Path.of("my-rows.jsonl"), 20);
+     * }</pre>
+     *
+     * @param testRows 0 to the number of rows less one
+     * @return a set with the file's name, less its ending
+     * @throws IOException if the file cannot be read, or a row is not as it must be; the message names the row
+     * @throws IllegalArgumentException if there are too few rows, as {@link InstructionSet#split}
+     */
+    public static InstructionSet dataSet(Path file, int testRows) throws IOException {
+        String name = String.valueOf(file.getFileName()).replaceFirst("(?<=.)\\.[^.]*$", "");
+        return InstructionSet.split(name, InstructionFile.read(file), testRows, SPLIT_SEED);
     }
 
     /**

@@ -1,11 +1,9 @@
 package jqlora.notebook;
 
 import java.util.Arrays;
-import java.util.IntSummaryStatistics;
 import java.util.List;
 import jqlora.data.InstructionRow;
 import jqlora.data.InstructionSet;
-import jqlora.data.TokenizedRow;
 import jqlora.data.TokenizedSet;
 import jqlora.evaluate.AnswerComparison;
 import jqlora.evaluate.MergeReport;
@@ -16,6 +14,7 @@ import jqlora.inspect.LoraParts;
 import jqlora.inspect.ModelTables;
 import jqlora.inspect.QuantizationErrors;
 import jqlora.inspect.Spectrum;
+import jqlora.inspect.TokenLengths;
 import jqlora.inspect.TrainingChart;
 import jqlora.inspect.WeightDiff;
 import jqlora.lora.LoraAdapter;
@@ -51,6 +50,7 @@ final class ValueViews {
             case TensorView tensor -> ArrayView.of(tensor);
             case InstructionSet set -> set(set);
             case TokenizedSet set -> tokens(set);
+            case TokenLengths lengths -> lengths(lengths);
             case TargetTable targets -> targets(targets, rows);
             case TargetPlan plan -> plan(plan);
             case HeldOutLoss loss -> Tables.of("", "held-out loss", "perplexity", "tokens").row(loss.loss(), loss.perplexity(), loss.tokens());
@@ -109,19 +109,24 @@ final class ValueViews {
     }
 
     private static Displayable tokens(TokenizedSet set) {
-        IntSummaryStatistics lengths = set.rows().stream().mapToInt(TokenizedRow::length).summaryStatistics();
-        int[] sorted = set.rows().stream().mapToInt(TokenizedRow::length).sorted().toArray();
         HtmlTable table = new HtmlTable("tokens of the data set", "value");
         table.row("rows", new HtmlTable.RightAligned(ShortNumber.grouped(set.rows().size())));
         table.row("tokens", new HtmlTable.RightAligned(ShortNumber.grouped(set.tokens())));
         table.row("trained on", new HtmlTable.RightAligned(ShortNumber.grouped(set.labelledTokens())));
-        if (sorted.length > 0) {
-            table.row("shortest, middle, longest row", new HtmlTable.RightAligned(lengths.getMin() + ", " + sorted[sorted.length / 2] + ", " + lengths.getMax()));
-            table.row("95 of 100 rows are at most", new HtmlTable.RightAligned(ShortNumber.grouped(sorted[(int) (0.95 * (sorted.length - 1))])));
+        if (!set.rows().isEmpty()) {
+            TokenLengths lengths = TokenLengths.of(set);
+            table.row("shortest, middle, longest row", new HtmlTable.RightAligned(lengths.rows().getFirst() + ", " + lengths.median() + ", " + lengths.longest()));
+            table.row("95 of 100 rows are at most", new HtmlTable.RightAligned(ShortNumber.grouped(lengths.quantile(0.95))));
         }
         table.row("prompts cut", new HtmlTable.RightAligned(ShortNumber.grouped(set.promptsCut())));
         table.row("answers cut", new HtmlTable.RightAligned(ShortNumber.grouped(set.answersCut())));
         return table;
+    }
+
+    private static Displayable lengths(TokenLengths lengths) {
+        HtmlTable table = Tables.of("lengths in tokens", "rows", "tokens", "median", "95 % are at most", "longest", "trained on", "prompts cut", "answers cut").percent("trained on");
+        table.row(lengths.rows().size(), lengths.tokens(), lengths.median(), lengths.quantile(0.95), lengths.longest(), lengths.trainedShare(), lengths.promptsCut(), lengths.answersCut());
+        return new Stack(table, new Picture(lengths.chart(), "how many rows have which length"));
     }
 
     private static Displayable targets(TargetTable targets, int rows) {
@@ -204,11 +209,12 @@ final class ValueViews {
         String state = result.interrupted() ? "stopped after step " + result.steps().getLast().step() + ", steps are left" : "finished";
         String figures = state + ": " + result.steps().size() + " steps in " + ShortNumber.seconds(result.seconds()) + ", " + Math.round(result.tokensPerSecond()) + " tokens/s, at most "
                 + ShortNumber.bytes(result.peakBytes()) + "; the loss is smoothed";
-        return new Stack(table.note(figures), new Picture(TrainingChart.of(result, "")));
+        return new Stack(table.note(figures), new Picture(TrainingChart.of(result, ""), "loss over the steps"));
     }
 
-    /** A chart within other things. */
-    record Picture(org.knowm.xchart.XYChart chart) implements Displayable {
+    /** A chart within other things.
+     * @param said what stands for it where it cannot be seen */
+    record Picture(org.knowm.xchart.XYChart chart, String said) implements Displayable {
         @Override
         public String text() {
             return "";
@@ -216,7 +222,7 @@ final class ValueViews {
 
         @Override
         public String html() {
-            return PngImage.of(chart).html("loss over the steps");
+            return PngImage.of(chart).html(said);
         }
     }
 }

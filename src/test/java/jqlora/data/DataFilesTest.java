@@ -3,12 +3,17 @@ package jqlora.data;
 import static jqlora.Assert.assertFails;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 
 import java.io.IOException;
 import java.nio.charset.Charset;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Set;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import jqlora.format.JsonFileException;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -158,6 +163,26 @@ class DataFilesTest {
         assertEquals(set, set.first(100, 100));
         assertFails(IOException.class, () -> InstructionSet.read(folder.resolve("en-fact")), folder.resolve("en-fact") + ": is not a folder; there are en-facts, zh-riddles");
         assertFails(IOException.class, () -> InstructionSet.read(folder.resolve("zh-riddles")), "test.jsonl");
+    }
+
+    @Test
+    void oneListOfRowsIsSplit() {
+        List<InstructionRow> rows = IntStream.range(0, 50).mapToObj(i -> InstructionRow.of("Say " + i + ".", "" + i)).toList();
+        InstructionSet set = InstructionSet.split("own", rows, 10, 42);
+        assertEquals("own: 40 rows, 10 held out", set.toString());
+        assertEquals(Set.copyOf(rows), Stream.concat(set.train().stream(), set.test().stream()).collect(Collectors.toSet()));
+        assertNotEquals(rows.subList(0, 40), set.train(), "in an order drawn by chance");
+        assertEquals(set, InstructionSet.split("own", rows, 10, 42));
+        assertNotEquals(set, InstructionSet.split("own", rows, 10, 43));
+        assertEquals(50, InstructionSet.split("own", rows, 0, 42).train().size());
+        for (int wrong : new int[] {-1, 50, 51}) {
+            assertFails(IllegalArgumentException.class, () -> InstructionSet.split("own", rows, wrong, 42), "own: testRows is " + wrong + " and there are 50 rows, it must be at least 0 and leave one to train on");
+        }
+        List<InstructionRow> again = Stream.concat(rows.stream(), rows.stream().skip(10)).toList();
+        InstructionSet once = InstructionSet.split("own", again, 10, 42);
+        assertEquals(Set.copyOf(rows.subList(0, 10)), Set.copyOf(once.test()), "a row that occurs twice is not held out");
+        assertEquals(80, once.train().size());
+        assertFails(IllegalArgumentException.class, () -> InstructionSet.split("own", again, 11, 42), "own: testRows is 11, but only 10 of 90 rows occur once; a row that occurs again is not held out");
     }
 
     // ---- tokens

@@ -53,6 +53,28 @@ class ChartsTest {
         assertEquals(2_500, x[x.length - 1]);
     }
 
+    @Test
+    void lengthsAreCountedAndDrawn() {
+        List<Integer> rows = List.of(9, 3, 5, 100), trained = List.of(1, 2, 3, 65);
+        TokenLengths lengths = new TokenLengths(rows, trained, 0, 1);
+        assertEquals("4 rows, 117 tokens, median 9, longest 100", lengths.toString());
+        assertEquals(List.of(3, 5, 9, 100), lengths.rows());
+        assertEquals(71.0 / 117, lengths.trainedShare(), 1e-12);
+        assertEquals(List.of(3, 3, 5, 9, 100, 100), List.of(lengths.quantile(0), lengths.quantile(0.25), lengths.quantile(0.5), lengths.quantile(0.75), lengths.quantile(0.76), lengths.quantile(1)));
+        XYChart chart = lengths.chart();
+        Pictures.assertDrawn(chart, "Lengths of 4 rows", "tokens", "rows");
+        double[] edges = chart.getSeriesMap().get("whole row").getXData(), counts = chart.getSeriesMap().get("whole row").getYData();
+        assertEquals(22, edges.length, "bins of 5 tokens, and the end of the last");
+        assertEquals(5, edges[1]);
+        assertArrayEquals(new double[] {1, 2, 0}, Arrays.copyOf(counts, 3));
+        assertArrayEquals(new double[] {1, 0}, Arrays.copyOfRange(counts, 20, 22));
+        assertArrayEquals(new double[] {3, 0, 0}, Arrays.copyOf(chart.getSeriesMap().get("trained on").getYData(), 3));
+        assertEquals(List.of(0.0, 20.0), Arrays.stream(new TokenLengths(List.of(500), List.of(0), 0, 0).chart().getSeriesMap().get("whole row").getXData()).limit(2).boxed().toList());
+        Pictures.assertDrawn(new TokenLengths(List.of(1), List.of(0), 0, 0).chart(), "Lengths of 1 rows", "tokens", "rows");
+        assertFails(IllegalArgumentException.class, () -> lengths.quantile(1.1), "token lengths: share is 1.1, it must be between 0 and 1");
+        assertFails(IllegalArgumentException.class, () -> new TokenLengths(List.of(), List.of(), 0, 0), "token lengths: there are 0 rows and the trained tokens of 0");
+    }
+
     @ParameterizedTest
     @EnumSource(FourBitType.class)
     void aCodebookStandsBesideTheWeightsThatItCodes(FourBitType type) {

@@ -13,6 +13,8 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import jqlora.Oracle;
 import jqlora.TinyModel;
@@ -176,6 +178,26 @@ class QloraTest {
         }
         assertTrue(before.contains("kB") || before.contains("MB"), before);
         assertFails(IOException.class, () -> Qlora.plan(temp, LoadOptions.defaults(), lora, config, 16), "config.json");
+    }
+
+    @Test
+    void aPlanForAnotherCardSaysWhatFits() throws IOException {
+        LoraConfig lora = LoraConfig.defaults().withR(4);
+        SftConfig config = SftConfig.defaults().withBatchSize(2);
+        String large = Rendered.of(Qlora.planOnGpu(8_000_000_000L, folder, LoadOptions.defaults(), lora, config, 16, 64)).text();
+        assertTrue(large.contains("yes") && large.endsWith("of 8.00 GB that may be used"), large);
+        assertTrue(Rendered.of(Qlora.planOnGpu(100_000, folder, LoadOptions.defaults(), lora, config, 64)).text().contains(" no"));
+        assertFails(IllegalArgumentException.class, () -> Qlora.planOnGpu(0, folder, LoadOptions.defaults(), lora, config, 64), "planOnGpu: gpuBytes is 0, it must be at least 1");
+    }
+
+    @Test
+    void aFileOfRowsIsADataSet() throws IOException {
+        Path file = Files.writeString(temp.resolve("my.rows.jsonl"), IntStream.range(0, 8).mapToObj(i -> "{\"instruction\": \"Say " + i + ".\", \"output\": \"" + i + "\"}\n").collect(Collectors.joining()));
+        InstructionSet set = Qlora.dataSet(file, 2);
+        assertEquals("my.rows: 6 rows, 2 held out", set.toString());
+        assertEquals(set, Qlora.dataSet(file, 2), "the same each time");
+        assertFails(IllegalArgumentException.class, () -> Qlora.dataSet(file, 8), "my.rows: testRows is 8 and there are 8 rows");
+        assertFails(IOException.class, () -> Qlora.dataSet(temp.resolve("none.jsonl"), 2), "none.jsonl: does not exist");
     }
 
     @Test

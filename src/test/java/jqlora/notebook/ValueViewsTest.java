@@ -23,6 +23,7 @@ import jqlora.evaluate.MergeReport;
 import jqlora.experiment.TargetPlan;
 import jqlora.generate.GenerationConfig;
 import jqlora.inspect.Spectrum;
+import jqlora.inspect.TokenLengths;
 import jqlora.lora.LoraAdapter;
 import jqlora.lora.LoraConfig;
 import jqlora.lora.MergeRoute;
@@ -105,6 +106,9 @@ class ValueViewsTest {
         String tokens = text(new TokenizedSet(List.of(new TokenizedRow(new int[] {1, 2, 3}, 1), new TokenizedRow(new int[] {1, 2, 3, 4, 5}, 2)), 1, 0, 0, 0, 0, NOTHING_UNREAD));
         assertTrue(tokens.contains("trained on") && tokens.contains("3, 5, 5") && tokens.contains("prompts cut"), tokens);
         assertTrue(text(new TokenizedSet(List.of(), 0, 0, 0, 0, 0, NOTHING_UNREAD)).contains("rows"));
+        Rendered lengths = Rendered.of(new TokenLengths(List.of(10, 30), List.of(4, 6), 0, 1));
+        assertTrue(lengths.text().contains("95 % are at most") && lengths.text().contains("25%"), lengths.text());
+        assertTrue(lengths.html().orElseThrow().contains("alt=\"how many rows have which length\""));
         String use = text(new MemoryUse(1_000_000, 2_000_000, 3_000_000, 8_000_000_000L, 0));
         assertTrue(use.matches("(?s).*most in use so far +2.0 MB.*") && use.contains("limit") && use.contains("8.00 GB"), use);
         assertFalse(text(new MemoryUse(1, 2, 3, Long.MAX_VALUE, 0)).contains("limit"));
