@@ -3,8 +3,6 @@ package jqlora.inspect;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
 import jqlora.format.Checkpoint;
 import jqlora.model.CausalLm;
 import jqlora.model.Linear;
@@ -19,8 +17,6 @@ import tech.tablesaw.api.Table;
 
 /** What quantization did to each 4-bit weight of a model, against the checkpoint that it was loaded from. */
 public record QuantizationErrors(List<Row> rows) {
-    private static final Pattern LAYER = Pattern.compile("\\.(\\d+)\\.");
-
     public QuantizationErrors {
         rows = List.copyOf(rows);
     }
@@ -33,13 +29,12 @@ public record QuantizationErrors(List<Row> rows) {
     public record Row(String module, double relative, double largest, double bits) {
         /** The last part of the name, such as {@code q_proj}. */
         public String kind() {
-            return module.substring(module.lastIndexOf('.') + 1);
+            return LayerMap.kind(module);
         }
 
         /** The first number in the name: 3 in {@code model.layers.3.mlp.up_proj}. */
         public int layer() {
-            Matcher number = LAYER.matcher(module);
-            return number.find() ? Integer.parseInt(number.group(1)) : 0;
+            return LayerMap.layer(module);
         }
     }
 

@@ -2,6 +2,7 @@ package jqlora.inspect;
 
 import java.awt.Color;
 import java.util.List;
+import java.util.Map;
 import java.util.stream.IntStream;
 import jqlora.train.TrainEvent;
 import jqlora.train.TrainResult;
@@ -59,6 +60,30 @@ public final class TrainingChart {
             chart.getStyler().setXAxisMax(FEWEST_STEPS * 1.001);  // no half steps on the axis
         }
         return chart;
+    }
+
+    /**
+     * Several runs in one picture: the smoothed loss of each, under its name.
+     *
+     * @param runs name and run, each with at least one step
+     * @throws IllegalArgumentException if there is no run, or one has no step
+     */
+    public static XYChart compare(Map<String, TrainResult> runs, String title) {
+        if (runs.isEmpty()) {
+            throw new IllegalArgumentException("training chart: there is no run to compare, there must be at least one");
+        }
+        XYChart chart = new XYChartBuilder().width(WIDTH).height(HEIGHT).title(title).xAxisTitle("step").yAxisTitle("smoothed loss").build();
+        ChartStyle.apply(chart.getStyler());
+        runs.forEach((name, run) -> {
+            if (run.steps().isEmpty()) {
+                throw new IllegalArgumentException("training chart: the run \"" + name + "\" has no step, it must have at least one");
+            }
+            int[] drawn = thinned(run.steps().size());
+            double[] averages = smoothed(run.steps().stream().mapToDouble(TrainEvent.StepEnd::loss).toArray());
+            XYSeries line = chart.addSeries(name, IntStream.of(drawn).mapToDouble(i -> run.steps().get(i).step()).toArray(), IntStream.of(drawn).mapToDouble(i -> averages[i]).toArray());
+            line.setMarker(run.steps().size() == 1 ? SeriesMarkers.CIRCLE : SeriesMarkers.NONE);
+        });
+        return ChartStyle.roundTicks(chart);
     }
 
     private static int[] thinned(int size) {

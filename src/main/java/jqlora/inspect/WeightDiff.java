@@ -49,14 +49,29 @@ public final class WeightDiff {
     /**
      * @param beforeNorm Frobenius norm of the weight before
      * @param changeNorm Frobenius norm of what changed
+     * @param updateNorm Frobenius norm of what should have: (alpha / r) B A
+     * @param errorNorm Frobenius norm of what lies between: after - (before + (alpha / r) B A)
+     * @param arrived how much of the update the change has in its direction: 1 for all of it, on average, whatever noise there is beside it, and 0 for
+     *     none; 0 too where there is no update
      * @param largestChange of one number
      * @param largestError of one number against before + (alpha / r) B A: rounding of the stored type, or of the 4-bit code
      * @param unchanged share of the numbers that are as they were
      */
-    public record Figures(double beforeNorm, double changeNorm, double largestChange, double largestError, double unchanged) {
+    public record Figures(double beforeNorm, double changeNorm, double updateNorm, double errorNorm, double arrived, double largestChange,
+            double largestError, double unchanged) {
         /** How much changed, against how much there was. */
         public double relativeChange() {
             return changeNorm / beforeNorm;
+        }
+
+        /** How large the update is, against how much there was. */
+        public double relativeUpdate() {
+            return updateNorm / beforeNorm;
+        }
+
+        /** How far the weight is from the sum, against how much there was. */
+        public double relativeError() {
+            return errorNorm / beforeNorm;
         }
     }
 
@@ -84,20 +99,24 @@ public final class WeightDiff {
     private Figures measure() {
         int columns = (int) shape.dim(1);
         float[] row = new float[columns];
-        double beforeSquares = 0, changeSquares = 0, largestChange = 0, largestError = 0;
+        double beforeSquares = 0, changeSquares = 0, updateSquares = 0, errorSquares = 0, product = 0, largestChange = 0, largestError = 0;
         long same = 0;
         for (int i = 0; i < before.length; i++) {
             if (i % columns == 0) {
                 delta.row(i / columns, row);
             }
-            double change = (double) after[i] - before[i];
+            double change = (double) after[i] - before[i], update = row[i % columns], error = change - update;
             beforeSquares += (double) before[i] * before[i];
             changeSquares += change * change;
+            updateSquares += update * update;
+            errorSquares += error * error;
+            product += change * update;
             largestChange = Math.max(largestChange, Math.abs(change));
-            largestError = Math.max(largestError, Math.abs(change - row[i % columns]));
+            largestError = Math.max(largestError, Math.abs(error));
             same += change == 0 ? 1 : 0;
         }
-        return new Figures(Math.sqrt(beforeSquares), Math.sqrt(changeSquares), largestChange, largestError, (double) same / before.length);
+        return new Figures(Math.sqrt(beforeSquares), Math.sqrt(changeSquares), Math.sqrt(updateSquares), Math.sqrt(errorSquares),
+                updateSquares == 0 ? 0 : product / updateSquares, largestChange, largestError, (double) same / before.length);
     }
 
     public String module() {

@@ -3,7 +3,7 @@
  * XChart figures.
  *
  * <p>May import: all rooms above it. With {@code experiment} and {@code notebook}, the only place for Tablesaw and XChart.
- * <p>Read in this order: {@link jqlora.inspect.WeightDiff}, {@link jqlora.inspect.Spectrum}, {@link jqlora.inspect.LoraParts},
+ * <p>Read in this order: {@link jqlora.inspect.WeightDiff}, {@link jqlora.inspect.MergeDiff}, {@link jqlora.inspect.Spectrum}, {@link jqlora.inspect.LoraParts},
  * {@link jqlora.inspect.WeightError}, {@link jqlora.inspect.QuantizationErrors}, {@link jqlora.inspect.ModelTables}, {@link jqlora.inspect.TrainingChart},
  * {@link jqlora.inspect.ChartStyle}, {@link jqlora.inspect.ChartPage}, {@link jqlora.inspect.NumberText}.
  */

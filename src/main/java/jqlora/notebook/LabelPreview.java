@@ -48,7 +48,7 @@ public final class LabelPreview implements Displayable {
         StringBuilder lines = new StringBuilder();
         for (Run run : runs()) {
             String shown = Html.escape(run.text).replace("\n", "<br>");
-            lines.append(run.learned ? "<b>" + shown + "</b>" : shown);
+            lines.append(run.learned ? "<mark><b>" + shown + "</b></mark>" : shown);
         }
         return "<blockquote>" + lines + "</blockquote><p>" + Html.escape(figures()) + "</p>";
     }

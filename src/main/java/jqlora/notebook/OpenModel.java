@@ -11,6 +11,7 @@ import jqlora.data.SupervisedTokenizer;
 import jqlora.data.TextTokenizer;
 import jqlora.data.TokenizedSet;
 import jqlora.evaluate.AnswerComparison;
+import jqlora.evaluate.MergeReport;
 import jqlora.format.Checkpoint;
 import jqlora.format.HfConfig;
 import jqlora.generate.Assistant;
@@ -223,6 +224,23 @@ public final class OpenModel implements AutoCloseable {
         require("merge");
         try (Checkpoint original = original()) {
             return added(Merger.withOriginal(original).merge(adapter, route));
+        }
+    }
+
+    /**
+     * What each route that fits would keep of what {@code adapter} has learned: merges by each, measures on {@code heldOut}, and undoes it. Routes that start
+     * from the original are there where the folder has the layers' numbers.
+     *
+     * @param adapter in force, before and afterwards
+     * @param heldOut rows that were not trained on
+     * @throws IllegalArgumentException if the adapter is not in force
+     */
+    public MergeReport mergeReport(LoraAdapter adapter, List<InstructionRow> heldOut) throws IOException {
+        require("merge report");
+        try (Checkpoint original = original()) {
+            Merger merger = Merger.withOriginal(original);
+            boolean numbers = merger.defaultRoute(adapter) != MergeRoute.STOCHASTIC_4BIT;      // its route where a layer has none
+            return MergeReport.measure(adapter, tokenize(heldOut).rows(), merger, MergeReport.routes(adapter, numbers));
         }
     }
 

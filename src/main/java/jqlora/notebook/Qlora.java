@@ -8,6 +8,7 @@ import java.util.function.Supplier;
 import java.util.function.UnaryOperator;
 import jqlora.data.InstructionRow;
 import jqlora.data.InstructionSet;
+import jqlora.data.TokenizedRow;
 import jqlora.data.TokenizedSet;
 import jqlora.experiment.ExperimentListener;
 import jqlora.format.FolderUse;
@@ -215,7 +216,12 @@ public final class Qlora {
 
     /** {@code row} as it is trained on: what is read, and what is learned. */
     public static LabelPreview preview(OpenModel open, InstructionRow row) {
-        return new LabelPreview(open.tokenize(List.of(row)).rows().getFirst(), open.tokenizer());
+        return preview(open, open.tokenize(List.of(row)).rows().getFirst());
+    }
+
+    /** {@code row}, whose mask may be your own, as it is trained on. */
+    public static LabelPreview preview(OpenModel open, TokenizedRow row) {
+        return new LabelPreview(row, open.tokenizer());
     }
 
     // ---- training

@@ -13,6 +13,7 @@ import jqlora.experiment.ExperimentResult;
 import jqlora.experiment.TargetPlan;
 import jqlora.inspect.AdapterGradients;
 import jqlora.inspect.LoraParts;
+import jqlora.inspect.MergeDiff;
 import jqlora.inspect.ModelTables;
 import jqlora.inspect.QuantizationErrors;
 import jqlora.inspect.Spectrum;
@@ -60,6 +61,7 @@ final class ValueViews {
             case AnswerComparison answers -> new TableView(ModelTables.answers(answers), rows);
             case QuantizationErrors errors -> new TableView(errors.table(), rows);
             case WeightDiff diff -> diff(diff);
+            case MergeDiff diff -> new TableView(diff.table(), rows);
             case Spectrum spectrum -> spectrum(spectrum, rows);
             case TrainResult result -> run(result);
             case ExperimentResult result -> new Stack(new TableView(result.table(), rows), new TableView(result.matrix(), rows));

@@ -104,6 +104,10 @@ class WeightDiffTest {
                 assertClose("norm before", figures.beforeNorm(), norm(weight), 1e-12, 0);
                 assertClose("norm of the change", figures.changeNorm(), norm(change), 1e-12, 0);
                 assertClose("relative change", figures.relativeChange(), norm(change) / norm(weight), 1e-12, 0);
+                assertClose("norm of the update", figures.updateNorm(), norm(update), 1e-6, 0);
+                assertClose("relative update", figures.relativeUpdate(), norm(update) / norm(weight), 1e-6, 0);
+                assertClose("all of the update has arrived", figures.arrived(), 1, 0, 1e-4);
+                assertTrue(figures.relativeError() < 1e-6, () -> module + ": " + figures);
                 assertEquals(largestChange, figures.largestChange());
                 assertEquals((double) same / change.length, figures.unchanged());
                 // the sum is rounded to float32: half a last place of the largest number, and the update's own rounding
@@ -120,12 +124,18 @@ class WeightDiffTest {
             WeightDiff.Figures figures = WeightDiff.of(adapter, merged, DOWN).figures();
             double[] update = update(adapter.factors().get(DOWN));
             float[] before = floats(merged.before(DOWN)), after = floats(model.linear(DOWN).weight());
-            double worst = 0;
+            double worst = 0, product = 0;
+            double[] error = new double[update.length];
             for (int i = 0; i < update.length; i++) {
-                worst = Math.max(worst, Math.abs((double) after[i] - before[i] - update[i]));
+                error[i] = (double) after[i] - before[i] - update[i];
+                worst = Math.max(worst, Math.abs(error[i]));
+                product += ((double) after[i] - before[i]) * update[i];
             }
             assertClose("largest error", figures.largestError(), worst, 1e-5, 0);
             assertTrue(figures.largestError() > 1e-3, figures::toString);
+            assertClose("norm of the error", figures.errorNorm(), norm(error), 1e-5, 0);
+            assertClose("what has arrived", figures.arrived(), product / (norm(update) * norm(update)), 1e-4, 1e-4);
+            assertTrue(figures.arrived() < 0.9, figures::toString);
         });
     }
 

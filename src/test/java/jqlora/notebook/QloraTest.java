@@ -18,6 +18,8 @@ import jqlora.Oracle;
 import jqlora.TinyModel;
 import jqlora.data.InstructionRow;
 import jqlora.data.InstructionSet;
+import jqlora.data.TokenizedRow;
+import jqlora.evaluate.MergeReport;
 import jqlora.experiment.TargetPlan;
 import jqlora.lora.LoraAdapter;
 import jqlora.lora.LoraConfig;
@@ -161,6 +163,27 @@ class QloraTest {
     }
 
     @Test
+    void aMergeReportHasTheRoutesThatTheFolderAllows() throws IOException {
+        List<InstructionRow> rows = List.of(InstructionRow.of("What is a bee?", "An insect."));
+        Path fourBit = temp.resolve("in-4-bits");
+        try (OpenModel open = open(LoadOptions.defaults()); LoraAdapter adapter = open.addAdapter(LoraConfig.defaults().withR(2).withLoraDropout(0))) {
+            MergeReport report = open.mergeReport(adapter, rows);
+            assertEquals(List.of(MergeRoute.values()), report.rows().stream().map(MergeReport.Row::route).toList(), "the folder has numbers");
+            assertTrue(adapter.isAttached());
+            assertEquals(report.tunedLoss(), open.loss(rows).loss(), "nothing has changed");
+            adapter.detach();
+            assertFails(IllegalArgumentException.class, () -> open.mergeReport(adapter, rows), "merge report: the adapter is not in force");
+            open.save(fourBit);
+        }
+        OpenModel[] saved = new OpenModel[1];
+        printed(() -> saved[0] = Qlora.openModel(fourBit, LoadOptions.defaults()));
+        try (OpenModel open = saved[0]; LoraAdapter adapter = open.addAdapter(LoraConfig.defaults().withR(2).withLoraDropout(0))) {
+            assertEquals(List.of(MergeRoute.ONTO_BASE, MergeRoute.STOCHASTIC_4BIT, MergeRoute.PEFT_4BIT),
+                    open.mergeReport(adapter, rows).rows().stream().map(MergeReport.Row::route).toList(), "a folder in 4 bits is no original");
+        }
+    }
+
+    @Test
     void theDataSetsThatShipAreFoundByName() throws IOException {
         for (TargetPlan.Entry entry : TargetPlan.defaults().entries()) {
             InstructionSet set = Qlora.dataSet(entry.dataSet());
@@ -225,7 +248,12 @@ class QloraTest {
             int learned = open.tokenizer().encode("Yes & no").length + 1;
             assertTrue(text.contains("### Instruction:\nIs a < b?\n") && text.contains("\n>>> trained on: Yes & no" + open.tokenizer().decodeWithSpecialTokens(open.tokenizer().eosId())), text);
             assertTrue(text.endsWith("\n(" + tokens + " tokens, of which " + learned + " are trained on (bold))"), text);
-            assertTrue(html.contains("Is a &lt; b?<br>") && html.contains("<b>Yes &amp; no") && !html.contains("a < b"), html);
+            assertTrue(html.contains("Is a &lt; b?<br>") && html.contains("<mark><b>Yes &amp; no") && !html.contains("a < b"), html);
+            TokenizedRow row = open.tokenize(List.of(InstructionRow.of("Is a < b?", "Yes & no"))).rows().getFirst();
+            boolean[] mask = new boolean[tokens];
+            mask[tokens - 1] = true;                           // a mask of one's own
+            String own = Qlora.preview(open, new TokenizedRow(row.ids(), mask, row.source())).text();
+            assertTrue(own.contains("Yes & no\n>>> trained on: ") && own.endsWith("\n(" + tokens + " tokens, of which 1 are trained on (bold))"), own);
         }
     }
 
