@@ -10,6 +10,9 @@ import jqlora.data.InstructionRow;
 import jqlora.data.InstructionSet;
 import jqlora.data.TokenizedSet;
 import jqlora.experiment.ExperimentListener;
+import jqlora.experiment.GridCell;
+import jqlora.experiment.GridResult;
+import jqlora.experiment.TargetGrid;
 import jqlora.format.FolderUse;
 import jqlora.format.ModelName;
 import jqlora.lora.LoraAdapter;
@@ -25,6 +28,7 @@ import jqlora.ops.cuda.CudaOps;
 import jqlora.ops.cuda.CudaOptions;
 import jqlora.train.SftConfig;
 import jqlora.train.SftTrainer;
+import jqlora.train.TrainEvent;
 import jqlora.train.TrainListener;
 import jqlora.train.TrainResult;
 import jqlora.train.TrainedWeights;
@@ -269,5 +273,32 @@ public final class Qlora {
     /** Shows the runs of an experiment. */
     public static ExperimentListener experimentView() {
         return (number, count, entry) -> trainingView(entry.dataSet() + " -> " + entry.lora().targetModules().text() + " (" + number + " of " + count + ")");
+    }
+
+    /**
+     * Trains the cells that the folder of {@code grid} does not hold yet, with one bar for all of them. A cell that is stopped can be run again: it goes on.
+     *
+     * <pre>{@code
+     * TargetGrid grid = new TargetGrid(model.model(), model.rows(), sets, lora, config, Path.of("my-grid"));
+     * GridResult found = runGrid(grid, grid.cells(List.of(TargetModules.names("q_proj"), new TargetModules.AllLinear()), 1e-3, 5e-3));
+     * }</pre>
+     *
+     * @param cells at least one
+     * @throws IOException as {@link TargetGrid#run}
+     */
+    public static GridResult runGrid(TargetGrid grid, List<GridCell> cells) throws IOException {
+        BACKEND.use.require("runGrid");
+        try (Progress bar = progress("grid", cells.size())) {
+            return grid.run(cells, (number, count, cell) -> {
+                bar.note(cell.toString());
+                return event -> {
+                    switch (event) {
+                        case TrainEvent.Noticed noticed -> show(noticed.notice());
+                        case TrainEvent.Ended ended when !ended.interrupted() -> bar.step();
+                        default -> { }
+                    }
+                };
+            });
+        }
     }
 }
