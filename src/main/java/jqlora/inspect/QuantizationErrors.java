@@ -2,15 +2,15 @@ package jqlora.inspect;
 
 import java.io.IOException;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import jqlora.format.Checkpoint;
 import jqlora.model.CausalLm;
 import jqlora.model.Linear;
 import jqlora.ops.Weight;
 import jqlora.tensor.Tensor;
 import org.knowm.xchart.XYChart;
-import org.knowm.xchart.XYChartBuilder;
-import org.knowm.xchart.style.Styler;
 import tech.tablesaw.api.DoubleColumn;
 import tech.tablesaw.api.StringColumn;
 import tech.tablesaw.api.Table;
@@ -29,12 +29,12 @@ public record QuantizationErrors(List<Row> rows) {
     public record Row(String module, double relative, double largest, double bits) {
         /** The last part of the name, such as {@code q_proj}. */
         public String kind() {
-            return LayerMap.kind(module);
+            return ModulePlace.of(module).kind();
         }
 
         /** The first number in the name: 3 in {@code model.layers.3.mlp.up_proj}. */
         public int layer() {
-            return LayerMap.layer(module);
+            return ModulePlace.of(module).layer();
         }
     }
 
@@ -69,14 +69,8 @@ public record QuantizationErrors(List<Row> rows) {
 
     /** The relative error over the layers, a line for each kind of module. */
     public XYChart chart() {
-        XYChart chart = new XYChartBuilder().width(640).height(380).title("Quantization error by layer").xAxisTitle("layer").yAxisTitle("relative error").build();
-        ChartStyle.apply(chart.getStyler());
-        for (String kind : rows.stream().map(Row::kind).distinct().toList()) {
-            List<Row> line = rows.stream().filter(row -> row.kind().equals(kind)).toList();
-            chart.addSeries(kind, line.stream().mapToDouble(Row::layer).toArray(), line.stream().mapToDouble(Row::relative).toArray());
-        }
-        chart.getStyler().setYAxisMin(0.0);
-        chart.getStyler().setLegendPosition(Styler.LegendPosition.OutsideE).setLegendLayout(Styler.LegendLayout.Vertical);
-        return ChartStyle.roundTicks(chart);
+        Map<String, Double> relative = new LinkedHashMap<>();
+        rows.forEach(row -> relative.put(row.module, row.relative));
+        return LayerChart.lines("Quantization error by layer", "relative error", relative);
     }
 }

@@ -2,18 +2,24 @@ package jqlora.inspect;
 
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
+import java.util.stream.IntStream;
 import jqlora.lora.LoraAdapter;
 import jqlora.ops.LoraDelta;
 import jqlora.ops.LoraFactors;
+import jqlora.tensor.ShapeException;
+import jqlora.tensor.TensorView;
 import org.apache.commons.math3.linear.Array2DRowRealMatrix;
 import org.apache.commons.math3.linear.QRDecomposition;
 import org.apache.commons.math3.linear.RealMatrix;
 import org.apache.commons.math3.linear.SingularValueDecomposition;
+import org.knowm.xchart.XYChart;
+import org.knowm.xchart.XYChartBuilder;
 
 /**
- * The singular values of an update: how many directions it really uses.
+ * The singular values of an update, or of a whole weight: how many directions it really uses.
  *
- * @param singularValues of scaling B A, the largest first; at most r of them are not zero
+ * @param singularValues the largest first; of an update scaling B A there are r, or as many as the weight has rows or columns where those are fewer
  */
 public record Spectrum(List<Double> singularValues) {
     public Spectrum {
@@ -42,7 +48,41 @@ public record Spectrum(List<Double> singularValues) {
         return of(LoraDelta.of(adapter.model().ops(), factors));
     }
 
-    private static RealMatrix matrix(float[] values, int rows, int columns) {
+    /**
+     * The spectrum of a whole matrix: of a weight, or of the difference of two. The time grows with the third power of its size, to seconds at about a thousand rows
+     * and columns.
+     *
+     * @param matrix [out, in], F32, F16 or BF16
+     * @throws ShapeException if it has another number of dimensions
+     */
+    public static Spectrum of(TensorView matrix) {
+        if (matrix.shape().rank() != 2) {
+            throw new ShapeException("spectrum: the tensor is " + matrix + ", it must be [out, in]");
+        }
+        RealMatrix whole = matrix(matrix.toFloats(), (int) matrix.shape().dim(0), (int) matrix.shape().dim(1));
+        return new Spectrum(Arrays.stream(new SingularValueDecomposition(whole).getSingularValues()).boxed().toList());
+    }
+
+    /**
+     * Several spectra on one axis, each against its own largest value, on a logarithmic scale. Values below a hundred-thousandth of the largest are left out: they are
+     * rounding.
+     *
+     * @param spectra name and spectrum; at least one that is not zero
+     */
+    public static XYChart chart(String title, Map<String, Spectrum> spectra) {
+        XYChart chart = new XYChartBuilder().width(640).height(340).title(title).xAxisTitle("direction, the strongest first").yAxisTitle("singular value / largest").build();
+        ChartStyle.apply(chart.getStyler());
+        chart.getStyler().setYAxisLogarithmic(true);
+        spectra.forEach((name, spectrum) -> {
+            double[] shares = spectrum.singularValues.stream().mapToDouble(value -> value / spectrum.largest()).filter(share -> share > 1e-5).toArray();
+            if (shares.length > 0) {
+                chart.addSeries(name, IntStream.rangeClosed(1, shares.length).asDoubleStream().toArray(), shares);
+            }
+        });
+        return chart;
+    }
+
+    static RealMatrix matrix(float[] values, int rows, int columns) {
         double[][] matrix = new double[rows][columns];
         for (int row = 0; row < rows; row++) {
             for (int column = 0; column < columns; column++) {

@@ -1,12 +1,6 @@
 package jqlora.inspect;
 
-import java.math.BigDecimal;
-import java.math.MathContext;
-import java.util.ArrayList;
-import java.util.Arrays;
-import java.util.List;
 import java.util.Locale;
-import java.util.stream.IntStream;
 import jqlora.lora.LoraAdapter;
 import jqlora.lora.Merger;
 import jqlora.model.CausalLm;
@@ -15,20 +9,18 @@ import jqlora.ops.Ops;
 import jqlora.ops.Weight;
 import jqlora.tensor.Shape;
 import jqlora.tensor.Tensor;
+import jqlora.tensor.TensorView;
 import org.knowm.xchart.HeatMapChart;
-import org.knowm.xchart.HeatMapChartBuilder;
 import org.knowm.xchart.XYChart;
 import org.knowm.xchart.XYChartBuilder;
 import org.knowm.xchart.XYSeries;
-import org.knowm.xchart.style.Styler;
 import tech.tablesaw.api.DoubleColumn;
 import tech.tablesaw.api.StringColumn;
 import tech.tablesaw.api.Table;
 
 /** One weight before and after a merge, and the update that should lie between: {@code after = before + (alpha / r) B A}. */
 public final class WeightDiff {
-    private static final int BINS = 41, HEAT_MAP_CELLS = 48, WIDTH = 640, HEIGHT = 380;
-    private static final MathContext LEGEND_DIGITS = new MathContext(2);      // the legend of a heat map shows all digits that there are
+    private static final int BINS = 41, WIDTH = 640, HEIGHT = 380;
 
     private final String module;
     private final Shape shape;
@@ -177,49 +169,21 @@ public final class WeightDiff {
 
     /** The size of the change over the weight, averaged over cells of rows and columns. */
     public HeatMapChart heatMap() {
-        int rows = (int) Math.min(HEAT_MAP_CELLS, shape.dim(0)), columns = (int) Math.min(HEAT_MAP_CELLS, shape.dim(1));
-        double[][] sums = new double[columns][rows];
-        int[][] counts = new int[columns][rows];
-        for (int i = 0; i < before.length; i++) {
-            int x = (int) (i % shape.dim(1) * columns / shape.dim(1)), y = (int) (i / shape.dim(1) * rows / shape.dim(0));
-            sums[x][y] += Math.abs((double) after[i] - before[i]);
-            counts[x][y]++;
+        float[] change = new float[before.length];
+        for (int i = 0; i < change.length; i++) {
+            change[i] = after[i] - before[i];
         }
-        Unit unit = Unit.of(Arrays.stream(sums).flatMapToDouble(Arrays::stream).max().orElse(0) / counts[0][0]);
-        List<Number[]> cells = new ArrayList<>();
-        for (int x = 0; x < columns; x++) {
-            for (int y = 0; y < rows; y++) {
-                cells.add(new Number[] {x, y, new BigDecimal(sums[x][y] / counts[x][y] * unit.parts).round(LEGEND_DIGITS).doubleValue()});
-            }
-        }
-        HeatMapChart chart = new HeatMapChartBuilder().width(WIDTH).height(HEIGHT + 60).title("Mean |change| of " + module + unit.said).xAxisTitle("input features").yAxisTitle("output features").build();
-        ChartStyle.apply(chart.getStyler());
-        chart.getStyler().setLegendPosition(Styler.LegendPosition.OutsideE).setLegendLayout(Styler.LegendLayout.Vertical);
-        chart.getStyler().setAxisTicksVisible(false);
-        chart.getStyler().setHeatMapDecimalValueFormatter(value -> NumberText.alone(value, 2));
-        chart.addSeries("change", range(columns), range(rows), cells);
-        return chart;
+        return WeightMap.of("Mean |change| of " + module, TensorView.ofFloats(change, shape.toArray()));
     }
 
-    /** In which small numbers are given: the legend of a heat map would write them with an exponent. */
-    private enum Unit {
-        ONES(1, ""), THOUSANDTHS(1_000, ", in thousandths"), MILLIONTHS(1_000_000, ", in millionths");
-
-        private final int parts;
-        private final String said;
-
-        Unit(int parts, String said) {
-            this.parts = parts;
-            this.said = said;
-        }
-
-        static Unit of(double most) {
-            return most == 0 || most >= 0.1 ? ONES : most >= 1e-4 ? THOUSANDTHS : MILLIONTHS;
-        }
+    /** The weight before. F32 [out, in], a copy. */
+    public TensorView before() {
+        return TensorView.ofFloats(before, shape.toArray());
     }
 
-    private static List<Integer> range(int count) {
-        return IntStream.range(0, count).boxed().toList();
+    /** The weight after. F32 [out, in], a copy. */
+    public TensorView after() {
+        return TensorView.ofFloats(after, shape.toArray());
     }
 
     /** A row for each module that the merge touched. */

@@ -4,7 +4,6 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Collection;
 import java.util.List;
-import java.util.function.Supplier;
 import java.util.function.UnaryOperator;
 import jqlora.data.InstructionFile;
 import jqlora.data.InstructionRow;
@@ -12,6 +11,9 @@ import jqlora.data.InstructionSet;
 import jqlora.data.TokenizedRow;
 import jqlora.data.TokenizedSet;
 import jqlora.experiment.ExperimentListener;
+import jqlora.experiment.GridCell;
+import jqlora.experiment.GridResult;
+import jqlora.experiment.TargetGrid;
 import jqlora.format.FolderUse;
 import jqlora.format.HfConfig;
 import jqlora.format.HubAccess;
@@ -23,7 +25,6 @@ import jqlora.model.EditedWeights;
 import jqlora.model.LoadListener;
 import jqlora.model.LoadOptions;
 import jqlora.model.MemoryPlanner;
-import jqlora.model.ModelUse;
 import jqlora.ops.Ops;
 import jqlora.ops.cpu.CpuOps;
 import jqlora.ops.cpu.CpuOptions;
@@ -32,6 +33,7 @@ import jqlora.ops.cuda.CudaOps;
 import jqlora.ops.cuda.CudaOptions;
 import jqlora.train.SftConfig;
 import jqlora.train.SftTrainer;
+import jqlora.train.TrainEvent;
 import jqlora.train.TrainListener;
 import jqlora.train.TrainResult;
 import jqlora.train.TrainedWeights;
@@ -183,40 +185,7 @@ public final class Qlora {
         return BACKEND.open(() -> CpuOps.open(options.apply(Home.processor())));
     }
 
-    private static final Backend BACKEND = new Backend();
-
-    /** Tried again at the next use if it cannot be opened. */
-    private static final class Backend {
-        private final ModelUse use = new ModelUse("the backend of this notebook");
-        private volatile Ops ops;
-        private ComputeDevice device;
-
-        synchronized Ops on(ComputeDevice wanted) {
-            ComputeDevice chosen = wanted instanceof ComputeDevice.Auto ? Home.device() : wanted;
-            if (ops == null) {
-                ops = chosen.open(Home.processor(), Home.cudaLibraries(), Home.kernelCache(), Qlora::show);
-                device = chosen;
-            }
-            boolean fits = switch (wanted) {
-                case ComputeDevice.Auto() -> true;
-                case ComputeDevice.Cpu() -> ops instanceof CpuOps;
-                case ComputeDevice.Cuda(int number) -> !(ops instanceof CpuOps) && (wanted.equals(device) || device instanceof ComputeDevice.Auto && number == 0);
-            };
-            return fits ? ops : open(() -> ops);
-        }
-
-        synchronized Ops open(Supplier<Ops> opening) {
-            if (ops != null) {
-                throw new IllegalStateException("the backend of this notebook is open already: " + ops.description() + "; choose another before the first model is opened, or restart the kernel");
-            }
-            ops = opening.get();
-            return ops;
-        }
-
-        synchronized Ops get() {
-            return on(new ComputeDevice.Auto());
-        }
-    }
+    private static final NotebookBackend BACKEND = new NotebookBackend();
 
     /**
      * The folder of the model that {@code ./jqlora run --model} names, or of the small one that ships with jqlora.
@@ -293,8 +262,8 @@ public final class Qlora {
                 shown[0] = percent;
                 bar.note(loaded.toString());
             };
-            BACKEND.use.require("openModel");
-            OpenModel open = OpenModel.open(folder, options, ops(), listener, BACKEND.use);
+            BACKEND.use().require("openModel");
+            OpenModel open = OpenModel.open(folder, options, ops(), listener, BACKEND.use());
             open.tokenizer().notices().forEach(Qlora::show);
             open.model().loadReport().warnings().forEach(warning -> show("warning: " + warning));
             return open;
@@ -468,7 +437,7 @@ public final class Qlora {
      * }</pre>
      */
     public static TrainListener trainingView(String label) {
-        return new TrainingView(Screen.current(), label, BACKEND.ops, System::nanoTime);
+        return new TrainingView(Screen.current(), label, BACKEND.ops(), System::nanoTime);
     }
 
     /**
@@ -480,5 +449,32 @@ public final class Qlora {
      */
     public static ExperimentListener experimentView() {
         return (number, count, entry) -> trainingView(entry.dataSet() + " -> " + entry.lora().targetModules().text() + " (" + number + " of " + count + ")");
+    }
+
+    /**
+     * Trains the cells that the folder of {@code grid} does not hold yet, with one bar for all of them. A cell that is stopped can be run again: it goes on.
+     *
+     * <pre>{@code
+     * TargetGrid grid = new TargetGrid(model.model(), model.rows(), sets, lora, config, Path.of("my-grid"));
+     * GridResult found = runGrid(grid, grid.cells(List.of(TargetModules.names("q_proj"), new TargetModules.AllLinear()), 1e-3, 5e-3));
+     * }</pre>
+     *
+     * @param cells at least one
+     * @throws IOException as {@link TargetGrid#run}
+     */
+    public static GridResult runGrid(TargetGrid grid, List<GridCell> cells) throws IOException {
+        BACKEND.use().require("runGrid");
+        try (Progress bar = progress("grid", cells.size())) {
+            return grid.run(cells, (number, count, cell) -> {
+                bar.note(cell.toString());
+                return event -> {
+                    switch (event) {
+                        case TrainEvent.Noticed noticed -> show(noticed.notice());
+                        case TrainEvent.Ended ended when !ended.interrupted() -> bar.step();
+                        default -> { }
+                    }
+                };
+            });
+        }
     }
 }

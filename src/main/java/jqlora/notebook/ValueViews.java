@@ -8,8 +8,12 @@ import jqlora.data.TokenizedSet;
 import jqlora.evaluate.AnswerComparison;
 import jqlora.evaluate.MergeReport;
 import jqlora.experiment.ExperimentResult;
+import jqlora.experiment.GridResult;
 import jqlora.experiment.TargetPlan;
+import jqlora.inspect.AdapterComparison;
 import jqlora.inspect.AdapterGradients;
+import jqlora.inspect.CheckpointDiff;
+import jqlora.inspect.CodeFlips;
 import jqlora.inspect.LoraParts;
 import jqlora.inspect.MergeDiff;
 import jqlora.inspect.ModelTables;
@@ -17,6 +21,7 @@ import jqlora.inspect.QuantizationErrors;
 import jqlora.inspect.Spectrum;
 import jqlora.inspect.TokenLengths;
 import jqlora.inspect.TrainingChart;
+import jqlora.inspect.UpdateSizes;
 import jqlora.inspect.WeightDiff;
 import jqlora.lora.LoraAdapter;
 import jqlora.lora.TargetTable;
@@ -64,8 +69,13 @@ final class ValueViews {
             case QuantizationErrors errors -> new TableView(errors.table(), rows);
             case WeightDiff diff -> diff(diff);
             case MergeDiff diff -> new TableView(diff.table(), rows);
+            case UpdateSizes sizes -> new TableView(sizes.table(), rows);
+            case AdapterComparison comparison -> ListView.of(comparison.rows(), rows);
+            case CheckpointDiff diff -> new TableView(diff.table(), rows);
+            case CodeFlips flips -> flips(flips);
             case Spectrum spectrum -> spectrum(spectrum, rows);
             case TrainResult result -> run(result);
+            case GridResult grid -> new TableView(grid.table(), rows);
             case ExperimentResult result -> new Stack(new TableView(result.table(), rows), new TableView(result.matrix(), rows));
             case Enum<?> constant when isOurs(constant) -> new EnumView(List.of(constant));
             case List<?> list -> ListView.of(list, rows);
@@ -182,6 +192,11 @@ final class ValueViews {
         WeightDiff.Figures figures = diff.figures();
         return Tables.of(diff.module(), "norm before", "norm of change", "relative", "largest change", "largest error", "unchanged", "effective rank").percent("relative", "unchanged")
                 .row(figures.beforeNorm(), figures.changeNorm(), figures.relativeChange(), figures.largestChange(), figures.largestError(), figures.unchanged(), diff.spectrum().effectiveRank());
+    }
+
+    private static Displayable flips(CodeFlips flips) {
+        return Tables.of(flips.module(), "codes flipped", "to a neighbour", "blocks with another absmax").percent("codes flipped", "to a neighbour", "blocks with another absmax")
+                .row(flips.flipped(), flips.toNeighbour(), flips.otherScales());
     }
 
     private static Displayable spectrum(Spectrum spectrum, int rows) {

@@ -179,7 +179,7 @@ class WeightDiffTest {
             assertEquals(64 * 112, counted, "weights in the histogram");
             HeatMapChart map = diff.heatMap();
             Pictures.assertDrawn(map, "Mean |change| of " + DOWN + ", in thousandths", "input features", "output features");
-            assertEquals(48 * 48, map.getSeriesMap().get("change").getHeatData().size());
+            assertEquals(48 * 48, map.getSeriesMap().get("size").getHeatData().size());
         });
     }
 

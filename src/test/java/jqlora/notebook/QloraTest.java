@@ -22,12 +22,16 @@ import jqlora.data.InstructionRow;
 import jqlora.data.InstructionSet;
 import jqlora.data.TokenizedRow;
 import jqlora.evaluate.MergeReport;
+import jqlora.experiment.GridCell;
+import jqlora.experiment.GridResult;
+import jqlora.experiment.TargetGrid;
 import jqlora.experiment.TargetPlan;
 import jqlora.generate.GenerationConfig;
 import jqlora.lora.LoraAdapter;
 import jqlora.lora.LoraConfig;
 import jqlora.lora.MergeRoute;
 import jqlora.lora.Merger;
+import jqlora.lora.TargetModules;
 import jqlora.model.LoadOptions;
 import jqlora.ops.cpu.CpuOps;
 import jqlora.tensor.DType;
@@ -355,6 +359,20 @@ class QloraTest {
         TargetPlan.Entry entry = TargetPlan.defaults().entries().get(2);
         String printed = printed(() -> play(Qlora.experimentView().training(3, 3, entry)));
         assertTrue(printed.contains("ja-phrases -> k_proj (3 of 3) [####################] 2/2 in "), printed);
+    }
+
+    @Test
+    void aGridHasOneBarForAllItsTrainings() throws IOException {
+        List<InstructionRow> rows = List.of(InstructionRow.of("Who?", "A poet."), InstructionRow.of("What?", "A bee."));
+        try (OpenModel open = open(LoadOptions.defaults())) {
+            TargetGrid grid = new TargetGrid(open.model(), open.rows(), List.of(new InstructionSet("en", rows, rows)), LoraConfig.defaults().withR(2), SftConfig.defaults().withBatchSize(2).withMaxSteps(1),
+                    temp.resolve("grid"));
+            List<GridCell> cells = grid.cells(List.of(TargetModules.names("q_proj"), TargetModules.names("v_proj")), 1e-3);
+            GridResult[] result = new GridResult[1];
+            String printed = printed(() -> result[0] = Qlora.runGrid(grid, cells));
+            assertTrue(printed.contains("grid [####################] 2/2 in ") && printed.contains("en, v_proj, learning rate 0.001, seed 42"), printed);
+            assertEquals(2, result[0].runs().size());
+        }
     }
 
     /** A run that goes on from step 2 of 2. */

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
+import java.lang.foreign.Arena;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -20,13 +21,20 @@ import jqlora.data.TokenizedRow;
 import jqlora.data.TokenizedSet;
 import jqlora.data.UnreadColumns;
 import jqlora.evaluate.MergeReport;
+import jqlora.experiment.GridCell;
+import jqlora.experiment.GridResult;
 import jqlora.experiment.TargetPlan;
 import jqlora.generate.GenerationConfig;
+import jqlora.inspect.AdapterComparison;
+import jqlora.inspect.CheckpointDiff;
+import jqlora.inspect.CodeFlips;
 import jqlora.inspect.Spectrum;
 import jqlora.inspect.TokenLengths;
+import jqlora.inspect.UpdateSizes;
 import jqlora.lora.LoraAdapter;
 import jqlora.lora.LoraConfig;
 import jqlora.lora.MergeRoute;
+import jqlora.lora.TargetModules;
 import jqlora.lora.TargetTable;
 import jqlora.model.ActivationBudget;
 import jqlora.model.CausalLm;
@@ -36,6 +44,8 @@ import jqlora.ops.MemoryUse;
 import jqlora.ops.cpu.CpuOps;
 import jqlora.quant.FourBitFormat;
 import jqlora.quant.FourBitType;
+import jqlora.quant.PlainFourBitCodec;
+import jqlora.quant.QuantizedTensor;
 import jqlora.tensor.DType;
 import jqlora.tensor.TensorView;
 import jqlora.train.BatchConfig;
@@ -144,6 +154,25 @@ class ValueViewsTest {
         assertTrue(Rendered.of(run).html().orElseThrow().contains("<img src=\"data:image/png;base64,"));
         assertTrue(text(new TrainResult(steps, List.of(), true)).contains("stopped after step 2, steps are left"));
         assertEquals("a run without steps", text(new TrainResult(List.of(), List.of(), false)));
+    }
+
+    @Test
+    void whatIsFoundInWeightsAndGridsIsATable() {
+        CheckpointDiff diff = new CheckpointDiff(List.of(new CheckpointDiff.Row("w", CheckpointDiff.Change.CHANGED, "F32 [2]", "BF16 [2]", 0.25, 1, 0.5),
+                new CheckpointDiff.Row("same", CheckpointDiff.Change.SAME, "F32 [2]", "F32 [2]", 0, 0, 1)));
+        assertEquals("""
+                2 tensors: 1 changed, 1 same
+                tensor  change   before   after     relative  largest  equal numbers
+                ------  -------  -------  --------  --------  -------  -------------
+                w       changed  F32 [2]  BF16 [2]    25.00%        1          50.0%""", text(diff));
+        assertTrue(text(new UpdateSizes(List.of(new UpdateSizes.Row("m", 4, 1, 2)))).contains("25.00%"));
+        assertTrue(text(new AdapterComparison(List.of(new AdapterComparison.Row("m", 0.5, 0.25, 0.1, 0.3, 0.1)))).startsWith("module  cosine"));
+        QuantizedTensor codes = new PlainFourBitCodec().quantize(TensorView.ofFloats(new float[64], 64), FourBitFormat.defaults(), Arena.ofAuto());
+        assertTrue(text(CodeFlips.of("m", codes, codes)).contains("codes flipped"));
+        GridResult grid = new GridResult(900, Map.of("en", new GridResult.Losses(4, 4)), List.of(new GridResult.Run(new GridCell("en", TargetModules.names("q_proj"), 1e-3, 1), 100,
+                new GridResult.Losses(3, 3), new TrainResult(List.of(), List.of(), false))));
+        assertTrue(text(grid).startsWith("Each choice of modules at its own best rate\n") && text(grid).contains("10.00%") && text(grid).contains("25.0%"), text(grid));
+        assertTrue(text(grid.best()).startsWith("dataSet"), text(grid.best()));
     }
 
     @Test
