@@ -185,7 +185,8 @@ public final class LoraAdapter implements AutoCloseable {
         return merged;
     }
 
-    boolean isClosed() {
+    /** Whether its memory was given back. */
+    public boolean isClosed() {
         return closed;
     }
 

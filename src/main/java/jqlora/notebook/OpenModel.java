@@ -4,13 +4,16 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
+import java.util.Set;
 import java.util.stream.Stream;
 import jqlora.data.InstructionRow;
 import jqlora.data.SupervisedTokenizer;
 import jqlora.data.TextTokenizer;
 import jqlora.data.TokenizedSet;
 import jqlora.evaluate.AnswerComparison;
+import jqlora.evaluate.MergeReport;
 import jqlora.format.Checkpoint;
 import jqlora.format.HfConfig;
 import jqlora.generate.Assistant;
@@ -44,6 +47,7 @@ public final class OpenModel implements AutoCloseable {
     private final CausalLm model;
     private final TextTokenizer tokenizer;
     private final ModelUse backend;
+    private final List<LoraAdapter> adapters = new ArrayList<>();
     private final List<Merger.Merged> merges = new ArrayList<>();
 
     private OpenModel(Path folder, CausalLm model, TextTokenizer tokenizer, ModelUse backend) {
@@ -190,16 +194,40 @@ public final class OpenModel implements AutoCloseable {
         return TargetTable.of(model, config);
     }
 
-    /** A new adapter, in force, that changes nothing until it is trained. */
+    /**
+     * A new adapter, in force, that changes nothing until it is trained. Adapters that this model was given before go out of force if they have a layer in
+     * common with it, so that a cell can be run again; they keep what they have learned.
+     */
     public LoraAdapter addAdapter(LoraConfig config) {
         require("adding an adapter");
-        return LoraAdapter.create(model, config, ADAPTER_SEED);
+        return inForce(() -> LoraAdapter.create(model, config, ADAPTER_SEED));
     }
 
-    /** The adapter in {@code adapterFolder}, in force. */
+    /** The adapter in {@code adapterFolder}, in force; others go out of force as for {@link #addAdapter}. */
     public LoraAdapter loadAdapter(Path adapterFolder) throws IOException {
         require("loading an adapter");
-        return LoraAdapter.load(model, adapterFolder, false);
+        return inForce(() -> LoraAdapter.load(model, adapterFolder, false));
+    }
+
+    @FunctionalInterface
+    private interface Making<E extends Exception> {
+        LoraAdapter make() throws E;
+    }
+
+    private <E extends Exception> LoraAdapter inForce(Making<E> making) throws E {
+        adapters.removeIf(LoraAdapter::isClosed);
+        List<LoraAdapter> others = adapters.stream().filter(LoraAdapter::isAttached).toList();
+        others.forEach(LoraAdapter::detach);
+        Set<String> taken = Set.of();
+        try {
+            LoraAdapter made = making.make();
+            taken = made.factors().keySet();
+            adapters.add(made);
+            return made;
+        } finally {
+            Set<String> layers = taken;                           // none if it failed: then all is as it was
+            others.stream().filter(other -> Collections.disjoint(other.factors().keySet(), layers)).forEach(LoraAdapter::attach);
+        }
     }
 
     /** The weights as they are in the folder, before quantization. The caller closes it. */
@@ -223,6 +251,22 @@ public final class OpenModel implements AutoCloseable {
         require("merge");
         try (Checkpoint original = original()) {
             return added(Merger.withOriginal(original).merge(adapter, route));
+        }
+    }
+
+    /**
+     * What each way of merging {@code adapter}, which must be in force, keeps of what its training gained; every merge is undone again. Ways from the 16-bit
+     * original are tried where the folder has it.
+     *
+     * @param heldOut rows that were not trained on
+     * @throws IllegalArgumentException if the adapter is not in force, or merged already
+     */
+    public MergeReport mergeReport(LoraAdapter adapter, List<InstructionRow> heldOut) throws IOException {
+        require("mergeReport");
+        try (Checkpoint original = original()) {
+            Merger merger = Merger.withOriginal(original);
+            boolean numbers = merger.defaultRoute(adapter) != MergeRoute.STOCHASTIC_4BIT;
+            return MergeReport.measure(adapter, tokenize(heldOut).rows(), merger, MergeReport.routes(adapter, numbers));
         }
     }
 
