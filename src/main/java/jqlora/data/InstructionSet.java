@@ -77,6 +77,11 @@ public record InstructionSet(String name, List<InstructionRow> train, List<Instr
         return new InstructionSet(name, train.subList(0, Math.min(trainRows, train.size())), test.subList(0, Math.min(testRows, test.size())));
     }
 
+    /** The rows of this, then those of {@code other}; named after both. A training shuffles them. */
+    public InstructionSet and(InstructionSet other) {
+        return new InstructionSet(name + " + " + other.name, Stream.concat(train.stream(), other.train.stream()).toList(), Stream.concat(test.stream(), other.test.stream()).toList());
+    }
+
     /** Columns of both parts that hold something and are not read. */
     public UnreadColumns unread() {
         return UnreadColumns.of(Stream.concat(train.stream(), test.stream()).toList());

@@ -161,6 +161,9 @@ class DataFilesTest {
         assertEquals("en-facts: 2 rows, 1 held out", set.toString());
         assertEquals("en-facts: 1 rows, 0 held out", set.first(1, 0).toString());
         assertEquals(set, set.first(100, 100));
+        InstructionSet other = new InstructionSet("more", List.of(InstructionRow.of("Say b.", "b")), List.of(InstructionRow.of("Say c.", "c")));
+        assertEquals("en-facts + more: 3 rows, 2 held out", set.and(other).toString());
+        assertEquals(List.of(set.train().getFirst(), set.train().getLast(), other.train().getFirst()), set.and(other).train());
         assertFails(IOException.class, () -> InstructionSet.read(folder.resolve("en-fact")), folder.resolve("en-fact") + ": is not a folder; there are en-facts, zh-riddles");
         assertFails(IOException.class, () -> InstructionSet.read(folder.resolve("zh-riddles")), "test.jsonl");
     }

@@ -244,6 +244,10 @@ class QloraTest {
                 assertEquals(result[0].evaluations().getLast().loss(), tuned);
                 assertTrue(tuned < lossBefore, tuned + " after, " + lossBefore + " before");
                 after = open.ask(set.test());
+                MergeReport ways = open.mergeReport(adapter, set.test());
+                assertEquals(List.of(MergeRoute.values()), ways.rows().stream().map(MergeReport.Row::route).toList());
+                assertEquals(tuned, ways.tunedLoss());
+                assertEquals(tuned, open.loss(set.test()).loss(), "every merge was undone");
                 try (Merger.Merged merged = open.merge(adapter, MergeRoute.ONTO_BASE)) {
                     open.save(saved);
                     merged.unmerge();
@@ -257,6 +261,31 @@ class QloraTest {
         }
         assertTrue(Files.isRegularFile(saved.resolve("tokenizer.json")) && Files.isRegularFile(saved.resolve("model.safetensors")), "a folder of its own");
         assertNotEquals(before, after);
+    }
+
+    /** A cell that makes or loads an adapter can be run again; adapters of other layers stay in force. */
+    @Test
+    void aNewAdapterTakesThePlaceOfThoseInItsLayers() throws IOException {
+        LoraConfig q = LoraConfig.defaults().withR(2).withTargetModules("q_proj"), v = q.withTargetModules("v_proj");
+        try (OpenModel open = open(LoadOptions.asStored()); LoraAdapter first = open.addAdapter(q); LoraAdapter other = open.addAdapter("other", v)) {
+            assertTrue(first.isAttached() && other.isAttached());
+            first.save(temp.resolve("first"), "tiny-llama");
+            try (LoraAdapter second = open.addAdapter(q)) {
+                assertTrue(second.isAttached() && other.isAttached() && !first.isAttached());
+                assertFails(IOException.class, () -> open.loadAdapter(temp.resolve("nowhere")), "nowhere");
+                assertTrue(second.isAttached() && other.isAttached(), "a load that failed changes nothing");
+                try (LoraAdapter loaded = open.loadAdapter(temp.resolve("first"))) {
+                    assertTrue(loaded.isAttached() && other.isAttached() && !second.isAttached());
+                }
+            }
+            first.attach();
+            try (LoraAdapter changed = open.addAdapter(q.withTargetModules("k_proj"))) {
+                assertTrue(changed.isAttached() && other.isAttached());
+            }
+            try (LoraAdapter both = open.addAdapter(q.withTargetModules("q_proj", "v_proj"))) {
+                assertTrue(both.isAttached() && !first.isAttached() && !other.isAttached());
+            }
+        }
     }
 
     @Test
