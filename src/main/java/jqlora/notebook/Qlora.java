@@ -327,7 +327,9 @@ public final class Qlora {
      * them. {@code testRows} of them, drawn by chance and the same each time, are held out.
      *
      * <pre>{@code
-     * InstructionSet own = dataSet(Path.of("my-rows.jsonl"), 20);
+     * Path file = freshFolder("my-data").resolve("my-rows.jsonl");
+     * Files.write(file, List.of("{'instruction': 'a', 'output': 'b'}".replace('\'', '"'), "{'instruction': 'c', 'output': 'd'}".replace('\'', '"')));
+     * InstructionSet mine = dataSet(file, 1);
      * }</pre>
      *
      * @param testRows 0 to the number of rows less one
@@ -377,7 +379,13 @@ public final class Qlora {
         return preview(open, open.tokenize(List.of(row)).rows().getFirst());
     }
 
-    /** {@code row}, whose mask may be your own, as it is trained on. */
+    /**
+     * {@code row}, whose mask may be your own, as it is trained on.
+     *
+     * <pre>{@code
+     * preview(model, model.tokenize(english.train()).rows().getFirst())
+     * }</pre>
+     */
     public static LabelPreview preview(OpenModel open, TokenizedRow row) {
         return new LabelPreview(row, open.tokenizer());
     }
@@ -455,7 +463,7 @@ public final class Qlora {
      * Trains the cells that the folder of {@code grid} does not hold yet, with one bar for all of them. A cell that is stopped can be run again: it goes on.
      *
      * <pre>{@code
-     * TargetGrid grid = new TargetGrid(model.model(), model.rows(), sets, lora, config, Path.of("my-grid"));
+     * TargetGrid grid = new TargetGrid(model.model(), model.rows(), sets, lora, config, freshFolder("my-grid"));
      * GridResult found = runGrid(grid, grid.cells(List.of(TargetModules.names("q_proj"), new TargetModules.AllLinear()), 1e-3, 5e-3));
      * }</pre>
      *

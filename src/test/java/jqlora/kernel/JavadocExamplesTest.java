@@ -40,6 +40,7 @@ class JavadocExamplesTest {
                 LoraConfig lora = LoraConfig.defaults().withR(2).withTargetModules("q_proj");
                 LoraAdapter adapter = model.addAdapter(lora);
                 SftConfig config = SftConfig.defaults().withMaxSteps(2).withBatchSize(2);
+                List<InstructionSet> sets = List.of(english);
                 List<String> texts = List.of("a bee", "a fir");
                 void count(String text) { }
                 """);

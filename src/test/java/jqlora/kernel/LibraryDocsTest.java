@@ -12,7 +12,7 @@ class LibraryDocsTest {
 
     @Test
     void methodsOverloadsConstructorsAndRecordsAreFound() {
-        assertEquals("Shows {@code table} in at most {@code rows} rows.", docs.ofMember("void Qlora.show(Object table, int rows)").orElseThrow());
+        assertTrue(docs.ofMember("void Qlora.show(Object table, int rows)").orElseThrow().startsWith("Shows {@code table} in at most {@code rows} rows.\n\n<pre>{@code\n"));
         assertTrue(docs.ofMember("Progress Qlora.progress(String label, long total)").orElseThrow().contains("@param total at least 1"));
         assertTrue(docs.ofMember("<T>Iterable<T> Qlora.progress(String label, Collection<T> items)").orElseThrow().startsWith("{@code items} for a for-each loop"));
         assertEquals("@param header one name per column", docs.ofMember("HtmlTable(String... header)").orElseThrow());
