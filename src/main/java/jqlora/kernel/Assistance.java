@@ -3,6 +3,8 @@ package jqlora.kernel;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import jdk.jshell.SourceCodeAnalysis;
 import jdk.jshell.SourceCodeAnalysis.Completeness;
 import jdk.jshell.SourceCodeAnalysis.CompletionInfo;
@@ -13,6 +15,8 @@ import org.dflib.jjava.jupyter.kernel.display.DisplayData;
 /** What an editor asks while a cell is written, besides {@link Completions}: documentation, and whether the cell is complete. */
 record Assistance(SourceCodeAnalysis java, LibraryDocs library) {
     private static final String INDENT = "    ";
+    /** Code in a Javadoc, whose own braces and indentation stay. */
+    private static final Pattern EXAMPLE = Pattern.compile("<pre>\\{@code[ \\t]*\\n(.*?)}</pre>", Pattern.DOTALL);
 
     /** Signatures and documentation of what stands at {@code at}, or its type; null where there is neither. */
     DisplayData inspect(String cell, int at) {
@@ -68,7 +72,16 @@ record Assistance(SourceCodeAnalysis java, LibraryDocs library) {
     }
 
     /** A documentation comment as text: block tags kept, HTML tags and inline tags replaced by what they mark. */
-    private static String plain(String javadoc) {
+    static String plain(String javadoc) {
+        StringBuilder plain = new StringBuilder();
+        int at = 0;
+        for (Matcher example = EXAMPLE.matcher(javadoc); example.find(); at = example.end()) {
+            plain.append(prose(javadoc.substring(at, example.start()))).append("\n\n").append(example.group(1).stripTrailing().indent(2)).append('\n');
+        }
+        return plain.append(prose(javadoc.substring(at))).toString().strip();
+    }
+
+    private static String prose(String javadoc) {
         return javadoc.replaceAll("(?s)\\{@\\w+\\s+([^{}]*)}", "$1").replaceAll("(?i)<li>", "- ").replaceAll("<[^>]+>", "")
                 .replace("&lt;", "<").replace("&gt;", ">").replace("&nbsp;", " ").replace("&amp;", "&")
                 .replaceAll("(?m)^[ \\t]+", "").replaceAll("\\n{3,}", "\n\n").strip();

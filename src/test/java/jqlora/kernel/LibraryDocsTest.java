@@ -20,6 +20,27 @@ class LibraryDocsTest {
     }
 
     @Test
+    void examplesKeepTheirBracesAndIndentation() {
+        assertEquals("""
+                Opens a model, or not.
+
+                  try (OpenModel open = openModel("a")) {
+                      show(open);
+                  }
+
+                @return it""", Assistance.plain("""
+                Opens a {@code model}, or not.
+
+                <pre>{@code
+                try (OpenModel open = openModel("a")) {
+                    show(open);
+                }
+                }</pre>
+
+                @return it"""));
+    }
+
+    @Test
     void typesAreFound() {
         assertTrue(docs.ofType("HtmlTable").orElseThrow().startsWith("A small table for a report"));
         assertEquals(Optional.empty(), docs.ofType("String"));
