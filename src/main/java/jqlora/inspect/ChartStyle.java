@@ -32,6 +32,8 @@ public final class ChartStyle {
     private static final List<Color> RANGE = List.of(new Color(0xe6edf5), new Color(0x7fb2dd), new Color(0x1d4f91));
     private static final BasicStroke LINE = new BasicStroke(1.8f, BasicStroke.CAP_ROUND, BasicStroke.JOIN_ROUND);
 
+    private static final int LEGEND_LINE = 8, LEGEND_LETTER = 8;  // letters that an entry's line takes, points of a letter
+
     private ChartStyle() { }
 
     /** The colours of series, in their order: at least 3:1 on white and on dark pages. */
@@ -79,6 +81,18 @@ public final class ChartStyle {
             double margin = y.length == 2 ? (y[1] - y[0]) / 10 : y[0] == 0 ? 1 : Math.abs(y[0]) / 10;
             chart.getStyler().setYAxisMin(y[0] - margin);
             chart.getStyler().setYAxisMax(y[y.length - 1] + 1.07 * margin);      // not as far as below: that would be equal spacing again
+        }
+        return chart;
+    }
+
+    /**
+     * Puts the entries of a legend below the chart one below the other where they would not fit side by side, such as names of modules. Call it when all series
+     * are there.
+     */
+    static XYChart fittingLegend(XYChart chart) {
+        int letters = chart.getSeriesMap().keySet().stream().mapToInt(name -> name.length() + LEGEND_LINE).sum();
+        if (letters > chart.getWidth() / LEGEND_LETTER) {
+            chart.getStyler().setLegendLayout(Styler.LegendLayout.Vertical);
         }
         return chart;
     }

@@ -1,5 +1,7 @@
 package jqlora.inspect;
 
+import java.math.BigDecimal;
+import java.math.MathContext;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -16,6 +18,7 @@ import org.knowm.xchart.style.Styler;
 /** One number for each module of a model, by its layer and its kind. */
 public final class LayerChart {
     private static final int WIDTH = 640, HEIGHT = 380;
+    private static final MathContext LEGEND_DIGITS = new MathContext(3);      // the legend of a heat map shows all digits that there are
 
     private LayerChart() { }
 
@@ -60,7 +63,8 @@ public final class LayerChart {
     }
 
     /** A heat map with numbers in its cells, in the house style. */
-    static HeatMapChart cells(String title, String xTitle, List<?> x, String yTitle, List<?> y, List<Number[]> cells, DoubleFunction<String> text) {
+    static HeatMapChart cells(String title, String xTitle, List<?> x, String yTitle, List<?> y, List<Number[]> exact, DoubleFunction<String> text) {
+        List<Number[]> cells = exact.stream().map(cell -> new Number[] {cell[0], cell[1], new BigDecimal(cell[2].doubleValue()).round(LEGEND_DIGITS).doubleValue()}).toList();
         HeatMapChart chart = new HeatMapChartBuilder().width(WIDTH).height(Math.clamp(130 + 26L * y.size(), 220, 900)).title(title).xAxisTitle(xTitle).yAxisTitle(yTitle).build();
         ChartStyle.apply(chart.getStyler());
         chart.getStyler().setLegendPosition(Styler.LegendPosition.OutsideE).setLegendLayout(Styler.LegendLayout.Vertical);

@@ -64,14 +64,14 @@ public record Spectrum(List<Double> singularValues) {
     }
 
     /**
-     * Several spectra on one axis, each against its own largest value, on a logarithmic scale. Values below a hundred-thousandth of the largest are left out: they are
-     * rounding.
+     * Several spectra, each against its own largest value, both axes logarithmic. Values below a hundred-thousandth of the largest are left out: they are rounding.
      *
      * @param spectra name and spectrum; at least one that is not zero
      */
     public static XYChart chart(String title, Map<String, Spectrum> spectra) {
-        XYChart chart = new XYChartBuilder().width(640).height(340).title(title).xAxisTitle("direction, the strongest first").yAxisTitle("singular value / largest").build();
+        XYChart chart = new XYChartBuilder().width(640).height(380).title(title).xAxisTitle("direction, the strongest first").yAxisTitle("singular value / largest").build();
         ChartStyle.apply(chart.getStyler());
+        chart.getStyler().setXAxisLogarithmic(true);
         chart.getStyler().setYAxisLogarithmic(true);
         spectra.forEach((name, spectrum) -> {
             double[] shares = spectrum.singularValues.stream().mapToDouble(value -> value / spectrum.largest()).filter(share -> share > 1e-5).toArray();
@@ -79,7 +79,7 @@ public record Spectrum(List<Double> singularValues) {
                 chart.addSeries(name, IntStream.rangeClosed(1, shares.length).asDoubleStream().toArray(), shares);
             }
         });
-        return chart;
+        return ChartStyle.fittingLegend(chart);
     }
 
     static RealMatrix matrix(float[] values, int rows, int columns) {

@@ -19,7 +19,7 @@ import tech.tablesaw.api.Table;
 
 /** How much an adapter changes each weight, told without merging it. */
 public record UpdateSizes(List<Row> rows) {
-    private static final DoubleFunction<String> PERCENT = share -> NumberText.alone(100 * share, 2) + "%";
+    private static final DoubleFunction<String> PERCENT = percent -> NumberText.alone(percent, 2) + "%";
 
     public UpdateSizes {
         rows = List.copyOf(rows);
@@ -75,15 +75,15 @@ public record UpdateSizes(List<Row> rows) {
         return Table.create("What the adapter adds", modules, weights, updates, relative, ranks);
     }
 
-    /** The relative size of the updates: layers down, modules across. */
+    /** The relative size of the updates in percent: layers down, modules across. */
     public HeatMapChart map() {
         Map<String, Double> relative = new LinkedHashMap<>();
-        rows.forEach(row -> relative.put(row.module, row.relative()));
+        rows.forEach(row -> relative.put(row.module, 100 * row.relative()));
         return LayerChart.map("Size of the update against that of W", relative, PERCENT);
     }
 
     /**
-     * The relative size of the update head by head: layers down, heads across. A head is {@code headDim} rows of q_proj, k_proj and v_proj, and as many columns of
+     * The relative size of the update in percent, head by head: layers down, heads across. A head is {@code headDim} rows of q_proj, k_proj and v_proj, and as many columns of
      * o_proj; k_proj and v_proj have fewer heads where several query heads share one.
      *
      * @param kind q_proj, k_proj, v_proj or o_proj
@@ -108,7 +108,7 @@ public record UpdateSizes(List<Row> rows) {
         for (int layer = 0; layer < modules.size(); layer++) {
             double[] heads = heads(weight(adapter.model(), modules.get(layer)), LoraDelta.of(adapter.model().ops(), those.get(modules.get(layer))), kind.equals("o_proj"), attention.headDim());
             for (int head = 0; head < heads.length; head++) {
-                cells.add(new Number[] {head, modules.size() - 1 - layer, heads[head]});
+                cells.add(new Number[] {head, modules.size() - 1 - layer, 100 * heads[head]});
             }
         }
         int count = kind.equals("q_proj") || kind.equals("o_proj") ? attention.numAttentionHeads() : attention.numKeyValueHeads();

@@ -8,7 +8,7 @@ import org.knowm.xchart.style.lines.SeriesLines;
 
 /** How often each size of weight occurs. */
 public final class WeightHistogram {
-    private static final int BINS = 81, WIDTH = 640, HEIGHT = 340;
+    private static final int BINS = 81, WIDTH = 640, HEIGHT = 380;
     private static final double REACH = 8;                        // deviations
     private static final String BELL = "bell curve";
 
@@ -30,7 +30,7 @@ public final class WeightHistogram {
         for (Map.Entry<String, TensorView> tensor : tensors.entrySet()) {
             chart.addSeries(tensor.getKey(), centres(reach), shares(tensor.getValue().toFloats(), 0, reach));
         }
-        return ChartStyle.roundTicks(chart);
+        return ChartStyle.fittingLegend(ChartStyle.roundTicks(chart));
     }
 
     /**
@@ -56,7 +56,7 @@ public final class WeightHistogram {
             bell[i] = 2 * REACH / BINS / Math.sqrt(2 * Math.PI) * Math.exp(-x[i] * x[i] / 2);
         }
         chart.addSeries(BELL, x, withoutZeros(bell, least)).setLineStyle(SeriesLines.DASH_DASH);
-        return chart;
+        return ChartStyle.fittingLegend(chart);
     }
 
     private static XYChart chart(String title, String x, String y) {

@@ -21,7 +21,7 @@ public record PngImage(String base64, int width, int height) {
 
     /** The chart at its own size, two pixels to the point, without a background, so that it stands on light pages and on dark ones. */
     public static PngImage of(Chart<?, ?> chart) {
-        return new PngImage(Screen.current().undisturbed(() -> encode(ChartPage.paint(chart, PIXELS_PER_POINT))), chart.getWidth(), chart.getHeight());
+        return new PngImage(Screen.current().undisturbed(() -> encode(FewColours.of(ChartPage.paint(chart, PIXELS_PER_POINT)))), chart.getWidth(), chart.getHeight());
     }
 
     /** The image, one pixel to the point. */
