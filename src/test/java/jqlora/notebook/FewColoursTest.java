@@ -89,15 +89,17 @@ class FewColoursTest {
             ImageIO.write(exact, "png", whole);
             assertTrue(file.length < 0.65 * whole.size(), file.length + " bytes instead of " + whole.size());
             int[] before = pixels(exact), after = pixels(ImageIO.read(new ByteArrayInputStream(file)));
-            int worst = 0;
+            int off = 0;
             for (int i = 0; i < before.length; i++) {
+                int worst = 0;
                 for (int page : new int[] {0, 255}) {             // on a black page and on a white one
                     for (int shift = 0; shift < 24; shift += 8) {
                         worst = Math.max(worst, Math.abs(seen(before[i], shift, page) - seen(after[i], shift, page)));
                     }
                 }
+                off += worst > 16 ? 1 : 0;                        // where lines cross, the colours of edges are rare
             }
-            assertTrue(worst < 32, chart.getTitle() + ": a pixel is off by " + worst + " of 255");
+            assertTrue(off < before.length / 1_000, chart.getTitle() + ": " + off + " of " + before.length + " pixels are off by more than 16 of 255");
         }
     }
 
