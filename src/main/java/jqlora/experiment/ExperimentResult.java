@@ -6,8 +6,6 @@ import jqlora.inspect.ChartStyle;
 import jqlora.lora.MergeRoute;
 import jqlora.train.TrainResult;
 import org.knowm.xchart.HeatMapChart;
-import org.knowm.xchart.HeatMapChartBuilder;
-import org.knowm.xchart.style.Styler;
 import tech.tablesaw.api.DoubleColumn;
 import tech.tablesaw.api.LongColumn;
 import tech.tablesaw.api.StringColumn;
@@ -80,10 +78,7 @@ public record ExperimentResult(List<Run> runs, List<Double> baseLoss, List<List<
                 cells.add(new Number[] {j, runs.size() - 1 - i, Math.round(1000 * (1 - crossLoss.get(i).get(j) / baseLoss.get(j))) / 1000.0});
             }
         }
-        HeatMapChart chart = new HeatMapChartBuilder().width(640).height(380).title("Share of the base's held-out loss that is gone").xAxisTitle("data set").yAxisTitle("adapter").build();
-        ChartStyle.apply(chart.getStyler());
-        chart.getStyler().setLegendPosition(Styler.LegendPosition.OutsideE).setLegendLayout(Styler.LegendLayout.Vertical);
-        chart.getStyler().setHeatMapDecimalValueFormatter(value -> Math.round(100 * value) + "%");
+        HeatMapChart chart = ChartStyle.heatMap(640, 380, "Share of the base's held-out loss that is gone", "data set", "adapter", value -> Math.round(100 * value) + "%");
         List<String> names = runs.stream().map(Run::dataSet).toList();
         chart.addSeries("share", names, names.reversed(), cells);
         return ChartStyle.showValues(chart, value -> Math.round(100 * value) + "%");

@@ -10,8 +10,6 @@ import org.knowm.xchart.CategoryChart;
 import org.knowm.xchart.CategoryChartBuilder;
 import org.knowm.xchart.CategorySeries;
 import org.knowm.xchart.HeatMapChart;
-import org.knowm.xchart.HeatMapChartBuilder;
-import org.knowm.xchart.style.Styler;
 import org.knowm.xchart.style.markers.SeriesMarkers;
 
 /** The pictures of a {@link GridResult}. */
@@ -44,10 +42,7 @@ final class GridCharts {
 
     private static HeatMapChart map(String title, GridResult result, List<Number[]> cells, DoubleFunction<String> text) {
         List<String> sets = result.dataSets();
-        HeatMapChart chart = new HeatMapChartBuilder().width(WIDTH).height(150 + 60 * sets.size()).title(title).xAxisTitle("target modules").yAxisTitle("data set").build();
-        ChartStyle.apply(chart.getStyler());
-        chart.getStyler().setLegendPosition(Styler.LegendPosition.OutsideE).setLegendLayout(Styler.LegendLayout.Vertical);
-        chart.getStyler().setHeatMapDecimalValueFormatter(text::apply);
+        HeatMapChart chart = ChartStyle.heatMap(WIDTH, 150 + 60 * sets.size(), title, "target modules", "data set", text);
         chart.addSeries("share", result.targets(), sets.reversed(), cells);
         return ChartStyle.showValues(chart, text);
     }

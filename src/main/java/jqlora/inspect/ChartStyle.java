@@ -7,6 +7,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.function.DoubleFunction;
 import org.knowm.xchart.HeatMapChart;
+import org.knowm.xchart.HeatMapChartBuilder;
 import org.knowm.xchart.XYChart;
 import org.knowm.xchart.style.AxesChartStyler;
 import org.knowm.xchart.style.CategoryStyler;
@@ -94,6 +95,19 @@ public final class ChartStyle {
         if (letters > chart.getWidth() / LEGEND_LETTER) {
             chart.getStyler().setLegendLayout(Styler.LegendLayout.Vertical);
         }
+        return chart;
+    }
+
+    /**
+     * A heat map without cells, in the house style, its legend at the right.
+     *
+     * @param text how the legend writes a number
+     */
+    public static HeatMapChart heatMap(int width, int height, String title, String xTitle, String yTitle, DoubleFunction<String> text) {
+        HeatMapChart chart = new HeatMapChartBuilder().width(width).height(height).title(title).xAxisTitle(xTitle).yAxisTitle(yTitle).build();
+        apply(chart.getStyler());
+        chart.getStyler().setLegendPosition(Styler.LegendPosition.OutsideE).setLegendLayout(Styler.LegendLayout.Vertical);
+        chart.getStyler().setHeatMapDecimalValueFormatter(text::apply);
         return chart;
     }
 

@@ -10,7 +10,6 @@ import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.function.DoubleFunction;
 import org.knowm.xchart.HeatMapChart;
-import org.knowm.xchart.HeatMapChartBuilder;
 import org.knowm.xchart.XYChart;
 import org.knowm.xchart.XYChartBuilder;
 import org.knowm.xchart.style.Styler;
@@ -65,10 +64,7 @@ public final class LayerChart {
     /** A heat map with numbers in its cells, in the house style. */
     static HeatMapChart cells(String title, String xTitle, List<?> x, String yTitle, List<?> y, List<Number[]> exact, DoubleFunction<String> text) {
         List<Number[]> cells = exact.stream().map(cell -> new Number[] {cell[0], cell[1], new BigDecimal(cell[2].doubleValue()).round(LEGEND_DIGITS).doubleValue()}).toList();
-        HeatMapChart chart = new HeatMapChartBuilder().width(WIDTH).height(Math.clamp(130 + 26L * y.size(), 220, 900)).title(title).xAxisTitle(xTitle).yAxisTitle(yTitle).build();
-        ChartStyle.apply(chart.getStyler());
-        chart.getStyler().setLegendPosition(Styler.LegendPosition.OutsideE).setLegendLayout(Styler.LegendLayout.Vertical);
-        chart.getStyler().setHeatMapDecimalValueFormatter(text::apply);
+        HeatMapChart chart = ChartStyle.heatMap(WIDTH, Math.clamp(130 + 26L * y.size(), 220, 900), title, xTitle, yTitle, text);
         chart.addSeries("value", x, y, cells);
         return ChartStyle.showValues(chart, text);
     }

@@ -6,8 +6,6 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import org.knowm.xchart.HeatMapChart;
-import org.knowm.xchart.HeatMapChartBuilder;
-import org.knowm.xchart.style.Styler;
 
 /** A number for each module of a model as a picture: layers from left to right, kinds of modules from top to bottom. */
 final class LayerMap {
@@ -27,11 +25,8 @@ final class LayerMap {
         List<Number[]> cells = new ArrayList<>();
         shares.forEach((module, share) -> cells.add(new Number[] {layers.indexOf(ModulePlace.of(module).layer()), kinds.size() - 1 - kinds.indexOf(ModulePlace.of(module).kind()),
                 new BigDecimal(100 * share).round(LEGEND_DIGITS).doubleValue()}));
-        HeatMapChart chart = new HeatMapChartBuilder().width(WIDTH).height(TOP_AND_BOTTOM + ROW * kinds.size()).title(title).xAxisTitle("layer").build();
-        ChartStyle.apply(chart.getStyler());
-        chart.getStyler().setLegendPosition(Styler.LegendPosition.OutsideE).setLegendLayout(Styler.LegendLayout.Vertical);
         NumberText text = NumberText.ofShares(cells.stream().mapToDouble(cell -> cell[2].doubleValue()).toArray());
-        chart.getStyler().setHeatMapDecimalValueFormatter(value -> text.of(value) + "%");
+        HeatMapChart chart = ChartStyle.heatMap(WIDTH, TOP_AND_BOTTOM + ROW * kinds.size(), title, "layer", "", value -> text.of(value) + "%");
         chart.addSeries("share", layers, kinds.reversed(), cells);
         return ChartStyle.showValues(chart, value -> value == 0 ? "0" : text.of(value) + "%");
     }

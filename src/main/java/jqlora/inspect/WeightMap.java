@@ -9,8 +9,6 @@ import java.util.stream.IntStream;
 import jqlora.tensor.ShapeException;
 import jqlora.tensor.TensorView;
 import org.knowm.xchart.HeatMapChart;
-import org.knowm.xchart.HeatMapChartBuilder;
-import org.knowm.xchart.style.Styler;
 
 /** A matrix as a picture: where its numbers are large. */
 public final class WeightMap {
@@ -52,11 +50,8 @@ public final class WeightMap {
                 cells.add(new Number[] {x, y, new BigDecimal(means[x][y] * unit.parts).round(LEGEND_DIGITS).doubleValue()});
             }
         }
-        HeatMapChart chart = new HeatMapChartBuilder().width(WIDTH).height(HEIGHT).title(title + unit.said).xAxisTitle("input features").yAxisTitle("output features").build();
-        ChartStyle.apply(chart.getStyler());
-        chart.getStyler().setLegendPosition(Styler.LegendPosition.OutsideE).setLegendLayout(Styler.LegendLayout.Vertical);
+        HeatMapChart chart = ChartStyle.heatMap(WIDTH, HEIGHT, title + unit.said, "input features", "output features", value -> NumberText.alone(value, 2));
         chart.getStyler().setAxisTicksVisible(false);
-        chart.getStyler().setHeatMapDecimalValueFormatter(value -> NumberText.alone(value, 2));
         chart.addSeries("size", range(columns), range(rows), cells);
         return chart;
     }

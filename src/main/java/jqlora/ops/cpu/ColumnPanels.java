@@ -49,7 +49,7 @@ final class ColumnPanels {
 
     private void packTransposed(Factor b, int k0, int depth, int column, int width, float[] panel, int at) {
         int count = Math.min(width, b.columns() - column);
-        float[] rows = grown(rowBuffer, 8 * depth);
+        float[] rows = grown(rowBuffer, Transposition.rowsRead(rowsAtOnce) * depth);
         for (int j = 0; j < width; j += rowsAtOnce) {
             for (int i = 0; i < rowsAtOnce; i++) {
                 if (j + i < count) {
