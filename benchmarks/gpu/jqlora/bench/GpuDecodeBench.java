@@ -8,6 +8,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import jqlora.ops.Calls;
 import jqlora.lora.LoraAdapter;
 import jqlora.lora.LoraConfig;
 import jqlora.model.CausalLm;
@@ -162,15 +163,15 @@ public final class GpuDecodeBench {
                 Tensor attended = ops.zeros(DType.BF16, 1, shape.queryColumns()); Tensor gateUp = ops.zeros(DType.BF16, 1, 2L * intermediate); Tensor rstd = ops.zeros(DType.F32, 1);
                 Norm norm = new Norm.Rms(Parameter.frozen("norm", ops.zeros(DType.BF16, hidden)), 0, 1e-5f); Tensor at = ops.upload(new int[] {position}); Tensor id = ops.zeros(DType.I32, 1);
                 Tensor logits = ops.zeros(DType.BF16, 1, model.spec().vocabSize()); KvCache cache = model.newCache(1, maxLength)) {
-            part("query, key, value", layer -> ops.linear(x, group(layer, "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"), null, 0), "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj");
-            part("output", layer -> ops.linearAdd(x, attended, group(layer, "self_attn.o_proj"), null, 0), "self_attn.o_proj");
-            part("gate, up", layer -> ops.linear(x, group(layer, "mlp.gate_proj", "mlp.up_proj"), null, 0), "mlp.gate_proj", "mlp.up_proj");
-            part("down", layer -> ops.linearAdd(x, middle, group(layer, "mlp.down_proj"), null, 0), "mlp.down_proj");
+            part("query, key, value", layer -> Calls.linear(ops, x, group(layer, "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"), null, 0), "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj");
+            part("output", layer -> Calls.linearAdd(ops, x, attended, group(layer, "self_attn.o_proj"), null, 0), "self_attn.o_proj");
+            part("gate, up", layer -> Calls.linear(ops, x, group(layer, "mlp.gate_proj", "mlp.up_proj"), null, 0), "mlp.gate_proj", "mlp.up_proj");
+            part("down", layer -> Calls.linearAdd(ops, x, middle, group(layer, "mlp.down_proj"), null, 0), "mlp.down_proj");
             part("attention", layer -> ops.cachedAttention(qkv, shape, at, cache, layer));
-            part("norm", layer -> ops.norm(x, norm, rstd));
-            part("activation", layer -> ops.gatedActivation(gateUp, Activation.SILU));
-            Linear head = model.linear(CausalLm.LM_HEAD);
-            double ms = time(1, layer -> ops.linear(x, List.of(new LinearWeights(head.weight(), head.bias(), null)), null, 0));
+            part("norm", layer -> Calls.norm(ops, x, norm, rstd));
+            part("activation", layer -> Calls.gatedActivation(ops, gateUp, Activation.SILU));
+            Linear head = model.linear("lm_head");
+            double ms = time(1, layer -> Calls.linear(ops, x, List.of(new LinearWeights(head.weight(), head.bias(), null)), null, 0));
             System.out.printf("  %-20s %8.2f us (%.0f GB/s)%n", "output layer", 1000 * ms, head.weight().byteSize() / ms / 1e6);
             write("output layer", ms, head.weight().byteSize());
             for (Sampler sampler : List.of(new Sampler.Greedy(), new Sampler.Random(1, 0, 0.9), new Sampler.Random(1, 50, 0.9))) {

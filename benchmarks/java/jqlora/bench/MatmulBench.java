@@ -5,6 +5,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.random.RandomGenerator;
 import java.util.random.RandomGeneratorFactory;
+import jqlora.ops.Calls;
 import jqlora.ops.LinearWeights;
 import jqlora.ops.Parameter;
 import jqlora.ops.Weight;
@@ -29,9 +30,9 @@ final class MatmulBench {
                 int out = shape[0], in = shape[1];
                 try (Tensor weight = random(ops, out, in); Tensor x = random(ops, tokens, in); Tensor dY = random(ops, tokens, out); Tensor dX = random(ops, tokens, in)) {
                     List<LinearWeights> linear = List.of(new LinearWeights(new Weight.Dense(Parameter.frozen("weight", weight)), null, null));
-                    Measure forward = Measure.until(seconds, () -> ops.linear(x, linear, null, 0).close());
+                    Measure forward = Measure.until(seconds, () -> Calls.linear(ops, x, linear, null, 0).close());
                     emit(ops, forward, "forward", tokens, out, in);
-                    Measure backward = Measure.until(seconds, () -> ops.linearBackward(dX, dY, x, linear, null, 0));
+                    Measure backward = Measure.until(seconds, () -> Calls.linearBackward(ops, dX, dY, x, linear, null, 0));
                     emit(ops, backward, "input gradient", tokens, out, in);
                 }
             }

@@ -57,7 +57,7 @@ final class AdapterTensors {
     /** A whole layer that PEFT saves beside an adapter: the embedding or the output layer, where it believes that the vocabulary has changed, or modules_to_save. */
     private static Optional<Parameter> parameter(CausalLm model, String key) {
         String name = moduleTensor(key);
-        if (name.equals(CausalLm.LM_HEAD + ".weight") && model.spec().tieWordEmbeddings()) {
+        if (name.equals(model.headName() + ".weight") && model.spec().tieWordEmbeddings()) {
             return Optional.of(model.embedTokens());
         }
         return model.parameters().stream().filter(parameter -> parameter.name().equals(name)).findFirst();

@@ -3,12 +3,10 @@ package jqlora.lora;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.util.List;
-import jqlora.format.BitsAndBytesState;
-import jqlora.format.Checkpoint;
-import jqlora.format.SafetensorsException;
 import jqlora.model.Linear;
 import jqlora.model.LoadedWeight;
 import jqlora.model.MergedUpdate;
+import jqlora.model.StoredTensors;
 import jqlora.ops.LoraFactors;
 import jqlora.ops.MergedStorage;
 import jqlora.ops.Ops;
@@ -25,12 +23,7 @@ import jqlora.tensor.Workers;
  * @param original the checkpoint; null where no route needs it
  * @param seed of stochastic rounding in a layer that nothing was merged into; each merge that is in force there counts one further
  */
-record LayerMerge(Ops ops, Checkpoint original, long seed, Workers workers) {
-    /** Whether the checkpoint {@code original} has the numbers of {@code layer}'s weight. */
-    static boolean hasNumbers(Checkpoint original, String layer) {
-        return original != null && original.contains(layer + ".weight") && !BitsAndBytesState.isFourBit(original, layer + ".weight");
-    }
-
+record LayerMerge(Ops ops, StoredTensors original, long seed, Workers workers) {
     /** What {@code factors}, merged into {@code linear} by {@code route}, are in its weight. */
     MergedUpdate update(Linear linear, LoraFactors factors, MergeRoute route, String adapter) {
         String how = route == MergeRoute.STOCHASTIC_4BIT ? route + " with seed " + seedOf(linear) : route.toString();
@@ -88,18 +81,18 @@ record LayerMerge(Ops ops, Checkpoint original, long seed, Workers workers) {
 
     private TensorView original(Linear linear) throws IOException {
         String name = linear.name() + ".weight";
-        if (BitsAndBytesState.isFourBit(original, name)) {
-            throw new SafetensorsException(original.path(), name, "is in 4 bits there too, a merge from the original needs its numbers; give the 16-bit checkpoint,"
+        if (original.isFourBit(name)) {
+            throw original.fault(name, "is in 4 bits there too, a merge from the original needs its numbers; give the 16-bit checkpoint,"
                     + " or take " + without());
         }
         TensorView tensor = original.get(name);
         if (!tensor.shape().equals(linear.weight().shape()) || !tensor.dtype().isWeightType()) {
-            throw new SafetensorsException(original.path(), name, "is " + tensor + ", for a merge it must be F32, BF16 or F16 " + linear.weight().shape()
+            throw original.fault(name, "is " + tensor + ", for a merge it must be F32, BF16 or F16 " + linear.weight().shape()
                     + "; give the checkpoint that the model was loaded from, or take " + without());
         }
         try (Arena arena = Arena.ofShared()) {
             if (!linear.wasLoadedFrom(tensor, ops, arena, workers)) {
-                throw new SafetensorsException(original.path(), name, "has other numbers than the model was loaded from, a merge from it would lose those of the"
+                throw original.fault(name, "has other numbers than the model was loaded from, a merge from it would lose those of the"
                         + " model; give the checkpoint that the model was loaded from, or take " + without());
             }
         }

@@ -5,6 +5,7 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import jqlora.format.Checkpoint;
 import jqlora.model.Linear;
+import jqlora.model.StoredTensors;
 import jqlora.ops.Parameter;
 import jqlora.ops.Weight;
 
@@ -28,7 +29,7 @@ public record MergePlan(Map<String, MergeRoute> routes) {
         Map<String, MergeRoute> routes = new LinkedHashMap<>();
         for (String module : adapter.factors().keySet()) {
             boolean fourBit = adapter.model().linear(module).weight() instanceof Weight.FourBit;
-            routes.put(module, !fourBit ? MergeRoute.ONTO_BASE : LayerMerge.hasNumbers(original, module) ? MergeRoute.ORIGINAL_TO_4BIT : MergeRoute.STOCHASTIC_4BIT);
+            routes.put(module, !fourBit ? MergeRoute.ONTO_BASE : original != null && new StoredTensors(original, adapter.model().spec()).hasNumbers(module + ".weight") ? MergeRoute.ORIGINAL_TO_4BIT : MergeRoute.STOCHASTIC_4BIT);
         }
         return new MergePlan(routes);
     }

@@ -7,6 +7,7 @@ import java.util.List;
 import java.util.Map;
 import jqlora.format.Checkpoint;
 import jqlora.model.CausalLm;
+import jqlora.model.StoredTensors;
 import jqlora.model.Linear;
 import jqlora.model.MergedUpdate;
 import jqlora.model.WeightState;
@@ -76,7 +77,7 @@ public record Merger(Checkpoint original, long seed) {
         Map<String, Weight> weights = new LinkedHashMap<>();
         Map<String, MergedUpdate> updates = new LinkedHashMap<>();
         try (Workers workers = new Workers(model.ops().threads())) {
-            LayerMerge layers = new LayerMerge(model.ops(), original, seed, workers);
+            LayerMerge layers = new LayerMerge(model.ops(), original == null ? null : new StoredTensors(original, model.spec()), seed, workers);
             for (Map.Entry<String, MergeRoute> step : plan.routes().entrySet()) {
                 Linear linear = model.linear(step.getKey());
                 LoraFactors factors = adapter.factors().get(step.getKey());

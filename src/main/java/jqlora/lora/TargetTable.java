@@ -37,21 +37,21 @@ public record TargetTable(List<Row> rows, long parameters) {
     public static TargetTable of(CausalLm model, LoraConfig config) {
         List<Row> rows = new ArrayList<>();
         for (TargetModules part : config.targetModules().parts()) {
-            if (model.linears().keySet().stream().noneMatch(name -> part.matches(name, isInner(name)))) {
+            if (model.linears().keySet().stream().noneMatch(name -> part.matches(name, isInner(model, name)))) {
                 throw new IllegalArgumentException(noMatch(model, part));
             }
-            List<String> modules = model.linears().keySet().stream().filter(name -> config.adapts(part, name, isInner(name))).toList();
+            List<String> modules = model.linears().keySet().stream().filter(name -> config.adapts(part, name, isInner(model, name))).toList();
             rows.add(new Row(part.text(), modules, modules.stream().mapToLong(name -> parameters(model.linear(name), config.rOf(name))).sum()));
         }
         if (rows.stream().allMatch(row -> row.modules().isEmpty())) {
             throw new IllegalArgumentException("targetModules: " + config.targetModules().text() + " matches only modules that excludeModules or"
                     + " layersToTransform take out again; nothing would be trained");
         }
-        if (model.spec().tieWordEmbeddings() && config.adapts(CausalLm.LM_HEAD, false)) {
-            throw new IllegalArgumentException("targetModules: " + config.targetModules().text() + " matches " + CausalLm.LM_HEAD
+        if (model.spec().tieWordEmbeddings() && config.adapts(model.headName(), false)) {
+            throw new IllegalArgumentException("targetModules: " + config.targetModules().text() + " matches " + model.headName()
                     + ", whose weight is the embedding's too in this model; it cannot have an adapter, name other modules or exclude it");
         }
-        long all = model.linears().keySet().stream().filter(name -> config.adapts(name, isInner(name)))
+        long all = model.linears().keySet().stream().filter(name -> config.adapts(name, isInner(model, name)))
                 .mapToLong(name -> parameters(model.linear(name), config.rOf(name))).sum();
         return new TargetTable(rows, all);
     }
@@ -59,21 +59,21 @@ public record TargetTable(List<Row> rows, long parameters) {
     /** The adapted modules, each once, in the order of the forward. */
     static List<String> modules(CausalLm model, LoraConfig config) {
         of(model, config);
-        return model.linears().keySet().stream().filter(name -> config.adapts(name, isInner(name))).toList();
+        return model.linears().keySet().stream().filter(name -> config.adapts(name, isInner(model, name))).toList();
     }
 
     /** As {@link #modules}, of a file whose configuration may name modules that this model lacks: at least one must be there. */
     static List<String> fitting(CausalLm model, LoraConfig config) {
         List<TargetModules> parts = config.targetModules().parts().stream()
-                .filter(part -> model.linears().keySet().stream().anyMatch(name -> part.matches(name, isInner(name)))).toList();
+                .filter(part -> model.linears().keySet().stream().anyMatch(name -> part.matches(name, isInner(model, name)))).toList();
         if (parts.isEmpty() || !(config.targetModules() instanceof TargetModules.Names)) {
             return modules(model, config);
         }
         return modules(model, config.withTargetModules(TargetModules.names(parts.stream().map(TargetModules::text).toArray(String[]::new))));
     }
 
-    private static boolean isInner(String name) {
-        return !name.equals(CausalLm.LM_HEAD);
+    private static boolean isInner(CausalLm model, String name) {
+        return !name.equals(model.headName());
     }
 
     private static long parameters(Linear linear, int r) {

@@ -6,15 +6,18 @@ import java.util.List;
 import java.util.Map;
 import java.util.random.RandomGenerator;
 import jqlora.format.ModelName;
+import jqlora.ops.Dropout;
 import jqlora.ops.KvCache;
 import jqlora.ops.Norm;
 import jqlora.ops.Ops;
+import jqlora.ops.OutputHead;
 import jqlora.ops.Parameter;
 import jqlora.ops.RopeTable;
 import jqlora.ops.Sampler;
 import jqlora.ops.Sequences;
 import jqlora.tensor.DType;
 import jqlora.tensor.NearNames;
+import jqlora.tensor.Shape;
 import jqlora.tensor.ShapeException;
 import jqlora.tensor.Tensor;
 import jqlora.tensor.TensorView;
@@ -25,15 +28,12 @@ import jqlora.tensor.Workers;
  * checkpoint. Not for several threads at once.
  */
 public final class CausalLm implements AutoCloseable {
-    /** Name of the output layer. */
-    public static final String LM_HEAD = "lm_head";
-
     private final Ops ops;
     private final DecoderSpec spec;
-    private final Parameter embedTokens;
+    private final Embedding embedding;
     private final List<DecoderLayer> layers;
     private final Norm norm;
-    private final Linear lmHead;
+    private final Linear projectOut, lmHead;
     private final Map<String, Linear> linears = new LinkedHashMap<>();
     private final ModelUse use;
     private final Map<String, TensorPrint> prints;
@@ -41,20 +41,33 @@ public final class CausalLm implements AutoCloseable {
     private ModelName modelName;
     private RopeTable rope;
 
-    /** @param prints of the parameters that are trained, as they were loaded; null of a model that is only planned */
-    CausalLm(Ops ops, DecoderSpec spec, Parameter embedTokens, List<DecoderLayer> layers, Norm norm, Linear lmHead, Map<String, TensorPrint> prints) {
-        ShapeException.require(embedTokens.name(), embedTokens.value().shape(), jqlora.tensor.Shape.of(spec.vocabSize(), spec.hiddenSize()));
+    /**
+     * @param norm null for none
+     * @param projectOut null for none
+     * @param prints of the parameters that are trained, as they were loaded; null of a model that is only planned
+     */
+    CausalLm(Ops ops, DecoderSpec spec, Embedding embedding, List<DecoderLayer> layers, Norm norm, Linear projectOut, Linear lmHead, Map<String, TensorPrint> prints) {
+        ShapeException.require(embedding.tokens().name(), embedding.tokens().value().shape(), Shape.of(spec.vocabSize(), spec.embedding().width()));
         this.ops = ops;
         this.spec = spec;
-        this.embedTokens = embedTokens;
+        this.embedding = embedding;
         this.layers = List.copyOf(layers);
         this.norm = norm;
+        this.projectOut = projectOut;
         this.lmHead = lmHead;
         this.prints = prints;
-        layers.forEach(layer -> layer.linears().forEach(linear -> linears.put(linear.name(), linear)));
-        linears.put(LM_HEAD, lmHead);
+        put(embedding.projectIn());
+        layers.forEach(layer -> layer.linears().forEach(this::put));
+        put(projectOut);
+        put(lmHead);
         use = new ModelUse("the model " + spec);
         linears.values().forEach(linear -> linear.guardedBy(use));
+    }
+
+    private void put(Linear linear) {
+        if (linear != null) {
+            linears.put(linear.name(), linear);
+        }
     }
 
     public DecoderSpec spec() {
@@ -74,7 +87,7 @@ public final class CausalLm implements AutoCloseable {
         return use.isClosed();
     }
 
-    /** Every linear layer by its name, in the order of the forward; the output layer, {@value #LM_HEAD}, last. */
+    /** Every linear layer by its name, in the order of the forward; the output layer, {@link #headName()}, last. */
     public Map<String, Linear> linears() {
         return java.util.Collections.unmodifiableMap(linears);
     }
@@ -92,27 +105,37 @@ public final class CausalLm implements AutoCloseable {
         return linear;
     }
 
-    /** The embedding table, [vocab, hidden]; also the output layer's weight where the family ties them. */
+    /** Name of the output layer, such as {@code lm_head}. */
+    public String headName() {
+        return lmHead.name();
+    }
+
+    /** The embedding table, [vocab, width]; also the output layer's weight where the family ties them. */
     public Parameter embedTokens() {
-        return embedTokens;
+        return embedding.tokens();
     }
 
     /** Every parameter that is not an adapter's and not in 4 bits, each once, in the order of the forward. */
     public List<Parameter> parameters() {
         List<Parameter> parameters = new ArrayList<>();
-        parameters.add(embedTokens);
+        parameters.addAll(embedding.parameters());
+        addOwn(parameters, embedding.projectIn());
         for (DecoderLayer layer : layers) {
             parameters.addAll(layer.norms());
             layer.linears().forEach(linear -> addOwn(parameters, linear));
         }
-        parameters.addAll(norm.parameters());
-        if (!spec.tieWordEmbeddings()) {
-            addOwn(parameters, lmHead);
+        if (norm != null) {
+            parameters.addAll(norm.parameters());
         }
-        return parameters;
+        addOwn(parameters, projectOut);
+        addOwn(parameters, lmHead);
+        return parameters.stream().distinct().toList();          // a tied output layer is the embedding again
     }
 
     private static void addOwn(List<Parameter> parameters, Linear linear) {
+        if (linear == null) {
+            return;
+        }
         if (linear.weight() instanceof jqlora.ops.Weight.Dense(Parameter parameter)) {
             parameters.add(parameter);
         }
@@ -172,8 +195,22 @@ public final class CausalLm implements AutoCloseable {
         return layers;
     }
 
+    Embedding embedding() {
+        return embedding;
+    }
+
+    /** The last norm; null for none. */
     Norm norm() {
         return norm;
+    }
+
+    /** What stands between the last norm and the output layer; null for nothing. */
+    Linear projectOut() {
+        return projectOut;
+    }
+
+    OutputHead outputHead() {
+        return new OutputHead(lmHead.weights(), spec.output().scale(), spec.output().softCap());
     }
 
     Linear lmHead() {
@@ -182,7 +219,7 @@ public final class CausalLm implements AutoCloseable {
 
     /** The first layer that has something to train; the number of layers when none has. */
     int lowestTrainedLayer() {
-        if (embedTokens.isTrained()) {
+        if (embedding.isTrained()) {
             return 0;
         }
         for (DecoderLayer layer : layers) {
@@ -193,8 +230,11 @@ public final class CausalLm implements AutoCloseable {
         return layers.size();
     }
 
-    /** The rotation table for at least {@code positions} positions. */
+    /** The rotation table for at least {@code positions} positions; null where positions are not rotary. */
     RopeTable rope(int positions) {
+        if (spec.attention().rope() == null) {
+            return null;
+        }
         if (rope == null || rope.positions() < positions) {
             if (rope != null) {
                 rope.close();
@@ -222,7 +262,7 @@ public final class CausalLm implements AutoCloseable {
     public void forwardBackward(TokenBatch batch, double scale, Tensor lossSum, long dropoutKey, ActivationBudget budget) {
         use.require("training");
         batch.requireIds(this);
-        new DecoderPass(this).train(batch, scale, lossSum, dropoutKey, budget);
+        new DecoderPass(this).train(batch, scale, lossSum, new Dropout(dropoutKey), budget);
     }
 
     /** Adds to {@code lossSum}, F64 [1], the sum of -log p over the batch's labelled tokens. */
@@ -252,16 +292,15 @@ public final class CausalLm implements AutoCloseable {
         }
     }
 
-    /** The scores after each row of the last norm's result. */
-    Tensor scores(Tensor normed) {
-        try (Tensor inner = lmHead.lora() == null ? null : ops.allocate(ops.computeType(), normed.shape().dim(0), lmHead.lora().r())) {
-            return ops.linear(normed, List.of(lmHead.weights()), inner, 0);
-        }
+    /** The scores after each row of what the output layer reads. */
+    Tensor scores(Tensor hidden) {
+        return ops.scores(hidden, outputHead());
     }
 
     /** An empty cache for {@code sequences} sequences of up to {@code maxLength} tokens. */
     public KvCache newCache(int sequences, int maxLength) {
         use.require("cache");
+        spec.requirePositions(maxLength);
         List<Tensor> keys = new ArrayList<>(), values = new ArrayList<>();
         long columns = (long) spec.attention().numKeyValueHeads() * spec.attention().headDim();
         for (int i = 0; i < layers.size(); i++) {
@@ -328,9 +367,14 @@ public final class CausalLm implements AutoCloseable {
         }
         use.require("closing");
         use.close();
-        embedTokens.close();
+        embedding.close();
         layers.forEach(DecoderLayer::close);
-        norm.close();
+        if (norm != null) {
+            norm.close();
+        }
+        if (projectOut != null) {
+            projectOut.close();
+        }
         lmHead.close();
         if (rope != null) {
             rope.close();

@@ -20,29 +20,31 @@ final class CheckpointWeights implements WeightSource {
     private static final String FREQUENCIES = ".rotary_emb.inv_freq";
 
     private final Checkpoint checkpoint;
+    private final StoredTensors stored;
     private final LoadListener listener;
     private final long started = System.nanoTime();
     private final Set<String> read = new LinkedHashSet<>();
     private final List<String> warnings = new ArrayList<>();
     private long bytesRead;
 
-    CheckpointWeights(Checkpoint checkpoint, LoadListener listener) {
+    CheckpointWeights(Checkpoint checkpoint, DecoderSpec spec, LoadListener listener) {
         this.checkpoint = checkpoint;
+        this.stored = new StoredTensors(checkpoint, spec);
         this.listener = listener;
     }
 
     @Override
     public boolean contains(String name) {
-        return checkpoint.contains(name);
+        return stored.contains(name);
     }
 
     @Override
     public TensorView read(String name, Shape shape, Arena arena) throws IOException {
-        if (!checkpoint.contains(name) && name.equals(CausalLm.LM_HEAD + ".weight")) {
+        if (!stored.contains(name) && name.equals(stored.spec().output().head().name() + ".weight")) {
             throw new SafetensorsException(checkpoint.path(), name, "is not there, and config.json says that the output layer is not the embedding; if it is, set"
                     + " tie_word_embeddings to true in config.json" + NearNames.hint(name, checkpoint.names()));
         }
-        TensorView tensor = checkpoint.get(name);
+        TensorView tensor = stored.get(name);
         require(name, tensor.shape(), shape);
         if (!tensor.dtype().isWeightType()) {
             throw new SafetensorsException(checkpoint.path(), name, "is " + tensor.dtype() + ", a weight must be F32, BF16 or F16");
@@ -53,10 +55,10 @@ final class CheckpointWeights implements WeightSource {
 
     @Override
     public QuantizedTensor readFourBit(String name, Shape shape) throws IOException {
-        if (!BitsAndBytesState.isFourBit(checkpoint, name)) {
+        if (!stored.isFourBit(name)) {
             return null;
         }
-        QuantizedTensor tensor = BitsAndBytesState.read(checkpoint, name);
+        QuantizedTensor tensor = BitsAndBytesState.read(checkpoint, stored.nameOf(name));
         require(name, tensor.shape(), shape);
         count(name, tensor.byteSize());
         return tensor;
@@ -69,7 +71,7 @@ final class CheckpointWeights implements WeightSource {
     }
 
     private void count(String name, long bytes) {
-        read.add(name);
+        read.add(stored.nameOf(name));
         bytesRead += bytes;
         listener.loaded(new LoadListener.Progress(name, bytesRead, checkpoint.byteSize(), (System.nanoTime() - started) / 1e9));
     }
@@ -80,12 +82,13 @@ final class CheckpointWeights implements WeightSource {
     }
 
     /** @throws SafetensorsException if the checkpoint has a tensor that was not read: the model would not be the one that was saved */
-    void requireAllRead(DecoderSpec spec) throws SafetensorsException {
+    void requireAllRead() throws SafetensorsException {
         List<String> left = new ArrayList<>();
+        DecoderSpec spec = stored.spec();
         for (String name : BitsAndBytesState.parameters(checkpoint)) {
-            if (name.endsWith(FREQUENCIES)) {
+            if (name.endsWith(FREQUENCIES) && spec.attention().rope() != null) {
                 compareFrequencies(name, spec.attention().rope());
-            } else if (!read.contains(name)) {
+            } else if (!read.contains(name) && spec.buffers().stream().noneMatch(name::endsWith)) {
                 left.add(name);
             }
         }
@@ -99,7 +102,7 @@ final class CheckpointWeights implements WeightSource {
     /** Older checkpoints carry the rotation's frequencies; the config decides, as in transformers. They may be without the config's scaling. */
     private void compareFrequencies(String name, RopeSpec rope) throws SafetensorsException {
         TensorView stored = checkpoint.get(name);
-        RopeSpec unscaled = new RopeSpec(rope.rotaryDim(), rope.theta(), new RopeSpec.Unscaled(), rope.maxPositionEmbeddings());
+        RopeSpec unscaled = new RopeSpec(rope.rotaryDim(), rope.theta(), new RopeSpec.Unscaled(), rope.maxPositionEmbeddings(), rope.interleaved());
         if (!stored.dtype().isWeightType() || !same(stored.toFloats(), rope.inverseFrequencies()) && !same(stored.toFloats(), unscaled.inverseFrequencies())) {
             warnings.add(name + " has other frequencies than the rotation that config.json describes; config.json decides, as in transformers. If the model was trained"
                     + " with those of the file, correct rope_theta or rope_parameters in config.json");

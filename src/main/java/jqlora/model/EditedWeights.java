@@ -72,7 +72,7 @@ public interface EditedWeights {
     }
 
     private static boolean isLayersLinear(String name, Shape shape) {
-        return shape.rank() == 2 && name.contains(".layers.") && name.endsWith(".weight");
+        return shape.rank() == 2 && name.matches("(.*\\.)?(layers|h|blocks)\\.\\d+\\..*weight");
     }
 
     /** Configuration and tokenizer; weights in other formats, and the index of several files, are not those of the copy. */

@@ -2,8 +2,11 @@ package jqlora.model;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.util.List;
+import jqlora.ops.Dropout;
+import jqlora.ops.Input;
+import jqlora.ops.LinearGroup;
 import jqlora.ops.LinearWeights;
+import jqlora.ops.Link;
 import jqlora.ops.LoraFactors;
 import jqlora.ops.Ops;
 import jqlora.ops.Parameter;
@@ -143,7 +146,7 @@ public final class Linear implements AutoCloseable {
         FloatConversion.fromFloats(x, 0, x.length, type, numbers, 0);
         try (Tensor row = ops.upload(new TensorView(type, Shape.of(1, x.length), numbers));
                 Tensor inner = lora == null ? null : ops.allocate(type, 1, lora.r());
-                Tensor y = ops.linear(row, List.of(weights()), inner, 0)) {
+                Tensor y = ops.linear(new Link(new Input.Kept(row), LinearGroup.of(weights()), inner), null, Dropout.NONE)) {
             return ops.download(y).toFloats();
         }
     }

@@ -8,6 +8,8 @@ import java.util.function.Function;
 import java.util.function.LongFunction;
 import jqlora.format.BitsAndBytesConfig;
 import jqlora.format.HfConfig;
+import jqlora.model.families.Families;
+import jqlora.ops.Dropout;
 import jqlora.ops.Ops;
 import jqlora.ops.Rehearsal;
 import jqlora.ops.RopeTable;
@@ -25,7 +27,7 @@ public final class MemoryPlanner {
     private static final int ROOM = 20;
     /** A rehearsed step is the second one: the first makes what the later ones reuse. */
     private static final int STEPS = 2;
-    private static final long DROPOUT_KEY = 1;
+    private static final Dropout DROPOUT = new Dropout(1);
 
     private final CausalLm model;
     private final Function<Ops, Runnable> beside;
@@ -67,10 +69,10 @@ public final class MemoryPlanner {
         ops.resetPeak();
         int longest = batch.sequences().maxLength();
         RopeSpec spec = model.spec().attention().rope();
-        RopeTable rope = RopeTables.sized(ops, spec, longest > model.ropePositions() ? RopeTables.rows(spec, longest) : 0);
+        RopeTable rope = spec == null ? null : RopeTables.sized(ops, spec, longest > model.ropePositions() ? RopeTables.rows(spec, longest) : 0);
         try (rope; Tensor lossSum = ops.zeros(DType.F64, 1)) {
             for (int i = 0; i < STEPS; i++) {
-                new DecoderPass(model, ops, positions -> rope).train(batch, 1, lossSum, DROPOUT_KEY, activations);
+                new DecoderPass(model, ops, positions -> rope).train(batch, 1, lossSum, DROPOUT, activations);
                 afterBackward.run();
             }
         }

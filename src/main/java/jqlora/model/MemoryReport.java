@@ -4,6 +4,8 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
+import java.util.stream.Stream;
 import jqlora.ops.Weight;
 import jqlora.tensor.DType;
 
@@ -38,16 +40,24 @@ public record MemoryReport(List<Part> parts) {
     /** The report of {@code model}; adapters are not counted. */
     public static MemoryReport of(CausalLm model) {
         Map<String, Part> parts = new LinkedHashMap<>();
-        add(parts, dense("embed_tokens", model.embedTokens().value().dtype(), model.embedTokens().value().shape().size()));
+        model.embedding().parameters().forEach(table -> add(parts, dense(kind(table.name()), table.value().dtype(), table.value().shape().size())));
         for (DecoderLayer layer : model.layers()) {
             layer.linears().forEach(linear -> addLinear(parts, linear, linear.name().substring(linear.name().lastIndexOf('.') + 1)));
             layer.norms().forEach(norm -> add(parts, dense("norms", norm.value().dtype(), norm.value().shape().size())));
         }
-        model.norm().parameters().forEach(norm -> add(parts, dense("norms", norm.value().dtype(), norm.value().shape().size())));
-        if (!model.spec().tieWordEmbeddings()) {
-            addLinear(parts, model.lmHead(), CausalLm.LM_HEAD);
+        if (model.norm() != null) {
+            model.norm().parameters().forEach(norm -> add(parts, dense("norms", norm.value().dtype(), norm.value().shape().size())));
+        }
+        for (Linear linear : Stream.of(model.embedding().projectIn(), model.projectOut(), model.spec().tieWordEmbeddings() ? null : model.lmHead()).filter(Objects::nonNull).toList()) {
+            addLinear(parts, linear, linear.name());
         }
         return new MemoryReport(new ArrayList<>(parts.values()));
+    }
+
+    /** Of {@code model.embed_tokens.weight}: embed_tokens. */
+    private static String kind(String parameter) {
+        String module = parameter.substring(0, parameter.lastIndexOf('.'));
+        return module.substring(module.lastIndexOf('.') + 1);
     }
 
     private static void addLinear(Map<String, Part> parts, Linear linear, String name) {

@@ -1,16 +1,23 @@
 package jqlora.model;
 
+import java.util.List;
 import jqlora.ops.Activation;
 
 /**
- * A gated MLP: {@code down_proj(activation(gate_proj(x)) up_proj(x))}.
+ * The MLP branch of a layer: {@code down(activation(up(x)))}, or gated {@code down(activation(gate(x)) up(x))}.
  *
- * @param bias whether the three layers have a bias
+ * @param up what reads the branch's input: gated, gate and up, or one layer that gives both, all gates first
  */
-public record MlpSpec(int intermediateSize, boolean bias, Activation activation) {
+public record MlpSpec(int intermediateSize, Activation activation, boolean gated, List<Projection> up, Projection down, BranchNorms norms) {
     public MlpSpec {
+        up = List.copyOf(up);
         if (intermediateSize < 1) {
             throw new IllegalArgumentException("mlp: intermediateSize is " + intermediateSize + ", it must be at least 1");
         }
+    }
+
+    /** Columns of what each layer of {@link #up} gives. */
+    int upFeatures() {
+        return intermediateSize * (gated ? 2 : 1) / up.size();
     }
 }

@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -14,6 +15,9 @@ import jqlora.format.BitsAndBytesState;
 import jqlora.format.Checkpoint;
 import jqlora.format.HfConfig;
 import jqlora.format.ModelName;
+import jqlora.model.families.Families;
+import jqlora.ops.AttentionShape;
+import jqlora.ops.HeadNorms;
 import jqlora.ops.Norm;
 import jqlora.ops.Ops;
 import jqlora.ops.Parameter;
@@ -32,7 +36,6 @@ import jqlora.tensor.Workers;
  * before the next, so the peak is the quantized model and one tensor.
  */
 public final class ModelLoader implements AutoCloseable {
-    private static final String EMBEDDING = "model.embed_tokens.weight", HEAD = CausalLm.LM_HEAD + ".weight";
     private static final int CHUNK = 1 << 16;
 
     private final Ops ops;
@@ -61,11 +64,11 @@ public final class ModelLoader implements AutoCloseable {
         DecoderSpec spec = Families.read(config);
         Optional<BitsAndBytesConfig> quantization = config.quantization();   // refuses other methods before anything is read
         try (Checkpoint checkpoint = Checkpoint.open(folder)) {
-            CheckpointWeights weights = new CheckpointWeights(checkpoint, listener);
+            CheckpointWeights weights = new CheckpointWeights(checkpoint, spec, listener);
             LoadOptions fitting = options.of(quantization.isPresent() || BitsAndBytesState.hasFourBit(checkpoint));
             try (ModelLoader loader = new ModelLoader(ops, weights, fitting)) {
                 CausalLm model = loader.build(spec);
-                weights.requireAllRead(spec);
+                weights.requireAllRead();
                 loader.warnings.addAll(weights.warnings());
                 loader.noteKept(options, model);
                 model.setName(ModelName.of(folder));
@@ -101,17 +104,45 @@ public final class ModelLoader implements AutoCloseable {
 
     private CausalLm build(DecoderSpec config) throws IOException {
         DecoderSpec spec = config.tieWordEmbeddings() && hasHeadOfItsOwn(config) ? config.untied() : config;
-        Shape table = Shape.of(spec.vocabSize(), spec.hiddenSize());
-        Parameter embedTokens = spec.tieWordEmbeddings() && !source.contains(EMBEDDING) && source.contains(HEAD) ? parameter(EMBEDDING, HEAD, table)
-                : parameter(EMBEDDING, table);
+        Embedding embedding = embedding(spec);
         List<DecoderLayer> layers = new ArrayList<>();
         for (int i = 0; i < spec.numHiddenLayers(); i++) {
             layers.add(layer(spec, i));
         }
-        Norm norm = norm("model.norm", spec);
-        Parameter head = spec.tieWordEmbeddings() ? embedTokens : parameter(HEAD, table);
-        return new CausalLm(ops, spec, embedTokens, layers, norm, new Linear(CausalLm.LM_HEAD, new Weight.Dense(head), null, numbers(head)),
-                source.hasNumbers() ? prints : null);
+        OutputSpec output = spec.output();
+        Norm norm = output.norm() == null ? null : norm(output.norm(), spec);
+        Linear projectOut = output.projectOut() == null ? null : linear(output.projectOut(), spec.embedding().width(), spec.hiddenSize(), false);
+        String name = output.head().name();
+        Parameter head = spec.tieWordEmbeddings() ? embedding.tokens() : parameter(name + ".weight", table(spec));
+        Parameter bias = output.head().bias() ? parameter(name + ".bias", Shape.of(spec.vocabSize())) : null;
+        return new CausalLm(ops, spec, embedding, layers, norm, projectOut, new Linear(name, new Weight.Dense(head), bias, numbers(head)), source.hasNumbers() ? prints : null);
+    }
+
+    private static Shape table(DecoderSpec spec) {
+        return Shape.of(spec.vocabSize(), spec.embedding().width());
+    }
+
+    private static String tableName(DecoderSpec spec) {
+        return spec.embedding().table() + ".weight";
+    }
+
+    private static String headName(DecoderSpec spec) {
+        return spec.output().head().name() + ".weight";
+    }
+
+    private Embedding embedding(DecoderSpec spec) throws IOException {
+        EmbeddingSpec embedding = spec.embedding();
+        String name = tableName(spec), head = headName(spec);
+        boolean underTheHead = embedding.tieWordEmbeddings() && !source.contains(name) && source.contains(head);
+        Parameter tokens = parameter(name, underTheHead ? head : name, table(spec));
+        Linear projectIn = embedding.projectIn() == null ? null : linear(embedding.projectIn(), spec.hiddenSize(), embedding.width(), false);
+        Parameter positions = null;
+        int offset = 0;
+        if (spec.attention().positions() instanceof Positions.Learned learned) {
+            positions = parameter(learned.table() + ".weight", Shape.of(learned.rows(), spec.hiddenSize()));
+            offset = learned.offset();
+        }
+        return new Embedding(tokens, embedding.scale(), positions, offset, projectIn, embedding.norm() == null ? null : norm(embedding.norm(), spec));
     }
 
     /**
@@ -120,17 +151,17 @@ public final class ModelLoader implements AutoCloseable {
      * @see <a href="https://github.com/huggingface/transformers/blob/v5.17.0/src/transformers/modeling_utils.py">transformers 5.17.0, tie_weights</a>
      */
     private boolean hasHeadOfItsOwn(DecoderSpec spec) throws IOException {
-        if (!source.contains(EMBEDDING) || !source.contains(HEAD)) {
+        String name = tableName(spec), head = headName(spec);
+        if (!source.contains(name) || !source.contains(head)) {
             return false;
         }
-        Shape table = Shape.of(spec.vocabSize(), spec.hiddenSize());
         try (Arena arena = Arena.ofShared()) {
-            TensorView embedding = converted(source.read(EMBEDDING, table, arena), arena), head = converted(source.read(HEAD, table, arena), arena);
-            if (sameNumbers(embedding, head)) {
+            TensorView table = converted(source.read(name, table(spec), arena), arena);
+            if (sameNumbers(table, converted(source.read(head, table(spec), arena), arena))) {
                 return false;
             }
         }
-        warnings.add("config.json ties " + HEAD + " to " + EMBEDDING + ", but the checkpoint has both and they differ; they are not tied, as in transformers 5."
+        warnings.add("config.json ties " + head + " to " + name + ", but the checkpoint has both and they differ; they are not tied, as in transformers 5."
                 + " Set tie_word_embeddings to false in config.json");
         return true;
     }
@@ -154,30 +185,56 @@ public final class ModelLoader implements AutoCloseable {
     }
 
     private DecoderLayer layer(DecoderSpec spec, int index) throws IOException {
-        String prefix = "model.layers." + index + ".";
+        String prefix = spec.layer().prefix() + index + ".";
         AttentionSpec attention = spec.attention();
-        int hidden = spec.hiddenSize(), intermediate = spec.mlp().intermediateSize(), dim = attention.headDim();
-        int queries = attention.numAttentionHeads() * dim, keys = attention.numKeyValueHeads() * dim;
-        Norm inputNorm = norm(prefix + "input_layernorm", spec);
-        String self = prefix + "self_attn.";
-        DecoderLayer.HeadNorms headNorms = attention.headNorm() ? new DecoderLayer.HeadNorms(
-                parameter(self + "q_norm.weight", Shape.of(dim)), parameter(self + "k_norm.weight", Shape.of(dim))) : null;
-        var projections = new DecoderLayer.Attention(linear(self + "q_proj", queries, hidden, attention.qkvBias()),
-                linear(self + "k_proj", keys, hidden, attention.qkvBias()), linear(self + "v_proj", keys, hidden, attention.qkvBias()),
-                linear(self + "o_proj", hidden, queries, attention.outputBias()), headNorms);
-        Norm middleNorm = norm(prefix + "post_attention_layernorm", spec);
-        boolean bias = spec.mlp().bias();
-        var mlp = new DecoderLayer.Mlp(linear(prefix + "mlp.gate_proj", intermediate, hidden, bias),
-                linear(prefix + "mlp.up_proj", intermediate, hidden, bias), linear(prefix + "mlp.down_proj", hidden, intermediate, bias));
-        return new DecoderLayer(index, inputNorm, projections, middleNorm, mlp);
+        MlpSpec mlp = spec.mlp();
+        int hidden = spec.hiddenSize();
+        Map<String, Norm> norms = new HashMap<>();               // a norm that both branches read is one
+        Branch.Norms attentionNorms = norms(spec, prefix, attention.norms(), norms);
+        AttentionShape shape = attention.shape(index);
+        long[] features = attention.qkv().projections().size() == 1 ? new long[] {shape.qkvColumns()} : new long[] {shape.queryColumns(), shape.keyColumns(), shape.keyColumns()};
+        List<Linear> qkv = new ArrayList<>();
+        for (Projection projection : attention.qkv().projections()) {
+            qkv.add(linear(prefix, projection, features[qkv.size()], hidden));
+        }
+        AttentionBranch attentionBranch = new AttentionBranch(index, shape, attentionNorms, qkv, attention.qkv().order(), headNorms(spec, prefix),
+                linear(prefix, attention.output(), hidden, shape.queryColumns()));
+        Branch.Norms mlpNorms = norms(spec, prefix, mlp.norms(), norms);
+        List<Linear> up = new ArrayList<>();
+        for (Projection projection : mlp.up()) {
+            up.add(linear(prefix, projection, mlp.upFeatures(), hidden));
+        }
+        MlpBranch mlpBranch = new MlpBranch(mlpNorms, up, mlp.activation(), mlp.gated(), linear(prefix, mlp.down(), hidden, mlp.intermediateSize()));
+        return new DecoderLayer(index, spec.layer().residual(), attentionBranch, mlpBranch);
+    }
+
+    private HeadNorms headNorms(DecoderSpec spec, String prefix) throws IOException {
+        AttentionSpec.HeadNormNames names = spec.attention().headNorms();
+        Shape head = Shape.of(spec.attention().headDim());
+        return names == null ? null : new HeadNorms(parameter(prefix + names.query() + ".weight", head), parameter(prefix + names.key() + ".weight", head), spec.norm().eps());
+    }
+
+    private Branch.Norms norms(DecoderSpec spec, String prefix, BranchNorms names, Map<String, Norm> made) throws IOException {
+        return new Branch.Norms(norm(spec, prefix, names.before(), made), norm(spec, prefix, names.after(), made), norm(spec, prefix, names.afterSum(), made));
+    }
+
+    private Norm norm(DecoderSpec spec, String prefix, String name, Map<String, Norm> made) throws IOException {
+        if (name != null && !made.containsKey(name)) {
+            made.put(name, norm(prefix + name, spec));
+        }
+        return made.get(name);
+    }
+
+    private Linear linear(String prefix, Projection projection, long outFeatures, long inFeatures) throws IOException {
+        return linear(prefix + projection.name(), outFeatures, inFeatures, projection.bias());
     }
 
     private Norm norm(String name, DecoderSpec spec) throws IOException {
         Shape shape = Shape.of(spec.hiddenSize());
-        return spec.norm().of(parameter(name + ".weight", shape), spec.norm().hasBias() ? parameter(name + ".bias", shape) : null);
+        return spec.norm().of(parameter(name + ".weight", shape), spec.norm().bias() ? parameter(name + ".bias", shape) : null);
     }
 
-    private Linear linear(String name, int outFeatures, int inFeatures, boolean bias) throws IOException {
+    private Linear linear(String name, long outFeatures, long inFeatures, boolean bias) throws IOException {
         Shape shape = Shape.of(outFeatures, inFeatures);
         QuantizedTensor stored = source.readFourBit(name + ".weight", shape);
         Weight weight;

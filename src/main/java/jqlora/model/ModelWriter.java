@@ -15,6 +15,7 @@ import jqlora.format.CheckpointWriter;
 import jqlora.format.FolderUse;
 import jqlora.format.HfConfig;
 import jqlora.format.TensorSource;
+import jqlora.model.families.Families;
 import jqlora.ops.Ops;
 import jqlora.ops.Parameter;
 import jqlora.ops.Weight;
@@ -23,7 +24,9 @@ import jqlora.quant.FourBitFormat;
 import jqlora.tensor.ByteSink;
 import jqlora.tensor.DType;
 import jqlora.tensor.FloatConversion;
+import jqlora.tensor.Shape;
 import jqlora.tensor.Tensor;
+import jqlora.tensor.TensorView;
 
 /**
  * Writes a model as a Hugging Face folder, tensor by tensor, so that pieces of one at most are in host memory: weights that are numbers in one dtype, weights in 4 bits as bitsandbytes stores them,
@@ -60,7 +63,7 @@ public record ModelWriter(Path source, DType dtype) {
         }
         List<TensorSource> tensors = new ArrayList<>();
         for (Parameter parameter : model.parameters()) {
-            tensors.add(numbers(model.ops(), parameter));
+            tensors.add(model.spec().isTransposed(parameter.name()) && parameter.value().shape().rank() == 2 ? transposed(model.ops(), parameter) : numbers(model.ops(), parameter));
         }
         for (Linear linear : model.linears().values()) {
             if (linear.weight() instanceof Weight.FourBit fourBit) {
@@ -82,6 +85,19 @@ public record ModelWriter(Path source, DType dtype) {
         Tensor value = parameter.value();
         return new TensorSource(parameter.name(), dtype, value.shape(), value.dtype() == dtype ? sink -> ops.download(value, sink)
                 : sink -> ops.download(value, piece -> convert(value.dtype(), piece, sink)));
+    }
+
+    /** As the family's checkpoints have it. */
+    private TensorSource transposed(Ops ops, Parameter parameter) {
+        Shape shape = parameter.value().shape();
+        return new TensorSource(parameter.name(), dtype, Shape.of(shape.dim(1), shape.dim(0)), sink -> {
+            TensorView stored = StoredTensors.transposed(ops.download(parameter.value()));
+            if (stored.dtype() == dtype) {
+                sink.write(stored.data());
+            } else {
+                convert(stored.dtype(), stored.data(), sink);
+            }
+        });
     }
 
     private void convert(DType from, MemorySegment piece, ByteSink sink) throws IOException {

@@ -4,23 +4,25 @@ import jqlora.ops.Norm;
 import jqlora.ops.Parameter;
 
 /**
- * How the residual stream is normalised before each half of a layer and before the output layer.
+ * How a family normalises.
  *
  * @param eps added to the mean square before the root
+ * @param bias whether its norms have one
  */
-public record NormSpec(Kind kind, float eps) {
+public record NormSpec(Kind kind, float eps, boolean bias) {
     /** What is computed, and what the checkpoint's weight means. */
     public enum Kind {
         /** Root mean square. */
         RMS,
         /** Root mean square; the weight is stored as its distance from 1 (Gemma). */
         RMS_FROM_ONE,
-        /** Mean and deviation, with a bias. */
+        /** Mean and deviation. */
         LAYER
     }
 
-    boolean hasBias() {
-        return kind == Kind.LAYER;
+    /** With a bias where it is usual. */
+    public NormSpec(Kind kind, float eps) {
+        this(kind, eps, kind == Kind.LAYER);
     }
 
     /** What an untrained model's weight is. */

@@ -6,8 +6,9 @@ package jqlora.model;
  * @param rotaryDim how many of a head's coordinates turn, from the front; even
  * @param theta base of the wavelengths
  * @param maxPositionEmbeddings positions that the model was made for
+ * @param interleaved whether neighbouring coordinates turn together (GPT-J), not those half a rotation apart
  */
-public record RopeSpec(int rotaryDim, double theta, Scaling scaling, int maxPositionEmbeddings) {
+public record RopeSpec(int rotaryDim, double theta, Scaling scaling, int maxPositionEmbeddings, boolean interleaved) {
     public RopeSpec {
         if (rotaryDim < 2 || rotaryDim % 2 != 0) {
             throw new IllegalArgumentException("rope: rotaryDim is " + rotaryDim + ", it must be even and at least 2");

@@ -16,7 +16,8 @@ final class RopeTables {
 
     /** A table that takes what {@link #create} takes, with undefined elements. */
     static RopeTable sized(Ops ops, RopeSpec spec, int positions) {
-        return new RopeTable(ops.allocate(DType.F32, positions, spec.rotaryDim() / 2), ops.allocate(DType.F32, positions, spec.rotaryDim() / 2));
+        return new RopeTable(ops.allocate(DType.F32, positions, spec.rotaryDim() / 2), ops.allocate(DType.F32, positions, spec.rotaryDim() / 2),
+                spec.interleaved());
     }
 
     static RopeTable create(Ops ops, RopeSpec spec, int positions) {
@@ -30,6 +31,6 @@ final class RopeTables {
                 sin[position * half + i] = (float) Math.sin(angle);
             }
         }
-        return new RopeTable(ops.upload(TensorView.ofFloats(cos, positions, half)), ops.upload(TensorView.ofFloats(sin, positions, half)));
+        return new RopeTable(ops.upload(TensorView.ofFloats(cos, positions, half)), ops.upload(TensorView.ofFloats(sin, positions, half)), spec.interleaved());
     }
 }

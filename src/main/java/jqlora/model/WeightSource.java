@@ -19,9 +19,9 @@ interface WeightSource {
     /** The 4-bit weight {@code name} as stored; null if it is not in 4 bits. */
     QuantizedTensor readFourBit(String name, Shape shape) throws IOException;
 
-    /** Whether tensor {@code name} is there, of those that a family may lack. */
+    /** Whether a checkpoint has tensor {@code name}; false of weights that are made as they are asked for. */
     default boolean contains(String name) {
-        return !name.equals(CausalLm.LM_HEAD + ".weight");
+        return false;
     }
 
     /** Whether there are bytes behind the tensors; a plan has only shapes. */

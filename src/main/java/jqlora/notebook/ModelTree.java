@@ -69,7 +69,7 @@ record ModelTree(String title, Node root) implements Displayable {
         Set<String> linears = model.linears().keySet();
         List<String> all = new ArrayList<>(model.parameters().stream().map(parameter -> module(parameter.name())).toList());
         String last = all.getLast();
-        all.addAll(linears.stream().filter(name -> !name.equals(CausalLm.LM_HEAD)).toList());
+        all.addAll(linears.stream().filter(name -> !name.equals(model.headName())).toList());
         all.forEach(module -> byLayer.computeIfAbsent(layer(module), none -> new LinkedHashSet<>()).add(module));
         Set<String> ordered = new LinkedHashSet<>();
         byLayer.forEach((layer, modules) -> {
@@ -85,8 +85,8 @@ record ModelTree(String title, Node root) implements Displayable {
             }
         });
         ordered.addAll(byLayer.getOrDefault("", Set.of(last)));
-        ordered.remove(CausalLm.LM_HEAD);
-        ordered.add(CausalLm.LM_HEAD);
+        ordered.remove(model.headName());
+        ordered.add(model.headName());
         return ordered;
     }
 
@@ -109,7 +109,7 @@ record ModelTree(String title, Node root) implements Displayable {
     private static void linear(CausalLm model, Linear linear, Map<String, List<String>> weights, Map<String, long[]> counts) {
         List<String> described = weights.computeIfAbsent(linear.name(), none -> new ArrayList<>());
         long own = linear.weight().shape().size() + (linear.bias() == null ? 0 : linear.bias().value().shape().size());
-        boolean tied = linear.name().equals(CausalLm.LM_HEAD) && model.spec().tieWordEmbeddings();
+        boolean tied = linear.name().equals(model.headName()) && model.spec().tieWordEmbeddings();
         String storage = switch (linear.weight()) {
             case Weight.FourBit fourBit -> fourBit.format().type().id() + (fourBit.format().doubleQuantization() ? ", double quantization" : "");
             case Weight.Dense(Parameter parameter) -> parameter.value().dtype().name();

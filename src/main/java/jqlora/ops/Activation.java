@@ -1,6 +1,6 @@
 package jqlora.ops;
 
-/** The gate of a gated MLP. */
+/** The nonlinearity of an MLP. */
 public enum Activation {
     /** x sigmoid(x), also called swish; its MLP is SwiGLU. */
     SILU,
@@ -11,5 +11,7 @@ public enum Activation {
      */
     GELU,
     /** GELU's approximation 0.5 x (1 + tanh(u)) with u = sqrt(2 / pi) (x + 0.044715 x^3), which is x sigmoid(2 u). */
-    GELU_TANH
+    GELU_TANH,
+    /** max(x, 0). */
+    RELU
 }

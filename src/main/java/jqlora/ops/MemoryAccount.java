@@ -45,23 +45,23 @@ public interface MemoryAccount {
     /** {@link Ops#quantize} of numbers of {@code dtype}; {@code result} takes the memory of the weight. */
     Weight.FourBit quantize(DType dtype, Shape shape, Supplier<Weight.FourBit> result);
 
-    /** {@link Ops#linear}; {@code result} takes the memory of the result.
-     * @param dropped whether dropout is in force */
-    Tensor linear(long rows, List<LinearWeights> group, boolean dropped, Supplier<Tensor> result);
+    /**
+     * {@link Ops#linear} of what is kept; {@code result} takes the memory of the result.
+     *
+     * @param dropped whether dropout is in force
+     */
+    Tensor linear(long rows, LinearGroup group, boolean dropped, Supplier<Tensor> result);
 
-    /** {@link Ops#linearBackward}. */
-    void linearBackward(long rows, List<LinearWeights> group, boolean dropped, boolean inputWanted);
+    /** {@link Ops#linearBackward} of one link. @param inputWanted whether a gradient of it is made */
+    void linearBackward(long rows, Link link, boolean dropped, boolean inputWanted);
 
-    /** {@link Ops#normedLinearBackward}. */
-    void normedLinearBackward(long rows, List<LinearWeights> group, boolean dropped, boolean inputWanted);
-
-    /** {@link Ops#gatedLinearBackward}. */
-    void gatedLinearBackward(long rows, List<LinearWeights> group, boolean dropped);
-
-    /** {@link Ops#mlpBackward}. */
-    default void mlpBackward(long rows, GatedMlp mlp, boolean dropped) {
-        gatedLinearBackward(rows, mlp.downAlone(), dropped);
-        normedLinearBackward(rows, mlp.gateUp(), dropped, true);
+    /** {@link Ops#linearBackward} of several links. */
+    default void linearBackward(long rows, List<Link> chain, Dropout dropout, boolean inputWanted) {
+        for (int i = 0; i < chain.size(); i++) {
+            Link link = chain.get(i);
+            boolean trained = link.input() instanceof Input.Normed normed && normed.norm().isTrained();
+            linearBackward(rows, link, link.group().isDropped(dropout), inputWanted || trained || i < chain.size() - 1);
+        }
     }
 
     /** {@link Ops#attention} and, where {@code backward} is set, {@link Ops#attentionBackward}. */
@@ -69,7 +69,7 @@ public interface MemoryAccount {
 
     /** {@link Ops#headLoss}.
      * @param labelled rows with a target */
-    void headLoss(int labelled, LinearWeights head, boolean inputWanted);
+    void headLoss(int labelled, OutputHead head, boolean inputWanted);
 
     /** {@link Ops#adamW} or {@link Ops#adamW8bit} with moments that were offloaded. */
     void adamWOffloaded();

@@ -65,8 +65,7 @@ public final class OpsArguments {
 
     // ---- normalisation
 
-    /** @param what {@code norm} or {@code normAgain} */
-    public static void norm(String what, Tensor x, Norm norm, Tensor statistics) {
+    private static void norm(String what, Tensor x, Norm norm, Tensor statistics) {
         requireMatrix(what + ": x", x, "[rows, hidden]");
         for (Parameter parameter : norm.parameters()) {
             ShapeException.require(what + ": " + parameter.name(), parameter.value().shape(), Shape.of(x.shape().dim(1)));
@@ -74,76 +73,108 @@ public final class OpsArguments {
         require(what + ": statistics", statistics, DType.F32, norm.statistics(x.shape().dim(0)));
     }
 
-    public static void normBackward(Tensor dX, Tensor dY, Tensor x, Norm norm, Tensor statistics) {
-        norm("normBackward", x, norm, statistics);
-        ShapeException.require("normBackward: dX", dX.shape(), x.shape());
-        ShapeException.require("normBackward: dY", dY.shape(), x.shape());
+    // ---- linear layers and what they read
+
+    public static void compute(Input input) {
+        requireComputed("compute", input);
+        input("compute", input);
     }
 
-    /** @param what {@code headNorm} or {@code headNormBackward} */
-    public static void headNorm(String what, Tensor qkv, AttentionShape shape, Tensor qWeight, Tensor kWeight, Tensor rstd) {
-        requireQkv(what + ": qkv", qkv, shape);
-        ShapeException.require(what + ": qWeight", qWeight.shape(), Shape.of(shape.headDim()));
-        ShapeException.require(what + ": kWeight", kWeight.shape(), Shape.of(shape.headDim()));
-        require(what + ": rstd", rstd, DType.F32, Shape.of(qkv.shape().dim(0), shape.numAttentionHeads() + shape.numKeyValueHeads()));
-    }
-
-    public static void headNormBackward(Tensor dQkv, Tensor qkv, AttentionShape shape, Parameter qWeight, Parameter kWeight, Tensor rstd) {
-        headNorm("headNormBackward", qkv, shape, qWeight.value(), kWeight.value(), rstd);
-        ShapeException.require("headNormBackward: dQkv", dQkv.shape(), qkv.shape());
-    }
-
-    // ---- linear layers
-
-    /** @param what {@code linear} or {@code linearBackward} */
-    public static void linear(String what, Tensor x, List<LinearWeights> group, Tensor inner) {
-        if (group.isEmpty()) {
-            throw new IllegalArgumentException(what + ": the group has no layers, it must have at least one");
+    private static void requireComputed(String what, Input input) {
+        if (input instanceof Input.Kept) {
+            throw new IllegalArgumentException(what + ": the input is kept as it is, nothing is computed");
         }
-        for (LinearWeights linear : group) {
-            if (x.shape().rank() != 2 || x.shape().dim(1) != linear.weight().inFeatures()) {
-                throw new ShapeException(what + ": x has shape " + x.shape() + ", it must be [rows, " + linear.weight().inFeatures() + "]");
+    }
+
+    public static void computeBackward(Tensor dX, Tensor dY, Input input) {
+        requireComputed("computeBackward", input);
+        input("computeBackward", input);
+        ShapeException.require("computeBackward: dX", dX.shape(), input.x().shape());
+        ShapeException.require("computeBackward: dY", dY.shape(), Shape.of(input.x().shape().dim(0), input.columns()));
+    }
+
+    private static void input(String what, Input input) {
+        requireMatrix(what + ": x", input.x(), "[rows, columns]");
+        switch (input) {
+            case Input.Normed(Tensor x, Norm norm, Tensor statistics) -> norm(what, x, norm, statistics);
+            case Input.Gated gated -> {
+                if (gated.x().shape().dim(1) % 2 != 0) {
+                    throw new ShapeException(what + ": x has shape " + gated.x().shape() + ", it must be [rows, 2 intermediate]");
+                }
+            }
+            case Input.Kept kept -> { }
+            case Input.Activated activated -> { }
+        }
+    }
+
+    private static void link(String what, Link link) {
+        input(what, link.input());
+        Tensor x = link.input().x();
+        if (link.input().columns() != link.group().inFeatures()) {
+            throw new ShapeException(what + ": the layers read " + link.input().columns() + " columns, it must be their " + link.group().inFeatures() + " input features; x has shape "
+                    + x.shape());
+        }
+        Shape inner = Shape.of(x.shape().dim(0), link.group().rank());
+        if (link.group().rank() > 0) {
+            if (link.inner() == null) {
+                throw new IllegalArgumentException(what + ": inner is null, it must be " + inner + " since a layer has an adapter");
+            }
+            require(what + ": inner", link.inner(), x.dtype(), inner);
+        }
+    }
+
+    public static void linear(Link link, Tensor added) {
+        link("linear", link);
+        if (added != null) {
+            ShapeException.require("linear: added", added.shape(), Shape.of(link.input().x().shape().dim(0), link.group().outFeatures()));
+            if (added.dtype() != link.input().x().dtype()) {
+                throw new IllegalArgumentException("linear: added is " + added.dtype() + ", it must be " + link.input().x().dtype() + " like x");
             }
         }
-        long innerColumns = group.stream().mapToLong(linear -> linear.lora() == null ? 0 : linear.lora().r()).sum();
-        if (innerColumns > 0) {
-            if (inner == null) {
-                throw new IllegalArgumentException(what + ": inner is null, it must be [" + x.shape().dim(0) + ", " + innerColumns + "] since a layer has an adapter");
-            }
-            require(what + ": inner", inner, x.dtype(), Shape.of(x.shape().dim(0), innerColumns));
-        }
     }
 
-    public static void linearAdd(Tensor added, Tensor x, List<LinearWeights> group, Tensor inner) {
-        linear("linearAdd", x, group, inner);
-        long outFeatures = group.stream().mapToLong(linear -> linear.weight().outFeatures()).sum();
-        ShapeException.require("linearAdd: added", added.shape(), Shape.of(x.shape().dim(0), outFeatures));
-        if (added.dtype() != x.dtype()) {
-            throw new IllegalArgumentException("linearAdd: added is " + added.dtype() + ", it must be " + x.dtype() + " like x");
+    public static void linearBackward(Tensor dX, Tensor dY, List<Link> chain) {
+        Tensor read = dY;
+        for (Link link : chain) {
+            link("linearBackward", link);
+            ShapeException.require(read == dY ? "linearBackward: dY" : "linearBackward: x of a link", read.shape(),
+                    Shape.of(link.input().x().shape().dim(0), link.group().outFeatures()));
+            read = link.input().x();
         }
-    }
-
-    public static void linearBackward(Tensor dX, Tensor dY, Tensor x, List<LinearWeights> group, Tensor inner) {
-        linear("linearBackward", x, group, inner);
-        long outFeatures = group.stream().mapToLong(linear -> linear.weight().outFeatures()).sum();
-        ShapeException.require("linearBackward: dY", dY.shape(), Shape.of(x.shape().dim(0), outFeatures));
         if (dX != null) {
-            ShapeException.require("linearBackward: dX", dX.shape(), x.shape());
+            ShapeException.require("linearBackward: dX", dX.shape(), read.shape());
         }
     }
 
-    public static void normedLinearBackward(Tensor dX, Tensor dY, Tensor x, Norm norm, Tensor statistics, List<LinearWeights> group, Tensor inner) {
-        norm("normedLinearBackward", x, norm, statistics);
-        linearBackward(null, dY, x, group, inner);
-        if (dX != null) {
-            ShapeException.require("normedLinearBackward: dX", dX.shape(), x.shape());
+    // ---- heads
+
+    public static void heads(Tensor fused, Heads heads, Tensor rstd) {
+        headsOf("heads", fused, heads, rstd);
+    }
+
+    private static void headsOf(String what, Tensor fused, Heads heads, Tensor rstd) {
+        AttentionShape shape = heads.shape();
+        requireQkv(what + ": qkv", fused, shape);
+        if (heads.norms() != null) {
+            ShapeException.require(what + ": query norm", heads.norms().query().value().shape(), Shape.of(shape.headDim()));
+            ShapeException.require(what + ": key norm", heads.norms().key().value().shape(), Shape.of(shape.headDim()));
+            require(what + ": rstd", rstd, DType.F32, Shape.of(fused.shape().dim(0), shape.numAttentionHeads() + shape.numKeyValueHeads()));
+        }
+        if (heads.rope() != null) {
+            rope(what, fused, shape, heads.rope(), heads.positions());
+        }
+    }
+
+    public static void headsBackward(Tensor dQkv, Tensor fused, Heads heads, Tensor rstd) {
+        headsOf("headsBackward", dQkv, heads, rstd);
+        if (heads.norms() != null) {
+            ShapeException.require("headsBackward: dQkv", dQkv.shape(), fused.shape());
         }
     }
 
     // ---- attention
 
-    /** @param what {@code rope} or {@code ropeBackward} */
-    public static void rope(String what, Tensor qkv, AttentionShape shape, RopeTable table, Tensor positions) {
+    private static void rope(String what, Tensor qkv, AttentionShape shape, RopeTable table, Tensor positions) {
         requireQkv(what + ": qkv", qkv, shape);
         require(what + ": cos", table.cos(), DType.F32, Shape.of(table.positions(), table.half()));
         if (2 * table.half() > shape.headDim()) {
@@ -228,50 +259,21 @@ public final class OpsArguments {
         }
     }
 
-    // ---- MLP
-
-    /** @param what {@code gatedActivation} or {@code gatedActivationBackward} */
-    public static void gatedActivation(String what, Tensor gateUp) {
-        if (gateUp.shape().rank() != 2 || gateUp.shape().dim(1) % 2 != 0) {
-            throw new ShapeException(what + ": gateUp has shape " + gateUp.shape() + ", it must be [rows, 2 intermediate]");
-        }
-    }
-
-    public static void gatedActivationBackward(Tensor dGateUp, Tensor dY, Tensor gateUp) {
-        gatedActivation("gatedActivationBackward", gateUp);
-        ShapeException.require("gatedActivationBackward: dGateUp", dGateUp.shape(), gateUp.shape());
-        ShapeException.require("gatedActivationBackward: dY", dY.shape(), Shape.of(gateUp.shape().dim(0), gateUp.shape().dim(1) / 2));
-    }
-
-    public static void gatedLinearBackward(Tensor dGateUp, Tensor dY, Tensor gateUp, List<LinearWeights> group, Tensor inner) {
-        gatedActivation("gatedLinearBackward", gateUp);
-        ShapeException.require("gatedLinearBackward: dGateUp", dGateUp.shape(), gateUp.shape());
-        long rows = gateUp.shape().dim(0), intermediate = gateUp.shape().dim(1) / 2, outFeatures = 0, innerColumns = 0;
-        for (LinearWeights linear : group) {
-            if (linear.weight().inFeatures() != intermediate) {
-                throw new ShapeException("gatedLinearBackward: a layer has " + linear.weight().inFeatures() + " input features, it must have " + intermediate);
-            }
-            outFeatures += linear.weight().outFeatures();
-            innerColumns += linear.lora() == null ? 0 : linear.lora().r();
-        }
-        ShapeException.require("gatedLinearBackward: dY", dY.shape(), Shape.of(rows, outFeatures));
-        if (innerColumns > 0) {
-            require("gatedLinearBackward: inner", inner, gateUp.dtype(), Shape.of(rows, innerColumns));
-        }
-    }
-
-    public static void mlpBackward(Tensor dX, GatedMlp mlp, Tensor x, Tensor statistics, Tensor gateUpInner, Tensor gateUp, Tensor downInner) {
-        gatedLinearBackward(gateUp, dX, gateUp, mlp.downAlone(), downInner);
-        normedLinearBackward(dX, gateUp, x, mlp.norm(), statistics, mlp.gateUp(), gateUpInner);
-    }
-
     // ---- loss and optimizer
 
-    public static void headLoss(Tensor x, LinearWeights head, int[] targets, Tensor lossSum, Tensor dX) {
-        if (x.shape().rank() != 2 || x.shape().dim(1) != head.weight().inFeatures()) {
-            throw new ShapeException("headLoss: x has shape " + x.shape() + ", it must be [rows, " + head.weight().inFeatures() + "]");
+    public static void scores(Tensor x, OutputHead head) {
+        head("scores", x, head);
+    }
+
+    private static void head(String what, Tensor x, OutputHead head) {
+        if (x.shape().rank() != 2 || x.shape().dim(1) != head.weights().weight().inFeatures()) {
+            throw new ShapeException(what + ": x has shape " + x.shape() + ", it must be [rows, " + head.weights().weight().inFeatures() + "]");
         }
-        long rows = x.shape().dim(0), vocab = head.weight().outFeatures();
+    }
+
+    public static void headLoss(Tensor x, OutputHead head, int[] targets, Tensor lossSum, Tensor dX) {
+        head("headLoss", x, head);
+        long rows = x.shape().dim(0), vocab = head.weights().weight().outFeatures();
         if (targets.length != rows) {
             throw new ShapeException("headLoss: " + targets.length + " targets, there must be one for each of the " + rows + " rows");
         }

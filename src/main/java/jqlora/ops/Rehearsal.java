@@ -212,77 +212,52 @@ public final class Rehearsal implements Ops {
     public void fillZero(Tensor tensor) { }
 
     @Override
-    public Tensor add(Tensor x, Tensor y) {
-        return new Counted(x.dtype(), x.shape());
-    }
-
-    @Override
     public void addInPlace(Tensor x, Tensor y) { }
 
     // ---- embedding and normalisation
 
     @Override
-    public Tensor embedding(Tensor table, Tensor ids, float scale) {
+    public Tensor embedding(Tensor table, Tensor ids, int first, float scale) {
         return activation(ids.shape().size(), table.shape().dim(1));
     }
 
     @Override
-    public void embeddingBackward(Tensor dTable, Tensor dY, Tensor ids, float scale) { }
+    public void embeddingBackward(Tensor dTable, Tensor dY, Tensor ids, int first, float scale) { }
 
     @Override
-    public Tensor norm(Tensor x, Norm norm, Tensor statistics) {
-        return new Counted(account.computeType(), x.shape());
+    public Tensor compute(Input input) {
+        return activation(rows(input.x()), input.columns());
     }
 
     @Override
-    public Tensor normAgain(Tensor x, Norm norm, Tensor statistics) {
-        return new Counted(account.computeType(), x.shape());
-    }
-
-    @Override
-    public void normBackward(Tensor dX, Tensor dY, Tensor x, Norm norm, Tensor statistics) { }
-
-    @Override
-    public Tensor headNorm(Tensor qkv, AttentionShape shape, Tensor qWeight, Tensor kWeight, float eps, Tensor rstd) {
-        return new Counted(account.computeType(), qkv.shape());
-    }
-
-    @Override
-    public void headNormBackward(Tensor dQkv, Tensor qkv, AttentionShape shape, Parameter qWeight, Parameter kWeight, Tensor rstd) { }
+    public void computeBackward(Tensor dX, Tensor dY, Input input) { }
 
     // ---- linear layers
 
-    private static boolean isDropped(List<LinearWeights> group, long dropoutKey) {
-        return dropoutKey != 0 && group.stream().anyMatch(linear -> linear.lora() != null && linear.lora().dropout() > 0);
+    @Override
+    public Tensor linear(Link link, Tensor added, Dropout dropout) {
+        long rows = rows(link.input().x());
+        try (Tensor made = link.input() instanceof Input.Kept ? null : compute(link.input())) {
+            return account.linear(rows, link.group(), link.group().isDropped(dropout), () -> activation(rows, link.group().outFeatures()));
+        }
     }
 
     @Override
-    public Tensor linear(Tensor x, List<LinearWeights> group, Tensor inner, long dropoutKey) {
-        return account.linear(rows(x), group, isDropped(group, dropoutKey), () -> activation(rows(x), group.stream().mapToLong(linear -> linear.weight().outFeatures()).sum()));
+    public void linearBackward(Tensor dX, Tensor dY, List<Link> chain, Dropout dropout) {
+        account.linearBackward(rows(dY), chain, dropout, dX != null);
+    }
+
+    // ---- attention
+
+    @Override
+    public Tensor heads(Tensor fused, Heads heads, Tensor rstd) {
+        return heads.isInPlace() ? fused : new Counted(account.computeType(), fused.shape());
     }
 
     @Override
-    public Tensor linearAdd(Tensor added, Tensor x, List<LinearWeights> group, Tensor inner, long dropoutKey) {
-        return linear(x, group, inner, dropoutKey);
+    public Tensor headsBackward(Tensor dQkv, Tensor fused, Heads heads, Tensor rstd) {
+        return heads.order() == HeadOrder.SEPARATE ? dQkv : new Counted(account.computeType(), dQkv.shape());
     }
-
-    @Override
-    public void linearBackward(Tensor dX, Tensor dY, Tensor x, List<LinearWeights> group, Tensor inner, long dropoutKey) {
-        account.linearBackward(rows(dY), group, isDropped(group, dropoutKey), dX != null);
-    }
-
-    @Override
-    public void normedLinearBackward(Tensor dX, Tensor dY, Tensor x, Norm norm, Tensor statistics, List<LinearWeights> group, Tensor inner, long dropoutKey) {
-        account.normedLinearBackward(rows(dY), group, isDropped(group, dropoutKey), dX != null || norm.isTrained());
-    }
-
-    // ---- attention and MLP
-
-    @Override
-    public void ropeInPlace(Tensor qkv, AttentionShape shape, RopeTable table, Tensor positions) { }
-
-    @Override
-    public void ropeBackwardInPlace(Tensor dQkv, AttentionShape shape, RopeTable table, Tensor positions) { }
 
     @Override
     public Tensor attention(Tensor qkv, AttentionShape shape, Sequences sequences, Tensor logSumExp) {
@@ -309,28 +284,18 @@ public final class Rehearsal implements Ops {
     @Override
     public void nextTokens(Tensor ids, Tensor positions, Tensor logits, Sampler sampler, Tensor uniform) { }
 
-    @Override
-    public Tensor gatedActivation(Tensor gateUp, Activation activation) {
-        return activation(rows(gateUp), gateUp.shape().dim(1) / 2);
-    }
-
-    @Override
-    public void gatedActivationBackward(Tensor dGateUp, Tensor dY, Tensor gateUp, Activation activation) { }
-
-    @Override
-    public void gatedLinearBackward(Tensor dGateUp, Tensor dY, Tensor gateUp, Activation activation, List<LinearWeights> group, Tensor inner, long dropoutKey) {
-        account.gatedLinearBackward(rows(dY), group, isDropped(group, dropoutKey));
-    }
-
-    @Override
-    public void mlpBackward(Tensor dX, GatedMlp mlp, Tensor x, Tensor statistics, Tensor gateUpInner, Tensor gateUp, Tensor downInner, long dropoutKey) {
-        account.mlpBackward(rows(dX), mlp, isDropped(mlp.gateUp(), dropoutKey) || isDropped(mlp.downAlone(), dropoutKey));
-    }
-
     // ---- loss and optimizer
 
     @Override
-    public void headLoss(Tensor x, LinearWeights head, int[] targets, double scale, Tensor lossSum, Tensor dX) {
+    public Tensor scores(Tensor x, OutputHead head) {
+        LinearGroup group = LinearGroup.of(head.weights());
+        try (Tensor inner = group.rank() == 0 ? null : activation(rows(x), group.rank())) {
+            return account.linear(rows(x), group, false, () -> activation(rows(x), group.outFeatures()));
+        }
+    }
+
+    @Override
+    public void headLoss(Tensor x, OutputHead head, int[] targets, double scale, Tensor lossSum, Tensor dX) {
         account.headLoss((int) Arrays.stream(targets).filter(target -> target != NO_TARGET).count(), head, dX != null);
     }
 

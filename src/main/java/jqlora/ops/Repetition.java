@@ -26,7 +26,7 @@ public interface Repetition extends AutoCloseable {
     }
 
     /** Does the operations when they are asked for. */
-    static Repetition whenAsked(Ops ops, int times, Tensor watched, Runnable operations) {
+    static Repetition whenAsked(Store ops, int times, Tensor watched, Runnable operations) {
         return new Repetition() {
             private int done;
 

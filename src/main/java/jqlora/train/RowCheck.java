@@ -29,7 +29,7 @@ final class RowCheck {
         if (unlabelled > 0) {
             notices.add(part + ": " + unlabelled + " of " + rows.size() + " rows have no labelled token and are left out");
         }
-        int positions = model.spec().attention().rope().maxPositionEmbeddings();
+        int positions = model.spec().attention().positions().count();
         long longer = rows.stream().filter(row -> row.length() > positions).count();
         if (longer > 0) {
             int longest = rows.stream().mapToInt(TokenizedRow::length).max().orElse(0);

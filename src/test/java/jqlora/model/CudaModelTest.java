@@ -17,6 +17,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.stream.Stream;
 import java.util.stream.StreamSupport;
+import jqlora.model.families.Families;
 import jqlora.Distance;
 import jqlora.Oracle;
 import jqlora.PaddedBatch;
@@ -89,7 +90,7 @@ class CudaModelTest {
     static Stream<Path> families() throws IOException {
         List<Path> folders = new ArrayList<>();
         for (Path folder : Oracle.list("families", "*")) {
-            if (Files.isDirectory(folder) && Families.SUPPORTED.contains(HfConfig.read(folder).modelType())) {
+            if (Files.isDirectory(folder) && Families.supported().contains(HfConfig.read(folder).modelType())) {
                 folders.add(folder);
             }
         }

@@ -37,7 +37,7 @@ class WrittenFoldersTest {
     Stream<DynamicTest> transformersLoadsThemAndComputesTheSame() throws Exception {
         PeerLogits peers = new PeerLogits(temp, IDS);
         try (CpuOps ops = CpuOps.create()) {
-            for (Path source : FamiliesTest.supported().toList()) {
+            for (Path source : FamiliesTest.families().toList()) {
                 add(peers, ops, source, "float32", LoadOptions.asStored(), DType.F32);
                 add(peers, ops, source, "bfloat16", LoadOptions.asStored().withDtype(DType.BF16), DType.BF16);
                 add(peers, ops, source, "nf4", LoadOptions.defaults().withQuantization(NF4), DType.F32);

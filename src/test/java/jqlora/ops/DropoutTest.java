@@ -40,15 +40,15 @@ class DropoutTest {
     void forwardAndBackward(Case c) {
         for (boolean below : new boolean[] {true, false}) {
             Random random = new Random(c.rows * 1000L + c.in);
-            LinearGroup group = new LinearGroup(test, random, c.in, layers(c));
+            RandomGroup group = new RandomGroup(test, random, c.in, layers(c));
             Matrix x = test.random(random, c.rows, c.in), dY = test.random(random, c.rows, group.outFeatures());
             Tensor xT = test.activation(x), inner = test.poisoned(test.ops().computeType(), c.rows, group.innerColumns());
             long key = 0x7654321076543210L;
             test.poisonNext(c.rows, group.outFeatures());
-            group.assertForward(test.keep(test.ops().linear(xT, group.weights(), inner, key)), x, key, UNITS);
+            group.assertForward(test.keep(Calls.linear(test.ops(), xT, group.weights(), inner, key)), x, key, UNITS);
             group.assertInner(inner, x, key, UNITS);
             Tensor dX = below ? test.poisoned(test.ops().computeType(), c.rows, c.in) : null;
-            test.ops().linearBackward(dX, test.activation(dY), xT, group.weights(), inner, key);
+            Calls.linearBackward(test.ops(), dX, test.activation(dY), xT, group.weights(), inner, key);
             if (below) {
                 group.assertInputGradient(dX, dY, x, key, UNITS);
             }
@@ -56,14 +56,14 @@ class DropoutTest {
         }
     }
 
-    private static List<LinearGroup.Layer> layers(Case c) {
+    private static List<RandomGroup.Layer> layers(Case c) {
         WeightKind[] kinds = {WeightKind.NF4_DOUBLE, WeightKind.BF16, WeightKind.F32};
-        List<LinearGroup.Layer> layers = new ArrayList<>();
+        List<RandomGroup.Layer> layers = new ArrayList<>();
         for (int i = 0; i < c.ranks.size(); i++) {
-            layers.add(new LinearGroup.Layer(9 + 8 * i, kinds[i % 3], c.ranks.get(i), true, c.dropout, null));
+            layers.add(new RandomGroup.Layer(9 + 8 * i, kinds[i % 3], c.ranks.get(i), true, c.dropout, null));
             if (i == 1) {
-                layers.add(new LinearGroup.Layer(5, WeightKind.BF16, 4, true, 0, null));              // between the others, without dropout
-                layers.add(new LinearGroup.Layer(3, WeightKind.BF16, 0, true, 0, null));
+                layers.add(new RandomGroup.Layer(5, WeightKind.BF16, 4, true, 0, null));              // between the others, without dropout
+                layers.add(new RandomGroup.Layer(3, WeightKind.BF16, 0, true, 0, null));
             }
         }
         return layers;

@@ -62,11 +62,13 @@ public final class EveryOperation {
         Tensor gateUp = test.activation(rows("gateUp", sequences, seeds, 2 * INTERMEDIATE));
         Tensor dGated = test.activation(rows("dGated", sequences, seeds, INTERMEDIATE));
         for (Activation activation : Activation.values()) {
-            made(activation + " gated", ops.gatedActivation(gateUp, activation));
+            made(activation + " gated", Calls.gatedActivation(ops, gateUp, activation));
             Tensor dGateUp = result("dGateUp of " + activation, test.poisoned(ops.computeType(), rows, 2 * INTERMEDIATE));
-            ops.gatedActivationBackward(dGateUp, dGated, gateUp, activation);
+            Calls.gatedActivationBackward(ops, dGateUp, dGated, gateUp, activation);
         }
-        made("added", ops.add(x, dY));
+        Tensor sum = result("sum", test.activation(rows("x", sequences, seeds, HIDDEN)));
+        ops.addInPlace(sum, dY);
+        made("plain of x", ops.compute(new Input.Activated(x, Activation.GELU)));
         int[] ids = IntStream.range(0, sequences.count()).flatMap(i -> new Random(seeds[i]).ints(sequences.length(i), 0, VOCAB)).toArray();
         made("embedding", ops.embedding(test.floats(test.random(new Random(1), VOCAB, HIDDEN)), test.ids(ids), 8.0625f));
 
@@ -81,43 +83,43 @@ public final class EveryOperation {
         for (Norm norm : List.of(new Norm.Rms(weight, 0, 1e-5f), new Norm.Rms(weight, 1, 1e-5f), new Norm.Layer(weight, weight, 1e-5f), new Norm.Layer(weight, null, 1e-5f))) {
             String name = " of norm " + results.size();
             Tensor statistics = result("statistics" + name, test.poisoned(DType.F32, norm.statistics(sequences.rows()).toArray()));
-            made("result" + name, ops.norm(x, norm, statistics));
+            made("result" + name, Calls.norm(ops, x, norm, statistics));
             Tensor dX = result("dX" + name, test.activation(rows("dX", sequences, seeds, HIDDEN)));
-            ops.normBackward(dX, dY, x, norm, statistics);
+            Calls.normBackward(ops, dX, dY, x, norm, statistics);
         }
 
         Parameter head = test.frozen("q_norm", DType.F32, Matrix.random(random, 1, 12).rounded(DType.F32), 12);
         Tensor qkv = test.activation(rows("qkv", sequences, seeds, HEADS.qkvColumns()));
         Tensor headRstd = result("headRstd", test.poisoned(DType.F32, sequences.rows(), 6));
-        made("head normed", ops.headNorm(qkv, HEADS, head.value(), head.value(), 1e-5f, headRstd));
+        made("head normed", Calls.headNorm(ops, qkv, HEADS, head, head, 1e-5f, headRstd));
         Tensor dQkv = result("dQkv of norm", test.activation(rows("dQkv", sequences, seeds, HEADS.qkvColumns())));
-        ops.headNormBackward(dQkv, qkv, HEADS, head, head, headRstd);
+        Calls.headNormBackward(ops, dQkv, qkv, HEADS, head, head, headRstd);
     }
 
     private void linear(Tensor x, Sequences sequences, int[] seeds, long dropoutKey) {
-        LinearGroup group = group(0.1f);
+        RandomGroup group = group(0.1f);
         Tensor inner = result("inner", test.poisoned(ops.computeType(), sequences.rows(), group.innerColumns()));
-        made("linear", ops.linear(x, group.weights(), inner, dropoutKey));
+        made("linear", Calls.linear(ops, x, group.weights(), inner, dropoutKey));
         Tensor dX = result("dX of linear", test.poisoned(ops.computeType(), sequences.rows(), HIDDEN));
-        ops.linearBackward(dX, test.activation(rows("dLinear", sequences, seeds, group.outFeatures())), x, group.weights(), inner, dropoutKey);
+        Calls.linearBackward(ops, dX, test.activation(rows("dLinear", sequences, seeds, group.outFeatures())), x, group.weights(), inner, dropoutKey);
     }
 
-    private LinearGroup group(float dropout) {
-        return new LinearGroup(test, new Random(3), HIDDEN, List.of(new LinearGroup.Layer(129, WeightKind.NF4_DOUBLE, 16, true, dropout, false),
-                new LinearGroup.Layer(64, WeightKind.F32_TRAINED, 1, true, dropout, true), new LinearGroup.Layer(7, WeightKind.BF16, 0, true, 0, null)));
+    private RandomGroup group(float dropout) {
+        return new RandomGroup(test, new Random(3), HIDDEN, List.of(new RandomGroup.Layer(129, WeightKind.NF4_DOUBLE, 16, true, dropout, false),
+                new RandomGroup.Layer(64, WeightKind.F32_TRAINED, 1, true, dropout, true), new RandomGroup.Layer(7, WeightKind.BF16, 0, true, 0, null)));
     }
 
     private void attention(Sequences sequences, int[] seeds) {
         Matrix angles = test.random(new Random(4), 400, 6);
         RopeTable table = new RopeTable(test.floats(angles.map(Math::cos).rounded(DType.F32)), test.floats(angles.map(Math::sin).rounded(DType.F32)));
         Tensor qkv = result("rotated", test.activation(rows("q", sequences, seeds, HEADS.qkvColumns()))), positions = test.ids(sequences.positions());
-        ops.ropeInPlace(qkv, HEADS, table, positions);
+        Calls.rope(ops, qkv, HEADS, table, positions);
         Tensor logSumExp = result("logSumExp", test.poisoned(DType.F32, sequences.rows(), 4));
         Tensor y = made("attended", ops.attention(qkv, HEADS, sequences, logSumExp));
         Tensor dQkv = result("dQkv", test.poisoned(ops.computeType(), sequences.rows(), HEADS.qkvColumns()));
         ops.attentionBackward(dQkv, test.activation(rows("dAttended", sequences, seeds, HEADS.queryColumns())), qkv, y, logSumExp, HEADS, sequences);
         Tensor back = result("rotated back", test.activation(rows("q", sequences, seeds, HEADS.qkvColumns())));
-        ops.ropeBackwardInPlace(back, HEADS, table, positions);
+        Calls.ropeBackward(ops, back, HEADS, table, positions);
         int count = sequences.count(), maxLength = sequences.maxLength();
         Tensor keys = test.poisoned(ops.computeType(), (long) count * maxLength, HEADS.keyColumns());
         Tensor values = test.poisoned(ops.computeType(), (long) count * maxLength, HEADS.keyColumns());
@@ -129,25 +131,25 @@ public final class EveryOperation {
         int rows = 90;
         Random random = new Random(5);
         Tensor x = test.activation(test.random(random, rows, HIDDEN));
-        LinearGroup group = group(0.1f);
+        RandomGroup group = group(0.1f);
         Tensor inner = test.poisoned(ops.computeType(), rows, group.innerColumns()), dY = test.activation(test.random(random, rows, group.outFeatures()));
-        test.keep(ops.linear(x, group.weights(), inner, 77));
-        ops.linearBackward(null, dY, x, group.weights(), inner, 77);
+        test.keep(Calls.linear(ops, x, group.weights(), inner, 77));
+        Calls.linearBackward(ops, null, dY, x, group.weights(), inner, 77);
         List<Parameter> trained = new ArrayList<>(group.trained());
 
         Tensor dX = test.activation(test.random(random, rows, HIDDEN));
         for (Norm norm : List.of(new Norm.Rms(trained("rms norm", random), 1, 1e-5f), new Norm.Layer(trained("layer norm", random), trained("bias", random), 1e-5f))) {
             Tensor statistics = test.poisoned(DType.F32, norm.statistics(rows).toArray());
-            test.keep(ops.norm(x, norm, statistics));
-            ops.normBackward(dX, dX, x, norm, statistics);
+            test.keep(Calls.norm(ops, x, norm, statistics));
+            Calls.normBackward(ops, dX, dX, x, norm, statistics);
             trained.addAll(norm.parameters());
         }
 
         Parameter table = test.trained("table", Matrix.random(random, VOCAB, HIDDEN).rounded(DType.F32), Matrix.zeros(VOCAB, HIDDEN), VOCAB, HIDDEN);
-        ops.embeddingBackward(table.gradient(), dX, test.ids(random.ints(rows, 0, VOCAB).toArray()), 8.0625f);
+        ops.embeddingBackward(table.gradient(), dX, test.ids(random.ints(rows, 0, VOCAB).toArray()), 0, 8.0625f);
         Tensor lossSum = test.keep(ops.zeros(DType.F64, 1)), gradientNorm = test.keep(ops.zeros(DType.F64, 1));
         Tensor dHidden = test.poisoned(ops.computeType(), rows, HIDDEN);
-        ops.headLoss(x, new LinearWeights(new Weight.Dense(table), null, null), random.ints(rows, 0, VOCAB).toArray(), 0.01, lossSum, dHidden);
+        Calls.headLoss(ops, x, new LinearWeights(new Weight.Dense(table), null, null), random.ints(rows, 0, VOCAB).toArray(), 0.01, lossSum, dHidden);
         trained.add(table);
 
         Parameter large = test.trained("large", test.random(random, 1, 140_000), test.random(random, 1, 140_000), 140_000);
@@ -164,7 +166,8 @@ public final class EveryOperation {
         byName.put("loss", bits(test.number(lossSum)));
         byName.put("norm", bits(test.number(gradientNorm)));
         byName.put("dX of head", test.values(dHidden));
-        byName.put("large sum", test.values(test.keep(ops.add(large.value(), large.gradient()))));
+        ops.addInPlace(large.value(), large.gradient());
+        byName.put("large sum", test.values(large.value()));
         return byName;
     }
 

@@ -49,16 +49,16 @@ class Fp8LinearTest {
         ops.close();
     }
 
-    record Case(int rows, int in, long dropoutKey, boolean below, List<LinearGroup.Layer> layers) {
+    record Case(int rows, int in, long dropoutKey, boolean below, List<RandomGroup.Layer> layers) {
         static Stream<Case> all() {
             int[] rows = {1, 9, 16, 63, 64, 65, 129, 300}, ins = {64, 128, 576, 1024, 1536}, outs = {16, 64, 80, 192, 208, 576, 1040}, ranks = {0, 1, 4, 8, 16};
             WeightKind[] kinds = {WeightKind.NF4, WeightKind.NF4_DOUBLE, WeightKind.NF4_DOUBLE_F32, WeightKind.FP4, WeightKind.FP4_DOUBLE_BF16};
             List<Case> cases = new ArrayList<>();
             for (int i = 0; i < 40; i++) {
                 Random random = new Random(i);
-                List<LinearGroup.Layer> layers = new ArrayList<>();
+                List<RandomGroup.Layer> layers = new ArrayList<>();
                 for (int j = 0; j < 1 + i % 3; j++) {
-                    layers.add(new LinearGroup.Layer(outs[(i + 3 * j) % outs.length], kinds[(i + j) % kinds.length], ranks[(i / 2 + j) % ranks.length], (i + j) % 4 != 1,
+                    layers.add(new RandomGroup.Layer(outs[(i + 3 * j) % outs.length], kinds[(i + j) % kinds.length], ranks[(i / 2 + j) % ranks.length], (i + j) % 4 != 1,
                             random.nextBoolean() ? 0 : 0.2f, random.nextInt(3) == 0 ? random.nextBoolean() : null));
                 }
                 cases.add(new Case(rows[i % rows.length], ins[(i + i / 8) % ins.length], i % 3 == 0 ? 99887766L + i : 0, i % 5 != 0, layers));
@@ -72,20 +72,20 @@ class Fp8LinearTest {
     void everyElementIsWithinTheRoundingsOfItsFactors(Case c) throws Exception {
         TestOps test = TestOps.of("CUDA, FP8", ops);
         Random random = new Random(c.rows * 1000 + c.in);
-        LinearGroup group = new LinearGroup(test, random, c.in, c.layers);
+        RandomGroup group = new RandomGroup(test, random, c.in, c.layers);
         int out = group.outFeatures(), innerColumns = group.innerColumns();
         Matrix x = test.random(random, c.rows, c.in), dY = test.random(random, c.rows, out), added = test.random(random, c.rows, out);
         Tensor xT = test.activation(x), dYT = test.activation(dY), addedT = test.activation(added);
         Tensor inner = innerColumns == 0 ? null : test.poisoned(ops.computeType(), c.rows, innerColumns);
         test.poisonNext(c.rows, out);
-        group.assertForward(test.keep(ops.linear(xT, group.weights(), inner, c.dropoutKey)), x, c.dropoutKey, OF_A_PRODUCT);
+        group.assertForward(test.keep(Calls.linear(ops, xT, group.weights(), inner, c.dropoutKey)), x, c.dropoutKey, OF_A_PRODUCT);
         if (inner != null) {
             group.assertInner(inner, x, c.dropoutKey, OF_BFLOAT16);
         }
         test.poisonNext(c.rows, out);
-        group.assertForward(test.keep(ops.linearAdd(addedT, xT, group.weights(), inner, c.dropoutKey)), x, c.dropoutKey, added, OF_A_PRODUCT);
+        group.assertForward(test.keep(Calls.linearAdd(ops, addedT, xT, group.weights(), inner, c.dropoutKey)), x, c.dropoutKey, added, OF_A_PRODUCT);
         Tensor dX = c.below ? test.poisoned(ops.computeType(), c.rows, c.in) : null;
-        ops.linearBackward(dX, dYT, xT, group.weights(), inner, c.dropoutKey);
+        Calls.linearBackward(ops, dX, dYT, xT, group.weights(), inner, c.dropoutKey);
         if (dX != null) {
             group.assertInputGradient(dX, dY, x, c.dropoutKey, OF_A_PRODUCT);
         }
@@ -113,8 +113,8 @@ class Fp8LinearTest {
                 }
             }
             Tensor xT = test.activation(x), dYT = test.activation(dY), dX = test.poisoned(ops.computeType(), rows, in);
-            Tensor y = test.keep(ops.linear(xT, group, null, 0));
-            ops.linearBackward(dX, dYT, xT, group, null, 0);
+            Tensor y = test.keep(Calls.linear(ops, xT, group, null, 0));
+            Calls.linearBackward(ops, dX, dYT, xT, group, null, 0);
             if (kind == WeightKind.NF4) {
                 // the others' scales are bounds, or their decoded values are rounded twice
                 assertDistance("y", test, y, rounded(x).times(rounded(made.value()).transposed()), OF_ROUNDED_FACTORS);
@@ -123,8 +123,8 @@ class Fp8LinearTest {
             assertDistance("y, exact", test, y, x.times(made.value().transposed()), OF_EXACT_FACTORS);
             assertDistance("dX, exact", test, dX, dY.times(made.value()), OF_EXACT_FACTORS);
             Tensor again = test.poisoned(ops.computeType(), rows, in);
-            ops.linearBackward(again, dYT, xT, group, null, 0);
-            assertSameBits("y", test.values(test.keep(ops.linear(xT, group, null, 0))), test.values(y));
+            Calls.linearBackward(ops, again, dYT, xT, group, null, 0);
+            assertSameBits("y", test.values(test.keep(Calls.linear(ops, xT, group, null, 0))), test.values(y));
             assertSameBits("dX", test.values(again), test.values(dX));
         }
         test.finish();
@@ -143,19 +143,19 @@ class Fp8LinearTest {
         Tensor dX = test.activation(test.random(random, rows, n)), dGateUp = test.poisoned(ops.computeType(), rows, 2 * n);
         for (Norm norm : List.of(new Norm.Rms(weight, 0, 1e-5f), new Norm.Rms(weight, 1, 1e-5f), new Norm.Layer(weight, weight, 1e-5f))) {
             Tensor statistics = test.poisoned(jqlora.tensor.DType.F32, norm.statistics(rows).toArray());
-            assertCodes("norm", test, test.keep(ops.norm(x, norm, statistics)), from);
-            ops.normBackward(dX, dY, x, norm, statistics);
+            assertCodes("norm", test, test.keep(Calls.norm(ops, x, norm, statistics)), from);
+            Calls.normBackward(ops, dX, dY, x, norm, statistics);
             assertCodes("normBackward", test, dX, from);
         }
         ops.addInPlace(dX, dY);
         assertCodes("addInPlace", test, dX, from);
         Tensor copy = test.keep(ops.allocate(ops.computeType(), rows, 2 * n)), gradient = test.poisoned(ops.computeType(), rows, 64), ofCopy = test.poisoned(ops.computeType(), rows, 64);
         for (Activation activation : Activation.values()) {
-            assertCodes("gatedActivation", test, test.keep(ops.gatedActivation(gateUp, activation)), from);
-            ops.gatedActivationBackward(dGateUp, dY, gateUp, activation);
+            assertCodes("gatedActivation", test, test.keep(Calls.gatedActivation(ops, gateUp, activation)), from);
+            Calls.gatedActivationBackward(ops, dGateUp, dY, gateUp, activation);
             ops.copyInto(copy, dGateUp);
-            ops.linearBackward(gradient, dGateUp, gradient, to, null, 0);
-            ops.linearBackward(ofCopy, copy, ofCopy, to, null, 0);
+            Calls.linearBackward(ops, gradient, dGateUp, gradient, to, null, 0);
+            Calls.linearBackward(ops, ofCopy, copy, ofCopy, to, null, 0);
             assertSameBits("gatedActivationBackward", test.values(gradient), test.values(ofCopy));
         }
         test.finish();
@@ -164,7 +164,7 @@ class Fp8LinearTest {
     private static void assertCodes(String what, TestOps test, Tensor made, List<LinearWeights> group) {
         Tensor copy = test.keep(ops.allocate(ops.computeType(), made.shape().toArray()));
         ops.copyInto(copy, made);
-        assertSameBits(what, test.values(test.keep(ops.linear(made, group, null, 0))), test.values(test.keep(ops.linear(copy, group, null, 0))));
+        assertSameBits(what, test.values(test.keep(Calls.linear(ops, made, group, null, 0))), test.values(test.keep(Calls.linear(ops, copy, group, null, 0))));
     }
 
     /** Sizes that FP8 does not take have the bits of bfloat16, and so has the output layer, 4 bits or not. */
@@ -174,13 +174,13 @@ class Fp8LinearTest {
         TestOps test = TestOps.of("CUDA, FP8", ops);
         Random random = new Random(in);
         Matrix x = test.random(random, 33, in);
-        LinearGroup group = new LinearGroup(test, random, in, List.of(new LinearGroup.Layer(48, WeightKind.NF4_DOUBLE, 0, false, 0, null)));
-        group.assertForward(test.keep(ops.linear(test.activation(x), group.weights(), null, 0)), x, 0, OF_BFLOAT16);
+        RandomGroup group = new RandomGroup(test, random, in, List.of(new RandomGroup.Layer(48, WeightKind.NF4_DOUBLE, 0, false, 0, null)));
+        group.assertForward(test.keep(Calls.linear(ops, test.activation(x), group.weights(), null, 0)), x, 0, OF_BFLOAT16);
         WeightKind.Made head = WeightKind.NF4_DOUBLE_F32.make(test, random, 64, 128);
         Matrix hidden = test.random(random, 33, 128);
         Tensor sum = test.keep(ops.zeros(jqlora.tensor.DType.F64, 1));
         int[] targets = random.ints(33, 0, 64).toArray();
-        ops.headLoss(test.activation(hidden), new LinearWeights(head.weight(), null, null), targets, 1, sum, null);
+        Calls.headLoss(ops, test.activation(hidden), new LinearWeights(head.weight(), null, null), targets, 1, sum, null);
         Matrix logits = hidden.times(head.value().transposed());
         double expected = 0;
         for (int row = 0; row < 33; row++) {

@@ -45,20 +45,20 @@ class HeadLossTest {
     @MethodSource("jqlora.ops.HeadLossTest$Case#all")
     void headLoss(Case c) {
         Random random = new Random(c.rows);
-        LinearGroup group = new LinearGroup(test, random, c.hidden, List.of(new LinearGroup.Layer(c.vocab, c.kind, c.r, true, 0, c.bias)));
+        RandomGroup group = new RandomGroup(test, random, c.hidden, List.of(new RandomGroup.Layer(c.vocab, c.kind, c.r, true, 0, c.bias)));
         Matrix x = test.random(random, c.rows, c.hidden).scaled(0.5);
         int[] targets = IntStream.range(0, c.rows).map(row -> random.nextDouble() < c.labelled ? random.nextInt(c.vocab) : -100).toArray();
         Tensor xT = test.activation(x), lossSum = lossSum(), dX = test.poisoned(test.ops().computeType(), c.rows, c.hidden);
         LinearWeights head = group.weights().getFirst();
 
-        test.ops().headLoss(xT, head, targets, SCALE, lossSum, dX);
+        Calls.headLoss(test.ops(), xT, head, targets, SCALE, lossSum, dX);
         Matrix logits = group.forward(x), dLogits = ReferenceOps.crossEntropyGradient(logits, targets).scaled(SCALE);
         double expected = ReferenceOps.crossEntropy(logits, targets);
         assertClose("loss", test.number(lossSum), LOSS_BEFORE + expected, test.lossTolerance(UNITS), 0);
         test.assertNear("dX", dX, group.inputGradient(dLogits, x), UNITS);
         group.assertGradients(dLogits, x, 0, UNITS);
 
-        test.ops().headLoss(xT, head, targets, SCALE, lossSum, null);
+        Calls.headLoss(test.ops(), xT, head, targets, SCALE, lossSum, null);
         assertClose("the loss alone, added", test.number(lossSum), LOSS_BEFORE + 2 * expected, test.lossTolerance(UNITS), 0);
         group.assertGradients(dLogits, x, 0, UNITS);
     }
@@ -72,13 +72,13 @@ class HeadLossTest {
     void chunksAddUp() {
         int rows = 70, hidden = 2, vocab = 300_000;
         Random random = new Random(3);
-        LinearGroup group = new LinearGroup(test, random, hidden, List.of(new LinearGroup.Layer(vocab, WeightKind.F32, 0, false, 0, null)));
+        RandomGroup group = new RandomGroup(test, random, hidden, List.of(new RandomGroup.Layer(vocab, WeightKind.F32, 0, false, 0, null)));
         Matrix x = test.random(random, rows, hidden).scaled(0.25);
         int[] targets = random.ints(rows, 0, vocab).toArray();
         targets[3] = -100;
         targets[69] = vocab - 1;
         Tensor lossSum = lossSum(), dX = test.poisoned(test.ops().computeType(), rows, hidden);
-        test.ops().headLoss(test.activation(x), group.weights().getFirst(), targets, 1, lossSum, dX);
+        Calls.headLoss(test.ops(), test.activation(x), group.weights().getFirst(), targets, 1, lossSum, dX);
         Matrix weight = group.forward(Matrix.row(1, 0)).transposed(), other = group.forward(Matrix.row(0, 1)).transposed();
         double loss = 0;
         Matrix expected = Matrix.zeros(rows, hidden);
@@ -110,7 +110,7 @@ class HeadLossTest {
         weight.set(1, 0, -500);
         LinearWeights head = new LinearWeights(new Weight.Dense(test.frozen("head", DType.F32, weight, 3, 1)), null, null);
         Tensor x = test.activation(Matrix.filled(2, 1, 1)), dX = test.poisoned(test.ops().computeType(), 2, 1), lossSum = lossSum();
-        test.ops().headLoss(x, head, new int[] {0, 1}, 1, lossSum, dX);
+        Calls.headLoss(test.ops(), x, head, new int[] {0, 1}, 1, lossSum, dX);
         assertClose("loss", test.number(lossSum), LOSS_BEFORE + 1000, 0x1p-24, 0);
         Matrix expected = Matrix.zeros(2, 1);
         expected.set(1, 0, 1000);

@@ -30,7 +30,7 @@ class LayerBackwardTest {
         test.finish();
     }
 
-    record Case(int rows, int in, long dropoutKey, boolean below, boolean normTrained, List<LinearGroup.Layer> layers) {
+    record Case(int rows, int in, long dropoutKey, boolean below, boolean normTrained, List<RandomGroup.Layer> layers) {
         static Stream<Arguments> ofNorms() {
             return all().flatMap(c -> Arrays.stream(NormUnderTest.Kind.values()).map(kind -> Arguments.of(kind, c)));
         }
@@ -40,10 +40,10 @@ class LayerBackwardTest {
         }
 
         private static Stream<Case> all() {
-            var adapted = new LinearGroup.Layer(65, WeightKind.NF4_DOUBLE, 4, true, 0, null);
-            var dropped = new LinearGroup.Layer(64, WeightKind.NF4_DOUBLE, 16, true, 0.2f, false);
-            var plain = new LinearGroup.Layer(17, WeightKind.BF16, 0, true, 0, null);
-            var trained = new LinearGroup.Layer(33, WeightKind.F32_TRAINED, 0, true, 0, true);
+            var adapted = new RandomGroup.Layer(65, WeightKind.NF4_DOUBLE, 4, true, 0, null);
+            var dropped = new RandomGroup.Layer(64, WeightKind.NF4_DOUBLE, 16, true, 0.2f, false);
+            var plain = new RandomGroup.Layer(17, WeightKind.BF16, 0, true, 0, null);
+            var trained = new RandomGroup.Layer(33, WeightKind.F32_TRAINED, 0, true, 0, true);
             return Stream.of(new Case(5, 64, 0, true, false, List.of(adapted, plain)), new Case(65, 130, 0, true, true, List.of(adapted)),
                     new Case(33, 64, 77, true, false, List.of(adapted, dropped)), new Case(7, 63, 0, true, true, List.of(trained)),
                     new Case(9, 24, 0, false, false, List.of(adapted)), new Case(9, 24, 0, false, true, List.of(adapted, trained)),
@@ -51,7 +51,7 @@ class LayerBackwardTest {
         }
     }
 
-    private Tensor inner(LinearGroup group, int rows) {
+    private Tensor inner(RandomGroup group, int rows) {
         return group.innerColumns() == 0 ? null : test.poisoned(test.ops().computeType(), rows, group.innerColumns());
     }
 
@@ -59,16 +59,16 @@ class LayerBackwardTest {
     @MethodSource("jqlora.ops.LayerBackwardTest$Case#ofNorms")
     void afterANorm(NormUnderTest.Kind kind, Case c) {
         Random random = new Random(c.rows);
-        LinearGroup group = new LinearGroup(test, random, c.in, c.layers);
+        RandomGroup group = new RandomGroup(test, random, c.in, c.layers);
         NormUnderTest under = new NormUnderTest(test, random, c.in, kind, DType.F32, c.normTrained);
         Matrix x = test.random(random, c.rows, c.in), dY = test.random(random, c.rows, group.outFeatures()), dX = test.random(random, c.rows, c.in);
         Tensor xT = test.activation(x), statistics = under.statistics(c.rows), inner = inner(group, c.rows);
-        Tensor normedT = test.keep(test.ops().norm(xT, under.norm(), statistics));
+        Tensor normedT = test.keep(Calls.norm(test.ops(), xT, under.norm(), statistics));
         Matrix normed = Matrix.of(c.rows, c.in, test.values(normedT));
-        test.keep(test.ops().linear(normedT, group.weights(), inner, c.dropoutKey));
+        test.keep(Calls.linear(test.ops(), normedT, group.weights(), inner, c.dropoutKey));
 
         Tensor dXT = c.below ? test.activation(dX) : null, dYT = test.activation(dY);
-        test.ops().normedLinearBackward(dXT, dYT, xT, under.norm(), statistics, group.weights(), inner, c.dropoutKey);
+        Calls.normedLinearBackward(test.ops(), dXT, dYT, xT, under.norm(), statistics, group.weights(), inner, c.dropoutKey);
         group.assertGradients(dY, normed, c.dropoutKey, UNITS);
         Matrix dNormed = group.inputGradient(dY, normed, c.dropoutKey);
         if (c.below) {
@@ -82,14 +82,14 @@ class LayerBackwardTest {
     @MethodSource("jqlora.ops.LayerBackwardTest$Case#ofActivations")
     void afterAnActivation(Activation activation, Case c) {
         Random random = new Random(c.rows);
-        LinearGroup group = new LinearGroup(test, random, c.in, c.layers);
+        RandomGroup group = new RandomGroup(test, random, c.in, c.layers);
         Matrix gateUp = test.random(random, c.rows, 2 * c.in), dY = test.random(random, c.rows, group.outFeatures());
         Tensor gateUpT = test.activation(gateUp), inner = inner(group, c.rows), dGateUp = test.poisoned(test.ops().computeType(), c.rows, 2 * c.in);
-        Tensor activatedT = test.keep(test.ops().gatedActivation(gateUpT, activation));
+        Tensor activatedT = test.keep(Calls.gatedActivation(test.ops(), gateUpT, activation));
         Matrix activated = Matrix.of(c.rows, c.in, test.values(activatedT));
-        test.keep(test.ops().linear(activatedT, group.weights(), inner, c.dropoutKey));
+        test.keep(Calls.linear(test.ops(), activatedT, group.weights(), inner, c.dropoutKey));
 
-        test.ops().gatedLinearBackward(dGateUp, test.activation(dY), gateUpT, activation, group.weights(), inner, c.dropoutKey);
+        Calls.gatedLinearBackward(test.ops(), dGateUp, test.activation(dY), gateUpT, activation, group.weights(), inner, c.dropoutKey);
         group.assertGradients(dY, activated, c.dropoutKey, UNITS);
         test.assertNear("dGateUp", dGateUp, ReferenceOps.gatedGradient(group.inputGradient(dY, activated, c.dropoutKey), gateUp, activation), UNITS);
         test.assertNear("gateUp is read only", gateUpT, gateUp, 0);
@@ -117,22 +117,22 @@ class LayerBackwardTest {
     void secondHalfOfALayer(MlpCase c) {
         Random random = new Random(c.rows);
         WeightKind kind = c.fullTraining ? WeightKind.F32_TRAINED : WeightKind.NF4_DOUBLE;
-        LinearGroup gateUpGroup = new LinearGroup(test, random, c.hidden, List.of(layer(c, c.intermediate, kind, 0), layer(c, c.intermediate, kind, 1)));
-        LinearGroup downGroup = new LinearGroup(test, random, c.intermediate, List.of(layer(c, c.hidden, kind, 2)));
+        RandomGroup gateUpGroup = new RandomGroup(test, random, c.hidden, List.of(layer(c, c.intermediate, kind, 0), layer(c, c.intermediate, kind, 1)));
+        RandomGroup downGroup = new RandomGroup(test, random, c.intermediate, List.of(layer(c, c.hidden, kind, 2)));
         NormUnderTest under = new NormUnderTest(test, random, c.hidden, NormUnderTest.Kind.values()[0], DType.F32, c.fullTraining);
         Matrix x = test.random(random, c.rows, c.hidden), dY = test.random(random, c.rows, c.hidden);
         Tensor xT = test.activation(x), statistics = under.statistics(c.rows), gateUpInner = inner(gateUpGroup, c.rows), downInner = inner(downGroup, c.rows);
-        Tensor normedT = test.keep(test.ops().norm(xT, under.norm(), statistics));
-        Tensor gateUpT = test.keep(test.ops().linear(normedT, gateUpGroup.weights(), gateUpInner, c.dropoutKey));
-        Tensor activatedT = test.keep(test.ops().gatedActivation(gateUpT, c.activation));
-        test.keep(test.ops().linear(activatedT, downGroup.weights(), downInner, c.dropoutKey));
+        Tensor normedT = test.keep(Calls.norm(test.ops(), xT, under.norm(), statistics));
+        Tensor gateUpT = test.keep(Calls.linear(test.ops(), normedT, gateUpGroup.weights(), gateUpInner, c.dropoutKey));
+        Tensor activatedT = test.keep(Calls.gatedActivation(test.ops(), gateUpT, c.activation));
+        test.keep(Calls.linear(test.ops(), activatedT, downGroup.weights(), downInner, c.dropoutKey));
         Matrix normed = Matrix.of(c.rows, c.hidden, test.values(normedT)), gateUp = Matrix.of(c.rows, 2 * c.intermediate, test.values(gateUpT));
         Matrix activated = Matrix.of(c.rows, c.intermediate, test.values(activatedT));
 
         Tensor dX = test.activation(dY);
-        List<LinearWeights> gateUpWeights = gateUpGroup.weights();
-        GatedMlp mlp = new GatedMlp(under.norm(), gateUpWeights.get(0), gateUpWeights.get(1), c.activation, downGroup.weights().getFirst());
-        test.ops().mlpBackward(dX, mlp, xT, statistics, gateUpInner, gateUpT, downInner, c.dropoutKey);
+        Link down = new Link(new Input.Gated(gateUpT, c.activation), new LinearGroup(downGroup.weights()), downInner);
+        Link gateAndUp = new Link(new Input.Normed(xT, under.norm(), statistics), new LinearGroup(gateUpGroup.weights()), gateUpInner);
+        test.ops().linearBackward(dX, dX, List.of(down, gateAndUp), new Dropout(c.dropoutKey));
 
         downGroup.assertGradients(dY, activated, c.dropoutKey, UNITS);
         Matrix dGateUp = ReferenceOps.gatedGradient(downGroup.inputGradient(dY, activated, c.dropoutKey), gateUp, c.activation);
@@ -143,7 +143,7 @@ class LayerBackwardTest {
         under.assertGradients(dNormed, x, UNITS);
     }
 
-    private static LinearGroup.Layer layer(MlpCase c, int out, WeightKind kind, int at) {
-        return new LinearGroup.Layer(out, kind, c.r[at], c.trained, c.dropoutKey == 0 ? 0 : 0.2f, null);
+    private static RandomGroup.Layer layer(MlpCase c, int out, WeightKind kind, int at) {
+        return new RandomGroup.Layer(out, kind, c.r[at], c.trained, c.dropoutKey == 0 ? 0 : 0.2f, null);
     }
 }

@@ -35,7 +35,7 @@ class LinearTest {
         test.finish();
     }
 
-    record Case(int rows, int in, long dropoutKey, boolean below, List<LinearGroup.Layer> layers) {
+    record Case(int rows, int in, long dropoutKey, boolean below, List<RandomGroup.Layer> layers) {
         /** Every size in every place, every weight kind with every rank, groups of one to three layers. */
         static Stream<Case> all() {
             List<Case> cases = new ArrayList<>();
@@ -58,10 +58,10 @@ class LinearTest {
 
         private static Case random(Random random, int rows, int in, int i, int[] sizes) {
             WeightKind[] kinds = WeightKind.values();
-            List<LinearGroup.Layer> layers = new ArrayList<>();
+            List<RandomGroup.Layer> layers = new ArrayList<>();
             for (int j = 0; j < 1 + i % 3; j++) {
                 Boolean bias = List.of(Boolean.TRUE, Boolean.FALSE).get((i + j) % 2);
-                layers.add(new LinearGroup.Layer(sizes[(i + 4 * j + i / 9) % sizes.length], kinds[(i + 3 * j) % kinds.length], RANKS[(i / 2 + j) % 4],
+                layers.add(new RandomGroup.Layer(sizes[(i + 4 * j + i / 9) % sizes.length], kinds[(i + 3 * j) % kinds.length], RANKS[(i / 2 + j) % 4],
                         (i + j) % 4 != 1, random.nextBoolean() ? 0 : 0.2f, random.nextInt(3) == 0 ? null : bias));
             }
             return new Case(rows, in, i % 4 == 0 ? 0 : 1234567890123L + i, i % 5 != 0, layers);
@@ -83,20 +83,20 @@ class LinearTest {
 
     private void check(Case c) {
         Random random = new Random(c.rows * 1000 + c.in);
-        LinearGroup group = new LinearGroup(test, random, c.in, c.layers);
+        RandomGroup group = new RandomGroup(test, random, c.in, c.layers);
         int out = group.outFeatures(), innerColumns = group.innerColumns();
         Matrix x = test.random(random, c.rows, c.in), dY = test.random(random, c.rows, out);
         Tensor xT = test.activation(x), dYT = test.activation(dY);
         Tensor inner = innerColumns == 0 ? null : test.poisoned(test.ops().computeType(), c.rows, innerColumns);
 
         test.poisonNext(c.rows, out);
-        Tensor y = test.keep(test.ops().linear(xT, group.weights(), inner, c.dropoutKey));
+        Tensor y = test.keep(Calls.linear(test.ops(), xT, group.weights(), inner, c.dropoutKey));
         group.assertForward(y, x, c.dropoutKey, UNITS);
         if (inner != null) {
             group.assertInner(inner, x, c.dropoutKey, UNITS);
         }
         Tensor dX = c.below ? test.poisoned(test.ops().computeType(), c.rows, c.in) : null;
-        test.ops().linearBackward(dX, dYT, xT, group.weights(), inner, c.dropoutKey);
+        Calls.linearBackward(test.ops(), dX, dYT, xT, group.weights(), inner, c.dropoutKey);
         if (dX != null) {
             group.assertInputGradient(dX, dY, x, c.dropoutKey, UNITS);
         }
@@ -114,8 +114,8 @@ class LinearTest {
         Tensor decoded = test.keep(test.ops().toFloat(made.weight())), x = test.activation(test.random(random, 9, 129));
         test.assertNear("toFloat", decoded, made.value(), 0);
         Weight dense = new Weight.Dense(Parameter.frozen("decoded", decoded));
-        float[] expected = test.values(test.keep(test.ops().linear(x, List.of(new LinearWeights(dense, null, null)), null, 0)));
-        Tensor actual = test.keep(test.ops().linear(x, List.of(new LinearWeights(made.weight(), null, null)), null, 0));
+        float[] expected = test.values(test.keep(Calls.linear(test.ops(), x, List.of(new LinearWeights(dense, null, null)), null, 0)));
+        Tensor actual = test.keep(Calls.linear(test.ops(), x, List.of(new LinearWeights(made.weight(), null, null)), null, 0));
         assertSameBits("linear", test.values(actual), expected);
     }
 
@@ -123,12 +123,12 @@ class LinearTest {
     @MethodSource("jqlora.ops.LinearTest$Case#all")
     void linearAdd(Case c) {
         Random random = new Random(c.rows * 1000 + c.in);
-        LinearGroup group = new LinearGroup(test, random, c.in, c.layers);
+        RandomGroup group = new RandomGroup(test, random, c.in, c.layers);
         int out = group.outFeatures(), innerColumns = group.innerColumns();
         Matrix x = test.random(random, c.rows, c.in), added = test.random(random, c.rows, out);
         Tensor inner = innerColumns == 0 ? null : test.poisoned(test.ops().computeType(), c.rows, innerColumns), addedT = test.activation(added);
         test.poisonNext(c.rows, out);
-        Tensor y = test.keep(test.ops().linearAdd(addedT, test.activation(x), group.weights(), inner, c.dropoutKey));
+        Tensor y = test.keep(Calls.linearAdd(test.ops(), addedT, test.activation(x), group.weights(), inner, c.dropoutKey));
         group.assertForward(y, x, c.dropoutKey, added, UNITS);
         test.assertNear("added is read only", addedT, added, 0);
     }
@@ -139,15 +139,15 @@ class LinearTest {
     void aGroupHasTheBitsOfItsLayers(WeightKind kind) {
         assumeTrue(test.sumsAreFixed(), "PyTorch chooses the order of a sum by the shape of the product");
         Random random = new Random(6);
-        LinearGroup group = new LinearGroup(test, random, 63, List.of(new LinearGroup.Layer(65, kind, 4, true, 0, true),
-                new LinearGroup.Layer(17, kind, 0, true, 0, null), new LinearGroup.Layer(129, kind, 1, true, 0, false)));
+        RandomGroup group = new RandomGroup(test, random, 63, List.of(new RandomGroup.Layer(65, kind, 4, true, 0, true),
+                new RandomGroup.Layer(17, kind, 0, true, 0, null), new RandomGroup.Layer(129, kind, 1, true, 0, false)));
         Tensor x = test.activation(test.random(random, 9, 63)), inner = test.poisoned(test.ops().computeType(), 9, 5);
-        Matrix together = Matrix.of(9, 211, test.values(test.keep(test.ops().linear(x, group.weights(), inner, 0))));
+        Matrix together = Matrix.of(9, 211, test.values(test.keep(Calls.linear(test.ops(), x, group.weights(), inner, 0))));
         int column = 0;
         for (LinearWeights layer : group.weights()) {
             int out = (int) layer.weight().outFeatures();
             Tensor own = layer.lora() == null ? null : test.poisoned(test.ops().computeType(), 9, layer.lora().r());
-            assertSameBits("alone", test.values(test.keep(test.ops().linear(x, List.of(layer), own, 0))), together.columns(column, out).toFloats());
+            assertSameBits("alone", test.values(test.keep(Calls.linear(test.ops(), x, List.of(layer), own, 0))), together.columns(column, out).toFloats());
             column += out;
         }
         assertEquals(211, column);

@@ -204,12 +204,12 @@ class NextTokensTest {
         int vocab = 4099, hidden = 64, times = 40;
         Random random = new Random(8);
         Tensor table = test.floats(test.random(random, vocab, hidden)), ids = test.ids(5, 6), positions = test.ids(0, 0);
-        LinearGroup head = new LinearGroup(test, random, hidden, List.of(new LinearGroup.Layer(vocab, WeightKind.NF4_DOUBLE, 4, true, 0, true)));
+        RandomGroup head = new RandomGroup(test, random, hidden, List.of(new RandomGroup.Layer(vocab, WeightKind.NF4_DOUBLE, 4, true, 0, true)));
         double[] uniform = random.doubles(2L * times).toArray();
         Tensor numbers = doubles(uniform, 2, times);
         for (Sampler sampler : List.of(new Sampler.Greedy(), new Sampler.Random(1, 0, 0.9))) {
             Runnable step = () -> {
-                try (Tensor x = ops.embedding(table, ids); Tensor inner = ops.allocate(ops.computeType(), 2, 4); Tensor logits = ops.linear(x, head.weights(), inner, 0)) {
+                try (Tensor x = ops.embedding(table, ids); Tensor inner = ops.allocate(ops.computeType(), 2, 4); Tensor logits = Calls.linear(ops, x, head.weights(), inner, 0)) {
                     ops.nextTokens(ids, positions, logits, sampler, numbers);
                 }
             };

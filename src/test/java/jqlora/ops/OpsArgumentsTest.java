@@ -68,9 +68,8 @@ class OpsArgumentsTest {
     void copiesAndSums() {
         shape(() -> ops.copyInto(floats(2, 3), floats(3, 2)), "copyInto: source has shape [3, 2], it must be [2, 3]");
         argument(() -> ops.copyInto(floats(2), tensor(DType.BF16, 2)), "copyInto: source is BF16, it must be F32 like the target");
-        shape(() -> ops.add(floats(2), floats(3)), "add: y has shape [3], it must be [2]");
         shape(() -> ops.addInPlace(floats(2), floats(1)), "add: y has shape [1], it must be [2]");
-        argument(() -> ops.add(floats(2), tensor(DType.I32, 2)), "add: y is I32, it must be F32 like x");
+        argument(() -> ops.addInPlace(floats(2), tensor(DType.I32, 2)), "add: y is I32, it must be F32 like x");
         argument(() -> ops.addInPlace(tensor(DType.I32, 2), tensor(DType.I32, 2)), "add: x is I32, it must be " + ops.computeType() + " or F32");
     }
 
@@ -90,38 +89,37 @@ class OpsArgumentsTest {
         shape(() -> ops.embedding(floats(5), test.ids(1)), "embedding: table has shape [5], it must be [vocab, hidden]");
         argument(() -> ops.embedding(floats(5, 2), floats(3)), "embedding: ids is F32, it must be I32");
         shape(() -> ops.embedding(floats(5, 2), tensor(DType.I32, 3, 1)), "embedding: ids has shape [3, 1], it must be [3]");
-        argument(() -> ops.embeddingBackward(floats(5, 2), floats(1, 2), test.ids(7), 1), "embeddingBackward: token id 7 at row 0 must be in [0, 5)");
-        shape(() -> ops.embeddingBackward(floats(5, 2), floats(2, 2), test.ids(1), 1), "embeddingBackward: dY has shape [2, 2], it must be [1, 2]");
-        argument(() -> ops.embeddingBackward(tensor(DType.BF16, 5, 2), floats(1, 2), test.ids(1), 1), "embeddingBackward: dTable is BF16, it must be F32");
-        shape(() -> ops.embeddingBackward(floats(10), floats(1, 2), test.ids(1), 1), "embeddingBackward: dTable has shape [10], it must be [vocab, hidden]");
+        argument(() -> ops.embeddingBackward(floats(5, 2), floats(1, 2), test.ids(7), 0, 1), "embeddingBackward: token id 7 at row 0 must be in [0, 5)");
+        shape(() -> ops.embeddingBackward(floats(5, 2), floats(2, 2), test.ids(1), 0, 1), "embeddingBackward: dY has shape [2, 2], it must be [1, 2]");
+        argument(() -> ops.embeddingBackward(tensor(DType.BF16, 5, 2), floats(1, 2), test.ids(1), 0, 1), "embeddingBackward: dTable is BF16, it must be F32");
+        shape(() -> ops.embeddingBackward(floats(10), floats(1, 2), test.ids(1), 0, 1), "embeddingBackward: dTable has shape [10], it must be [vocab, hidden]");
     }
 
     @Test
     void norm() {
         Tensor x = floats(3, 4), rstd = floats(3), both = floats(3, 2);
         Norm rms = new Norm.Rms(frozen("norm.weight", 4), 0, 1), layer = new Norm.Layer(frozen("norm.weight", 4), frozen("norm.bias", 4), 1);
-        shape(() -> ops.norm(floats(4), rms, rstd), "norm: x has shape [4], it must be [rows, hidden]");
-        shape(() -> ops.norm(x, new Norm.Rms(frozen("norm.weight", 5), 0, 1), rstd), "norm: norm.weight has shape [5], it must be [4]");
-        shape(() -> ops.norm(x, new Norm.Layer(frozen("norm.weight", 4), frozen("norm.bias", 3), 1), both), "norm: norm.bias has shape [3], it must be [4]");
-        shape(() -> ops.norm(x, rms, floats(4)), "norm: statistics has shape [4], it must be [3]");
-        shape(() -> ops.norm(x, layer, rstd), "norm: statistics has shape [3], it must be [3, 2]");
-        argument(() -> ops.norm(x, rms, tensor(DType.F64, 3)), "norm: statistics is F64, it must be F32");
-        shape(() -> ops.normAgain(x, rms, floats(2)), "normAgain: statistics has shape [2], it must be [3]");
-        shape(() -> ops.normBackward(floats(3, 5), x, x, rms, rstd), "normBackward: dX has shape [3, 5], it must be [3, 4]");
-        shape(() -> ops.normBackward(x, floats(4, 4), x, layer, both), "normBackward: dY has shape [4, 4], it must be [3, 4]");
-        shape(() -> ops.normBackward(x, x, x, new Norm.Layer(frozen("w", 3), null, 1), both), "normBackward: w has shape [3], it must be [4]");
+        shape(() -> Calls.norm(ops, floats(4), rms, rstd), "compute: x has shape [4], it must be [rows, columns]");
+        shape(() -> Calls.norm(ops, x, new Norm.Rms(frozen("norm.weight", 5), 0, 1), rstd), "compute: norm.weight has shape [5], it must be [4]");
+        shape(() -> Calls.norm(ops, x, new Norm.Layer(frozen("norm.weight", 4), frozen("norm.bias", 3), 1), both), "compute: norm.bias has shape [3], it must be [4]");
+        shape(() -> Calls.norm(ops, x, rms, floats(4)), "compute: statistics has shape [4], it must be [3]");
+        shape(() -> Calls.norm(ops, x, layer, rstd), "compute: statistics has shape [3], it must be [3, 2]");
+        argument(() -> Calls.norm(ops, x, rms, tensor(DType.F64, 3)), "compute: statistics is F64, it must be F32");
+        shape(() -> Calls.normBackward(ops, floats(3, 5), x, x, rms, rstd), "computeBackward: dX has shape [3, 5], it must be [3, 4]");
+        shape(() -> Calls.normBackward(ops, x, floats(4, 4), x, layer, both), "computeBackward: dY has shape [4, 4], it must be [3, 4]");
+        shape(() -> Calls.normBackward(ops, x, x, x, new Norm.Layer(frozen("w", 3), null, 1), both), "computeBackward: w has shape [3], it must be [4]");
     }
 
     @Test
     void headNorm() {
-        Tensor qkv = floats(3, 48), weight = floats(6), rstd = floats(3, 6);
-        shape(() -> ops.headNorm(floats(3, 47), HEADS, weight, weight, 1, rstd), "headNorm: qkv has shape [3, 47], it must be [rows, 48]");
-        shape(() -> ops.headNorm(qkv, HEADS, floats(4), weight, 1, rstd), "headNorm: qWeight has shape [4], it must be [6]");
-        shape(() -> ops.headNorm(qkv, HEADS, weight, floats(24), 1, rstd), "headNorm: kWeight has shape [24], it must be [6]");
-        shape(() -> ops.headNorm(qkv, HEADS, weight, weight, 1, floats(3, 4)), "headNorm: rstd has shape [3, 4], it must be [3, 6]");
-        Parameter parameter = Parameter.frozen("q_norm.weight", weight);
-        shape(() -> ops.headNormBackward(floats(2, 48), qkv, HEADS, parameter, parameter, rstd), "headNormBackward: dQkv has shape [2, 48], it must be [3, 48]");
-        shape(() -> ops.headNormBackward(qkv, qkv, HEADS, parameter, parameter, floats(3)), "headNormBackward: rstd has shape [3], it must be [3, 6]");
+        Tensor qkv = floats(3, 48), rstd = floats(3, 6);
+        Parameter weight = frozen("q_norm.weight", 6);
+        shape(() -> Calls.headNorm(ops, floats(3, 47), HEADS, weight, weight, 1, rstd), "heads: qkv has shape [3, 47], it must be [rows, 48]");
+        shape(() -> Calls.headNorm(ops, qkv, HEADS, frozen("q_norm.weight", 4), weight, 1, rstd), "heads: query norm has shape [4], it must be [6]");
+        shape(() -> Calls.headNorm(ops, qkv, HEADS, weight, frozen("k_norm.weight", 24), 1, rstd), "heads: key norm has shape [24], it must be [6]");
+        shape(() -> Calls.headNorm(ops, qkv, HEADS, weight, weight, 1, floats(3, 4)), "heads: rstd has shape [3, 4], it must be [3, 6]");
+        shape(() -> Calls.headNormBackward(ops, floats(2, 48), qkv, HEADS, weight, weight, rstd), "headsBackward: rstd has shape [3, 6], it must be [2, 6]");
+        shape(() -> Calls.headNormBackward(ops, qkv, qkv, HEADS, weight, weight, floats(3)), "headsBackward: rstd has shape [3], it must be [3, 6]");
     }
 
     @Test
@@ -130,29 +128,29 @@ class OpsArgumentsTest {
         LoraFactors lora = new LoraFactors(frozen("lora_A", 2, 4), frozen("lora_B", 5, 2), 1, 0, 0);
         LinearWeights adapted = new LinearWeights(plain.weight(), null, lora);
         Tensor x = floats(3, 4), dY = floats(3, 5);
-        argument(() -> ops.linear(x, List.of(), null, 0), "linear: the group has no layers, it must have at least one");
-        shape(() -> ops.linear(floats(3, 5), List.of(plain), null, 0), "linear: x has shape [3, 5], it must be [rows, 4]");
-        argument(() -> ops.linear(x, List.of(plain, adapted), null, 0), "linear: inner is null, it must be [3, 2] since a layer has an adapter");
-        shape(() -> ops.linear(x, List.of(adapted, adapted), floats(3, 2), 0), "linear: inner has shape [3, 2], it must be [3, 4]");
-        argument(() -> ops.linear(x, List.of(adapted), tensor(DType.BF16, 3, 2), 0), "linear: inner is BF16, it must be F32");
-        shape(() -> ops.linearAdd(floats(3, 4), x, List.of(plain), null, 0), "linearAdd: added has shape [3, 4], it must be [3, 5]");
-        argument(() -> ops.linearAdd(tensor(DType.BF16, 3, 5), x, List.of(plain), null, 0), "linearAdd: added is BF16, it must be F32 like x");
-        shape(() -> ops.linearBackward(null, floats(3, 4), x, List.of(plain), null, 0), "linearBackward: dY has shape [3, 4], it must be [3, 5]");
-        shape(() -> ops.linearBackward(floats(4, 3), dY, x, List.of(plain), null, 0), "linearBackward: dX has shape [4, 3], it must be [3, 4]");
-        argument(() -> ops.linearBackward(null, dY, x, List.of(adapted), null, 0), "linearBackward: inner is null");
-        shape(() -> ops.linearBackward(null, dY, floats(3, 1), List.of(plain), null, 0), "linearBackward: x has shape [3, 1], it must be [rows, 4]");
+        argument(() -> Calls.linear(ops, x, List.of(), null, 0), "linear: the group has no layers, it must have at least one");
+        shape(() -> Calls.linear(ops, floats(3, 5), List.of(plain), null, 0), "linear: the layers read 5 columns, it must be their 4 input features; x has shape [3, 5]");
+        argument(() -> Calls.linear(ops, x, List.of(plain, adapted), null, 0), "linear: inner is null, it must be [3, 2] since a layer has an adapter");
+        shape(() -> Calls.linear(ops, x, List.of(adapted, adapted), floats(3, 2), 0), "linear: inner has shape [3, 2], it must be [3, 4]");
+        argument(() -> Calls.linear(ops, x, List.of(adapted), tensor(DType.BF16, 3, 2), 0), "linear: inner is BF16, it must be F32");
+        shape(() -> Calls.linearAdd(ops, floats(3, 4), x, List.of(plain), null, 0), "linear: added has shape [3, 4], it must be [3, 5]");
+        argument(() -> Calls.linearAdd(ops, tensor(DType.BF16, 3, 5), x, List.of(plain), null, 0), "linear: added is BF16, it must be F32 like x");
+        shape(() -> Calls.linearBackward(ops, null, floats(3, 4), x, List.of(plain), null, 0), "linearBackward: dY has shape [3, 4], it must be [3, 5]");
+        shape(() -> Calls.linearBackward(ops, floats(4, 3), dY, x, List.of(plain), null, 0), "linearBackward: dX has shape [4, 3], it must be [3, 4]");
+        argument(() -> Calls.linearBackward(ops, null, dY, x, List.of(adapted), null, 0), "linearBackward: inner is null");
+        shape(() -> Calls.linearBackward(ops, null, dY, floats(3, 1), List.of(plain), null, 0), "linearBackward: the layers read 1 columns, it must be their 4 input features; x has shape [3, 1]");
     }
 
     @Test
     void rope() {
         Tensor qkv = floats(3, 48);
         RopeTable table = new RopeTable(floats(10, 3), floats(10, 3));
-        argument(() -> ops.ropeInPlace(qkv, HEADS, table, test.ids(0, 9, 10)), "rope: position 10 of row 2 must be in [0, 10)");
-        argument(() -> ops.ropeInPlace(qkv, HEADS, table, test.ids(0, -1, 3)), "rope: position -1 of row 1 must be in [0, 10)");
-        shape(() -> ops.ropeInPlace(qkv, HEADS, table, test.ids(0, 1)), "rope: positions has shape [2], it must be [3]");
-        shape(() -> ops.ropeInPlace(floats(3, 24), HEADS, table, test.ids(0, 1, 2)), "rope: qkv has shape [3, 24], it must be [rows, 48]");
+        argument(() -> Calls.rope(ops, qkv, HEADS, table, test.ids(0, 9, 10)), "rope: position 10 of row 2 must be in [0, 10)");
+        argument(() -> Calls.rope(ops, qkv, HEADS, table, test.ids(0, -1, 3)), "rope: position -1 of row 1 must be in [0, 10)");
+        shape(() -> Calls.rope(ops, qkv, HEADS, table, test.ids(0, 1)), "heads: positions has shape [2], it must be [3]");
+        shape(() -> Calls.rope(ops, floats(3, 24), HEADS, table, test.ids(0, 1, 2)), "heads: qkv has shape [3, 24], it must be [rows, 48]");
         RopeTable wide = new RopeTable(floats(10, 4), floats(10, 4));
-        shape(() -> ops.ropeBackwardInPlace(qkv, HEADS, wide, test.ids(0, 1, 2)), "ropeBackward: cos has shape [10, 4], it must be [positions, 3 or less]");
+        shape(() -> Calls.ropeBackward(ops, qkv, HEADS, wide, test.ids(0, 1, 2)), "headsBackward: cos has shape [10, 4], it must be [positions, 3 or less]");
     }
 
     @Test
@@ -208,10 +206,10 @@ class OpsArgumentsTest {
 
     @Test
     void gatedActivation() {
-        shape(() -> ops.gatedActivation(floats(2, 7), Activation.SILU), "gatedActivation: gateUp has shape [2, 7], it must be [rows, 2 intermediate]");
+        shape(() -> Calls.gatedActivation(ops, floats(2, 7), Activation.SILU), "compute: x has shape [2, 7], it must be [rows, 2 intermediate]");
         Tensor gateUp = floats(2, 8);
-        shape(() -> ops.gatedActivationBackward(floats(2, 4), floats(2, 4), gateUp, Activation.SILU), "gatedActivationBackward: dGateUp has shape [2, 4], it must be [2, 8]");
-        shape(() -> ops.gatedActivationBackward(gateUp, gateUp, gateUp, Activation.SILU), "gatedActivationBackward: dY has shape [2, 8], it must be [2, 4]");
+        shape(() -> Calls.gatedActivationBackward(ops, floats(2, 4), floats(2, 4), gateUp, Activation.SILU), "computeBackward: dX has shape [2, 4], it must be [2, 8]");
+        shape(() -> Calls.gatedActivationBackward(ops, gateUp, gateUp, gateUp, Activation.SILU), "computeBackward: dY has shape [2, 8], it must be [2, 4]");
     }
 
     @Test
@@ -219,25 +217,25 @@ class OpsArgumentsTest {
         LinearWeights layer = new LinearWeights(new Weight.Dense(frozen("weight", 5, 4)), null, null);
         Tensor x = floats(3, 4), dY = floats(3, 5), rstd = floats(3), gateUp = floats(3, 8);
         Norm norm = new Norm.Rms(frozen("norm.weight", 4), 0, 1);
-        shape(() -> ops.normedLinearBackward(floats(3, 5), dY, x, norm, rstd, List.of(layer), null, 0), "normedLinearBackward: dX has shape [3, 5], it must be [3, 4]");
-        shape(() -> ops.normedLinearBackward(x, dY, x, norm, floats(4), List.of(layer), null, 0), "normedLinearBackward: statistics has shape [4], it must be [3]");
-        shape(() -> ops.normedLinearBackward(x, x, x, norm, rstd, List.of(layer), null, 0), "linearBackward: dY has shape [3, 4], it must be [3, 5]");
-        shape(() -> ops.gatedLinearBackward(x, dY, gateUp, Activation.SILU, List.of(layer), null, 0), "gatedLinearBackward: dGateUp has shape [3, 4], it must be [3, 8]");
-        shape(() -> ops.gatedLinearBackward(gateUp, x, gateUp, Activation.SILU, List.of(layer), null, 0), "gatedLinearBackward: dY has shape [3, 4], it must be [3, 5]");
+        shape(() -> Calls.normedLinearBackward(ops, floats(3, 5), dY, x, norm, rstd, List.of(layer), null, 0), "linearBackward: dX has shape [3, 5], it must be [3, 4]");
+        shape(() -> Calls.normedLinearBackward(ops, x, dY, x, norm, floats(4), List.of(layer), null, 0), "linearBackward: statistics has shape [4], it must be [3]");
+        shape(() -> Calls.normedLinearBackward(ops, x, x, x, norm, rstd, List.of(layer), null, 0), "linearBackward: dY has shape [3, 4], it must be [3, 5]");
+        shape(() -> Calls.gatedLinearBackward(ops, x, dY, gateUp, Activation.SILU, List.of(layer), null, 0), "linearBackward: dX has shape [3, 4], it must be [3, 8]");
+        shape(() -> Calls.gatedLinearBackward(ops, gateUp, x, gateUp, Activation.SILU, List.of(layer), null, 0), "linearBackward: dY has shape [3, 4], it must be [3, 5]");
         Tensor wide = floats(3, 10);
-        shape(() -> ops.gatedLinearBackward(wide, dY, wide, Activation.SILU, List.of(layer), null, 0), "gatedLinearBackward: a layer has 4 input features, it must have 5");
+        shape(() -> Calls.gatedLinearBackward(ops, wide, dY, wide, Activation.SILU, List.of(layer), null, 0), "linearBackward: the layers read 5 columns, it must be their 4 input features; x has shape [3, 10]");
     }
 
     @Test
     void headLoss() {
         LinearWeights head = new LinearWeights(new Weight.Dense(frozen("lm_head.weight", 5, 4)), null, null);
         Tensor x = floats(2, 4), lossSum = tensor(DType.F64, 1);
-        shape(() -> ops.headLoss(floats(2, 3), head, new int[2], 1, lossSum, null), "headLoss: x has shape [2, 3], it must be [rows, 4]");
-        shape(() -> ops.headLoss(x, head, new int[3], 1, lossSum, null), "headLoss: 3 targets, there must be one for each of the 2 rows");
-        argument(() -> ops.headLoss(x, head, new int[] {-100, 5}, 1, lossSum, null), "headLoss: target of row 1 is 5, it must be in [0, 5) or -100");
-        argument(() -> ops.headLoss(x, head, new int[] {-1, 0}, 1, lossSum, null), "headLoss: target of row 0 is -1, it must be in [0, 5) or -100");
-        argument(() -> ops.headLoss(x, head, new int[2], 1, floats(1), null), "headLoss: lossSum is F32, it must be F64");
-        shape(() -> ops.headLoss(x, head, new int[2], 1, lossSum, floats(1, 4)), "headLoss: dX has shape [1, 4], it must be [2, 4]");
+        shape(() -> Calls.headLoss(ops, floats(2, 3), head, new int[2], 1, lossSum, null), "headLoss: x has shape [2, 3], it must be [rows, 4]");
+        shape(() -> Calls.headLoss(ops, x, head, new int[3], 1, lossSum, null), "headLoss: 3 targets, there must be one for each of the 2 rows");
+        argument(() -> Calls.headLoss(ops, x, head, new int[] {-100, 5}, 1, lossSum, null), "headLoss: target of row 1 is 5, it must be in [0, 5) or -100");
+        argument(() -> Calls.headLoss(ops, x, head, new int[] {-1, 0}, 1, lossSum, null), "headLoss: target of row 0 is -1, it must be in [0, 5) or -100");
+        argument(() -> Calls.headLoss(ops, x, head, new int[2], 1, floats(1), null), "headLoss: lossSum is F32, it must be F64");
+        shape(() -> Calls.headLoss(ops, x, head, new int[2], 1, lossSum, floats(1, 4)), "headLoss: dX has shape [1, 4], it must be [2, 4]");
     }
 
     @Test

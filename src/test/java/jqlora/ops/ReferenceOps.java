@@ -73,6 +73,7 @@ public final class ReferenceOps {
             case SILU -> x * sigmoid(x);
             case GELU -> x * normalCdf(x);
             case GELU_TANH -> x * sigmoid(2 * tanhArgument(x));
+            case RELU -> Math.max(x, 0);
         };
     }
 
@@ -84,6 +85,7 @@ public final class ReferenceOps {
                 double s = sigmoid(2 * tanhArgument(x));
                 yield s + x * s * (1 - s) * 2 * tanhSlope(x);
             }
+            case RELU -> x > 0 ? 1 : 0;
         };
     }
 
@@ -100,6 +102,7 @@ public final class ReferenceOps {
             case SILU -> sigmoid(x);
             case GELU -> normalCdf(x) + x * x / 2 * normalCdf(-Math.abs(x));
             case GELU_TANH -> sigmoid(2 * tanhArgument(x)) * (1 + 2 * Math.abs(tanhArgument(x)) * sigmoid(-2 * tanhArgument(x)));
+            case RELU -> 1;
         } + SMALLEST;
     }
 
@@ -108,6 +111,7 @@ public final class ReferenceOps {
             case SILU -> sigmoid(x) * (1 + Math.abs(x));                 // 1 - sigmoid is rounded beside 1
             case GELU -> gateTerms(x, activation) + Math.abs(x) * density(x) * (1 + x * x / 2);
             case GELU_TANH -> gateTerms(x, activation) * (1 + Math.abs(x) * sigmoid(-2 * tanhArgument(x)) * (1 + 2 * Math.abs(tanhArgument(x))) * 2 * tanhSlope(x));
+            case RELU -> 1;
         } + SMALLEST;
     }
 

@@ -1,11 +1,13 @@
 package jqlora.ops.cpu;
 
-import java.util.List;
 import java.util.function.Supplier;
 import jqlora.ops.AttentionShape;
-import jqlora.ops.LinearWeights;
+import jqlora.ops.Input;
+import jqlora.ops.LinearGroup;
+import jqlora.ops.Link;
 import jqlora.ops.MemoryAccount;
 import jqlora.ops.MemoryUse;
+import jqlora.ops.OutputHead;
 import jqlora.ops.Sequences;
 import jqlora.ops.Weight;
 import jqlora.tensor.DType;
@@ -86,49 +88,38 @@ final class CpuAccount implements MemoryAccount {
         return result.get();
     }
 
-    private static long ins(List<LinearWeights> group) {
-        return group.getFirst().weight().inFeatures();
-    }
-
     @Override
-    public Tensor linear(long rows, List<LinearWeights> group, boolean dropped, Supplier<Tensor> result) {
+    public Tensor linear(long rows, LinearGroup group, boolean dropped, Supplier<Tensor> result) {
         Tensor y = result.get();
-        pass(dropped ? rows * ins(group) : 0);
+        pass(dropped ? rows * group.inFeatures() : 0);
         return y;
     }
 
     @Override
-    public void linearBackward(long rows, List<LinearWeights> group, boolean dropped, boolean inputWanted) {
-        long rank = group.stream().mapToLong(linear -> linear.lora() == null ? 0 : linear.lora().r()).max().orElse(0);
-        pass(rows * rank + (dropped ? rows * ins(group) * (inputWanted ? 2 : 1) : 0));
+    public void linearBackward(long rows, Link link, boolean dropped, boolean inputWanted) {
+        long matrices = link.input() instanceof Input.Kept ? 0 : inputWanted ? 2 : 1;      // what the layers read, made again, and its gradient
+        count(4 * matrices * rows * link.group().inFeatures());
+        linearBackward(rows, link.group(), dropped, inputWanted);
+        count(-4 * matrices * rows * link.group().inFeatures());
     }
 
-    @Override
-    public void normedLinearBackward(long rows, List<LinearWeights> group, boolean dropped, boolean inputWanted) {
-        long matrices = inputWanted ? 2 : 1;                      // what was normalised, and its gradient
-        count(4 * matrices * rows * ins(group));
-        linearBackward(rows, group, dropped, inputWanted);
-        count(-4 * matrices * rows * ins(group));
-    }
-
-    @Override
-    public void gatedLinearBackward(long rows, List<LinearWeights> group, boolean dropped) {
-        count(8 * rows * ins(group));
-        linearBackward(rows, group, dropped, true);
-        count(-8 * rows * ins(group));
+    private void linearBackward(long rows, LinearGroup group, boolean dropped, boolean inputWanted) {
+        long rank = group.layers().stream().mapToLong(linear -> linear.lora() == null ? 0 : linear.lora().r()).max().orElse(0);
+        pass(rows * rank + (dropped ? rows * group.inFeatures() * (inputWanted ? 2 : 1) : 0));
     }
 
     @Override
     public void attention(AttentionShape shape, Sequences sequences, boolean backward) { }
 
     @Override
-    public void headLoss(int labelled, LinearWeights head, boolean inputWanted) {
-        int rows = Math.min(labelled, CpuLoss.chunkRows(labelled, head.weight().outFeatures()));
-        long hidden = head.weight().inFeatures(), part = rows * (hidden + (head.lora() == null ? 0 : head.lora().r()) + head.weight().outFeatures());
+    public void headLoss(int labelled, OutputHead head, boolean inputWanted) {
+        LinearGroup group = LinearGroup.of(head.weights());
+        int rows = Math.min(labelled, CpuLoss.chunkRows(labelled, group.outFeatures()));
+        long hidden = group.inFeatures(), part = rows * (hidden + group.rank() + group.outFeatures());
         pass(part);
         if (inputWanted) {
             count(4 * (part + rows * hidden));
-            linearBackward(rows, List.of(head), false, true);
+            linearBackward(rows, group, false, true);
             count(-4 * (part + rows * hidden));
         }
     }

@@ -86,7 +86,7 @@ final class CpuAttention {
             int kvHead = head * shape.numKeyValueHeads() / heads;
             Head k = key(qkv, shape, sequences, sequence, kvHead), v = value(qkv, shape, sequences, sequence, kvHead);
             for (int band = 0; band * BAND < sequences.length(sequence); band++) {
-                attend(Band.of(band, sequences.length(sequence), 0, shape), 0, shape, q, k, v, out, (row, logSum) -> {
+                attend(Band.of(band, sequences.length(sequence), 0, shape), 0, shape, shape.slope(head), q, k, v, out, (row, logSum) -> {
                     if (logSumExp != null) {
                         CpuTensor.memory(logSumExp).set(FLOAT, ((long) (sequences.start(sequence) + row) * heads + head) * 4, logSum);
                     }
@@ -101,18 +101,38 @@ final class CpuAttention {
         void accept(int row, float logSum);
     }
 
-    private void attend(Band band, int past, AttentionShape shape, Head q, Head k, Head v, Head out, RowResult result) {
+    private void attend(Band band, int past, AttentionShape shape, float slope, Head q, Head k, Head v, Head out, RowResult result) {
         MemorySegment scores = scratch.get().scores((long) BAND * band.keys);
         ops.product().multiply(Factor.of(q.rows(band.first, band.queries())), Factor.transposed(k.rows(band.firstKey, band.keys)),
                 new Target(scores, 0, band.keys), 1f, false);
         for (int row = 0; row < band.queries(); row++) {
             int from = band.from(row, past, shape), to = band.to(row, past);
             long at = (long) row * band.keys;
-            result.accept(band.first + row, ops.math().softmax(scores, at + from, to - from, shape.scale()));
+            result.accept(band.first + row, ops.math().softmax(scores, at + from, to - from, adjust(scores, at + from, to - from, shape, slope, null)));
             hide(scores, at, from, to, band.keys);
         }
         ops.product().multiply(Factor.of(new MatrixSource.Floats(scores, 0, band.keys, band.queries(), band.keys)),
                 Factor.of(v.rows(band.firstKey, band.keys)), out.target(band.first), 1f, false);
+    }
+
+    /**
+     * Caps and biases the products of one query with the keys that it sees, the last of which is its own.
+     *
+     * @param slopes overwritten with the derivatives by the products, scaled; null where there is no cap, or nobody wants them
+     * @return the factor that the softmax still has to apply
+     */
+    private static float adjust(MemorySegment scores, long at, int count, AttentionShape shape, float slope, MemorySegment slopes) {
+        if (shape.isPlain()) {
+            return shape.scale();
+        }
+        if (shape.softCap() > 0) {
+            RowMath.softCap(scores, at, count, shape.scale(), shape.softCap(), slopes);
+        }
+        float factor = shape.softCap() > 0 ? 1 : shape.scale();
+        for (int i = 0; i < count; i++) {
+            scores.set(FLOAT, (at + i) * 4, Math.fma(scores.get(FLOAT, (at + i) * 4), factor, slope * (i + 1 - count)));
+        }
+        return 1;
     }
 
     private static void hide(MemorySegment scores, long at, int from, int to, int keys) {
@@ -134,7 +154,7 @@ final class CpuAttention {
                 for (int index = 0; index * BAND < sequences.length(sequence); index++) {
                     Band band = Band.of(index, sequences.length(sequence), 0, shape);
                     int start = sequences.start(sequence), atHead = head;
-                    backward(band, shape, new Forward(q, k, v, out), dOut, new Gradients(dQ, dK, dV),
+                    backward(band, shape, shape.slope(head), new Forward(q, k, v, out), dOut, new Gradients(dQ, dK, dV),
                             row -> CpuTensor.memory(logSumExp).get(FLOAT, ((long) (start + row) * shape.numAttentionHeads() + atHead) * 4));
                 }
             }
@@ -150,7 +170,7 @@ final class CpuAttention {
         float get(int row);
     }
 
-    private void backward(Band band, AttentionShape shape, Forward forward, Head dOut, Gradients gradients, RowValue logSum) {
+    private void backward(Band band, AttentionShape shape, float slope, Forward forward, Head dOut, Gradients gradients, RowValue logSum) {
         int keys = band.keys, queries = band.queries();
         MemorySegment p = scratch.get().scores((long) BAND * keys), dP = scratch.get().gradients((long) BAND * keys);
         MatrixSource q = forward.q.rows(band.first, queries), k = forward.k.rows(band.firstKey, keys), v = forward.v.rows(band.firstKey, keys);
@@ -162,9 +182,13 @@ final class CpuAttention {
             long at = (long) row * keys;
             float delta = ops.math().dot(dOut.memory, dOut.first + (band.first + row) * dOut.stride,
                     forward.out.memory, forward.out.first + (band.first + row) * forward.out.stride, shape.headDim());
-            ops.math().softmaxAgain(p, at + from, to - from, shape.scale(), logSum.get(band.first + row));
+            MemorySegment slopes = shape.softCap() > 0 ? ops.rowScratch(to - from) : null;
+            ops.math().softmaxAgain(p, at + from, to - from, adjust(p, at + from, to - from, shape, slope, slopes), logSum.get(band.first + row));
             hide(p, at, from, to, keys);
-            ops.math().softmaxBackward(dP, p, at, keys, delta, shape.scale());
+            ops.math().softmaxBackward(dP, p, at, keys, delta, slopes == null ? shape.scale() : 1f);
+            if (slopes != null) {
+                ops.math().scale(dP, at + from, 1f, slopes, dP, at + from, to - from);
+            }
         }
         MatrixSource probabilities = new MatrixSource.Floats(p, 0, keys, queries, keys), dScores = new MatrixSource.Floats(dP, 0, keys, queries, keys);
         ops.product().multiply(Factor.transposed(probabilities), Factor.of(dO), gradients.dV.target(band.firstKey), 1f, true);
@@ -199,7 +223,7 @@ final class CpuAttention {
             Head v = new Head(CpuTensor.memory(values), first, columns, shape.headDim());
             int past = sequences.past(sequence);
             for (int band = 0; band * BAND < sequences.length(sequence); band++) {
-                attend(Band.of(band, sequences.length(sequence), past, shape), past, shape, q, k, v, out, (row, logSum) -> { });
+                attend(Band.of(band, sequences.length(sequence), past, shape), past, shape, shape.slope(head), q, k, v, out, (row, logSum) -> { });
             }
         });
         return y;

@@ -18,16 +18,16 @@ final class CpuEmbedding {
         this.ops = ops;
     }
 
-    Tensor forward(Tensor table, Tensor ids, float scale) {
+    Tensor forward(Tensor table, Tensor ids, int first, float scale) {
         int hidden = (int) table.shape().dim(1);
         long rows = ids.shape().size();
-        requireIds("embedding", ids, table);
+        requireIds("embedding", ids, first, table);
         Tensor y = ops.allocate(DType.F32, rows, hidden);
         MatrixSource source = ops.matrix(table);
         ops.workers().ranges(rows, GRAIN, (from, to) -> {
             float[] buffer = new float[hidden];
             for (long row = from; row < to; row++) {
-                source.read(CpuTensor.memory(ids).get(INT, row * 4), 0, hidden, buffer, 0);
+                source.read(first + CpuTensor.memory(ids).get(INT, row * 4), 0, hidden, buffer, 0);
                 for (int i = 0; i < hidden; i++) {
                     buffer[i] *= scale;
                 }
@@ -37,22 +37,22 @@ final class CpuEmbedding {
         return y;
     }
 
-    private static void requireIds(String what, Tensor ids, Tensor table) {
+    private static void requireIds(String what, Tensor ids, int first, Tensor table) {
         for (long row = 0; row < ids.shape().size(); row++) {
-            OpsArguments.id(what, CpuTensor.memory(ids).get(INT, row * 4), row, table.shape().dim(0));
+            OpsArguments.id(what, CpuTensor.memory(ids).get(INT, row * 4), row, table.shape().dim(0) - first);
         }
     }
 
     /** A token may come more than once: its sum is in the order of the rows. */
-    void backward(Tensor dTable, Tensor dY, Tensor ids, float scale) {
-        requireIds("embeddingBackward", ids, dTable);
+    void backward(Tensor dTable, Tensor dY, Tensor ids, int first, float scale) {
+        requireIds("embeddingBackward", ids, first, dTable);
         int hidden = (int) dTable.shape().dim(1);
         MemorySegment in = CpuTensor.memory(dY), sums = CpuTensor.memory(dTable), rows = CpuTensor.memory(ids);
         ops.columns(hidden, (from, count) -> {
             MemorySegment scaled = ops.rowScratch(count);
             for (long row = 0; row < ids.shape().size(); row++) {
                 ops.math().scale(in, row * hidden + from, scale, null, scaled, 0, count);
-                ops.math().add(scaled, 0, sums, (long) rows.get(INT, row * 4) * hidden + from, count);
+                ops.math().add(scaled, 0, sums, (first + (long) rows.get(INT, row * 4)) * hidden + from, count);
             }
         });
     }

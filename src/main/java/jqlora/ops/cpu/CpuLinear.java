@@ -3,7 +3,9 @@ package jqlora.ops.cpu;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
+import jqlora.ops.Dropout;
 import jqlora.ops.DropoutMask;
+import jqlora.ops.LinearGroup;
 import jqlora.ops.LinearWeights;
 import jqlora.ops.LoraFactors;
 import jqlora.ops.Parameter;
@@ -24,17 +26,17 @@ final class CpuLinear {
         this.ops = ops;
     }
 
-    Tensor forward(Tensor x, List<LinearWeights> group, Tensor inner, long dropoutKey) {
-        int rows = (int) x.shape().dim(0), outFeatures = outFeatures(group);
+    Tensor forward(Tensor x, LinearGroup group, Tensor inner, Dropout dropout) {
+        int rows = (int) x.shape().dim(0), outFeatures = (int) group.outFeatures();
         Tensor y = ops.allocate(DType.F32, rows, outFeatures);
         ops.product().multiply(Factor.of(matrix(x)), Factor.transposed(stacked(group)), target(y, 0, outFeatures), 1f, false);
-        int column = 0, innerColumn = 0, innerColumns = innerColumns(group);
-        for (LinearWeights linear : group) {
+        int column = 0, innerColumn = 0, innerColumns = group.rank();
+        for (LinearWeights linear : group.layers()) {
             int out = (int) linear.weight().outFeatures();
             if (linear.lora() != null) {
                 LoraFactors lora = linear.lora();
                 int r = (int) lora.r();
-                try (Dropped dropped = Dropped.of(ops, x, lora, dropoutKey)) {
+                try (Dropped dropped = Dropped.of(ops, x, lora, dropout)) {
                     ops.product().multiply(Factor.of(matrix(dropped.tensor())), Factor.transposed(matrix(lora.a().value())),
                             target(inner, innerColumn, innerColumns), 1f, false);
                 }
@@ -50,13 +52,13 @@ final class CpuLinear {
         return y;
     }
 
-    void backward(Tensor dX, Tensor dY, Tensor x, List<LinearWeights> group, Tensor inner, long dropoutKey) {
-        int outFeatures = outFeatures(group), inFeatures = (int) x.shape().dim(1);
+    void backward(Tensor dX, Tensor dY, Tensor x, LinearGroup group, Tensor inner, Dropout dropout) {
+        int outFeatures = (int) group.outFeatures(), inFeatures = (int) x.shape().dim(1);
         if (dX != null) {
             ops.product().multiply(Factor.of(matrix(dY)), Factor.of(stacked(group)), target(dX, 0, inFeatures), 1f, false);
         }
         int column = 0, innerColumn = 0;
-        for (LinearWeights linear : group) {
+        for (LinearWeights linear : group.layers()) {
             int out = (int) linear.weight().outFeatures();
             MatrixSource dOut = slice(dY, column, out);
             if (linear.weight() instanceof jqlora.ops.Weight.Dense(Parameter parameter) && parameter.isTrained()) {
@@ -66,16 +68,16 @@ final class CpuLinear {
                 addColumnSums(dY, column, out, linear.bias().gradient());
             }
             if (linear.lora() != null) {
-                loraBackward(linear.lora(), dOut, dX, x, slice(inner, innerColumn, (int) linear.lora().r()), dropoutKey);
+                loraBackward(linear.lora(), dOut, dX, x, slice(inner, innerColumn, (int) linear.lora().r()), dropout);
                 innerColumn += (int) linear.lora().r();
             }
             column += out;
         }
     }
 
-    private void loraBackward(LoraFactors lora, MatrixSource dOut, Tensor dX, Tensor x, MatrixSource inner, long dropoutKey) {
+    private void loraBackward(LoraFactors lora, MatrixSource dOut, Tensor dX, Tensor x, MatrixSource inner, Dropout dropout) {
         int r = (int) lora.r(), rows = dOut.rows(), inFeatures = (int) x.shape().dim(1);
-        try (Tensor dInner = ops.allocate(DType.F32, rows, r); Dropped dropped = Dropped.of(ops, x, lora, dropoutKey)) {
+        try (Tensor dInner = ops.allocate(DType.F32, rows, r); Dropped dropped = Dropped.of(ops, x, lora, dropout)) {
             ops.product().multiply(Factor.of(dOut), Factor.of(matrix(lora.b().value())), target(dInner, 0, r), lora.scaling(), false);
             if (lora.b().isTrained()) {
                 ops.product().multiply(Factor.transposed(dOut), Factor.of(inner), target(lora.b().gradient(), 0, r), lora.scaling(), true);
@@ -106,9 +108,9 @@ final class CpuLinear {
         return ops.matrix(tensor);
     }
 
-    private MatrixSource stacked(List<LinearWeights> group) {
+    private MatrixSource stacked(LinearGroup group) {
         List<MatrixSource> parts = new ArrayList<>();
-        for (LinearWeights linear : group) {
+        for (LinearWeights linear : group.layers()) {
             parts.add(ops.matrix(linear.weight()));
         }
         return MatrixSource.Stacked.of(parts);
@@ -144,23 +146,15 @@ final class CpuLinear {
         });
     }
 
-    private static int outFeatures(List<LinearWeights> group) {
-        return group.stream().mapToInt(linear -> (int) linear.weight().outFeatures()).sum();
-    }
-
-    private static int innerColumns(List<LinearWeights> group) {
-        return group.stream().mapToInt(linear -> linear.lora() == null ? 0 : (int) linear.lora().r()).sum();
-    }
-
     /** What an adapter reads: x itself, or x with dropped elements zeroed and the others scaled up. */
     private record Dropped(CpuOps ops, Tensor tensor, LoraFactors lora, long key) implements AutoCloseable {
-        static Dropped of(CpuOps ops, Tensor x, LoraFactors lora, long dropoutKey) {
-            if (dropoutKey == 0 || lora.dropout() == 0) {
+        static Dropped of(CpuOps ops, Tensor x, LoraFactors lora, Dropout dropout) {
+            if (!dropout.reaches(lora)) {
                 return new Dropped(ops, x, lora, 0);
             }
             Tensor copy = ops.allocate(DType.F32, x.shape().toArray());
             ops.copyInto(copy, x);
-            Dropped dropped = new Dropped(ops, copy, lora, dropoutKey);
+            Dropped dropped = new Dropped(ops, copy, lora, dropout.key());
             dropped.mask(copy);
             return dropped;
         }

@@ -5,9 +5,10 @@ import static jqlora.tensor.TensorView.FLOAT;
 
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
-import java.util.List;
 import java.util.stream.IntStream;
-import jqlora.ops.LinearWeights;
+import jqlora.ops.Dropout;
+import jqlora.ops.LinearGroup;
+import jqlora.ops.OutputHead;
 import jqlora.tensor.DType;
 import jqlora.tensor.Tensor;
 
@@ -21,13 +22,44 @@ final class CpuLoss {
     private static final int NO_TARGET = -100;
 
     private final CpuOps ops;
+    private final CpuLinear linear;
 
-    CpuLoss(CpuOps ops) {
+    CpuLoss(CpuOps ops, CpuLinear linear) {
         this.ops = ops;
+        this.linear = linear;
     }
 
-    void headLoss(Tensor x, LinearWeights head, int[] targets, double scale, Tensor lossSum, Tensor dX) {
-        int rows = (int) x.shape().dim(0), vocab = (int) head.weight().outFeatures();
+    Tensor scores(Tensor x, OutputHead head) {
+        LinearGroup group = LinearGroup.of(head.weights());
+        try (Tensor inner = inner(group, x.shape().dim(0))) {
+            Tensor scores = linear.forward(x, group, inner, Dropout.NONE);
+            if (!head.isPlain()) {
+                int vocab = (int) group.outFeatures();
+                ops.workers().ranges(x.shape().dim(0), 1, (from, to) -> {
+                    for (long row = from; row < to; row++) {
+                        bound(CpuTensor.memory(scores), row * vocab, vocab, head, null);
+                    }
+                });
+            }
+            return scores;
+        }
+    }
+
+    private Tensor inner(LinearGroup group, long rows) {
+        return group.rank() == 0 ? null : ops.allocate(DType.F32, rows, group.rank());
+    }
+
+    /** From what the linear layer gives to the scores. @param slopes see {@link RowMath#softCap} */
+    private void bound(MemorySegment scores, long at, int vocab, OutputHead head, MemorySegment slopes) {
+        if (head.softCap() > 0) {
+            RowMath.softCap(scores, at, vocab, head.scale(), head.softCap(), slopes);
+        } else {
+            ops.math().scale(scores, at, head.scale(), null, scores, at, vocab);
+        }
+    }
+
+    void headLoss(Tensor x, OutputHead head, int[] targets, double scale, Tensor lossSum, Tensor dX) {
+        int rows = (int) x.shape().dim(0), vocab = (int) head.weights().weight().outFeatures();
         int[] labelled = IntStream.range(0, rows).filter(row -> targets[row] != NO_TARGET).toArray();
         if (dX != null) {
             ops.fillZero(dX);
@@ -47,22 +79,22 @@ final class CpuLoss {
         return Math.clamp(LOGIT_BYTES / (4L * vocab), FEWEST_ROWS, Math.max(FEWEST_ROWS, labelled));
     }
 
-    private double chunk(Tensor x, LinearWeights head, int[] targets, int[] rows, float scale, Tensor dX) {
-        int hidden = (int) x.shape().dim(1), vocab = (int) head.weight().outFeatures();
-        int r = head.lora() == null ? 0 : (int) head.lora().r();
+    private double chunk(Tensor x, OutputHead head, int[] targets, int[] rows, float scale, Tensor dX) {
+        int hidden = (int) x.shape().dim(1), vocab = (int) head.weights().weight().outFeatures();
+        LinearGroup group = LinearGroup.of(head.weights());
         double[] losses = new double[rows.length];
-        try (Tensor part = ops.allocate(DType.F32, rows.length, hidden); Tensor inner = r == 0 ? null : ops.allocate(DType.F32, rows.length, r)) {
+        try (Tensor part = ops.allocate(DType.F32, rows.length, hidden); Tensor inner = inner(group, rows.length)) {
             gather(x, rows, part);
-            try (Tensor logits = ops.linear(part, List.of(head), inner, 0)) {
+            try (Tensor logits = linear.forward(part, group, inner, Dropout.NONE)) {
                 MemorySegment memory = CpuTensor.memory(logits);
                 ops.workers().ranges(rows.length, 1, (from, to) -> {
                     for (int i = (int) from; i < to; i++) {
-                        losses[i] = crossEntropy(memory, (long) i * vocab, vocab, targets[rows[i]], scale);
+                        losses[i] = crossEntropy(memory, (long) i * vocab, vocab, targets[rows[i]], scale, head);
                     }
                 });
                 if (dX != null) {
                     try (Tensor dPart = ops.allocate(DType.F32, rows.length, hidden)) {
-                        ops.linearBackward(dPart, logits, part, List.of(head), inner, 0);
+                        linear.backward(dPart, logits, part, group, inner, Dropout.NONE);
                         scatter(dPart, rows, dX);
                     }
                 }
@@ -95,12 +127,16 @@ final class CpuLoss {
         });
     }
 
-    /** -log p(target); the logits become (softmax - onehot) scale. */
-    private double crossEntropy(MemorySegment logits, long at, int vocab, int target, float scale) {
+    /** -log p(target); the logits become (softmax - onehot) scale, times what the output layer does with its product. */
+    private double crossEntropy(MemorySegment logits, long at, int vocab, int target, float scale, OutputHead head) {
+        MemorySegment slopes = head.softCap() > 0 ? ops.rowScratch(vocab) : null;
+        if (!head.isPlain()) {
+            bound(logits, at, vocab, head, slopes);
+        }
         float wanted = logits.get(FLOAT, (at + target) * 4);
         float logSum = ops.math().softmax(logits, at, vocab, 1f);
         logits.set(FLOAT, (at + target) * 4, logits.get(FLOAT, (at + target) * 4) - 1f);
-        ops.math().scale(logits, at, scale, null, logits, at, vocab);
+        ops.math().scale(logits, at, head.softCap() > 0 ? scale : scale * head.scale(), slopes, logits, at, vocab);
         return (double) logSum - wanted;
     }
 }

@@ -3,7 +3,6 @@ package jqlora.ops.cpu;
 import static jqlora.tensor.TensorView.FLOAT;
 
 import java.lang.foreign.MemorySegment;
-import java.util.function.Consumer;
 import jqlora.ops.AttentionShape;
 import jqlora.ops.Norm;
 import jqlora.ops.Parameter;
@@ -73,19 +72,6 @@ final class CpuNorm {
             factors[i] += norm.weightOffset();
         }
         return ops.upload(TensorView.ofFloats(factors, factors.length));
-    }
-
-    /** The backward after that of the layers that read the result; {@code readers} is given the gradient of the result to fill, null when nobody wants it. */
-    void linearBackward(Tensor dX, Tensor x, Norm norm, Tensor statistics, Consumer<Tensor> readers) {
-        if (dX == null && !norm.isTrained()) {
-            readers.accept(null);
-            return;
-        }
-        long[] dims = x.shape().toArray();
-        try (Tensor dNormed = ops.allocate(DType.F32, dims); Tensor unwanted = dX == null ? ops.zeros(DType.F32, dims) : null) {
-            readers.accept(dNormed);
-            backward(dX == null ? unwanted : dX, dNormed, x, norm, statistics);
-        }
     }
 
     void backward(Tensor dX, Tensor dY, Tensor x, Norm norm, Tensor statistics) {

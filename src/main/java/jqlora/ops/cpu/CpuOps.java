@@ -7,22 +7,23 @@ import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.List;
-import jqlora.ops.Activation;
 import jqlora.ops.AdamW8bitState;
 import jqlora.ops.AdamWState;
 import jqlora.ops.AdamWStep;
 import jqlora.ops.AttentionShape;
+import jqlora.ops.Dropout;
+import jqlora.ops.Heads;
+import jqlora.ops.Input;
 import jqlora.ops.KvCache;
-import jqlora.ops.LinearWeights;
+import jqlora.ops.Link;
 import jqlora.ops.LoraFactors;
 import jqlora.ops.MemoryUse;
 import jqlora.ops.MergedStorage;
-import jqlora.ops.Norm;
 import jqlora.ops.Ops;
 import jqlora.ops.OpsArguments;
+import jqlora.ops.OutputHead;
 import jqlora.ops.Parameter;
 import jqlora.ops.Rehearsal;
-import jqlora.ops.RopeTable;
 import jqlora.ops.Sequences;
 import jqlora.ops.Weight;
 import jqlora.quant.Absmax;
@@ -56,8 +57,9 @@ public final class CpuOps implements Ops {
     private final CpuLinear linear = new CpuLinear(this);
     private final CpuAttention attention = new CpuAttention(this);
     private final CpuNorm norms = new CpuNorm(this);
-    private final CpuGated gated = new CpuGated(this);
-    private final CpuLoss loss = new CpuLoss(this);
+    private final CpuInputs inputs = new CpuInputs(this, linear, norms, new CpuActivations(this));
+    private final CpuHeads heads = new CpuHeads(this, norms);
+    private final CpuLoss loss = new CpuLoss(this, linear);
     private final CpuOptimizer optimizer = new CpuOptimizer(this);
     private final CpuMerge merge;
     private final ThreadLocal<MemorySegment> rowScratch = ThreadLocal.withInitial(() -> MemorySegment.NULL);
@@ -278,18 +280,6 @@ public final class CpuOps implements Ops {
     }
 
     @Override
-    public Tensor add(Tensor x, Tensor y) {
-        OpsArguments.add(x, y, DType.F32);
-        Tensor sum = allocate(DType.F32, x.shape().toArray());
-        MemorySegment to = CpuTensor.memory(sum), first = CpuTensor.memory(x), second = CpuTensor.memory(y);
-        workers.ranges(x.shape().size(), COPY_GRAIN, (from, end) -> {
-            MemorySegment.copy(first, from * 4, to, from * 4, (end - from) * 4);
-            math.add(second, from, to, from, (int) (end - from));
-        });
-        return sum;
-    }
-
-    @Override
     public void addInPlace(Tensor x, Tensor y) {
         OpsArguments.add(x, y, DType.F32);
         MemorySegment to = CpuTensor.memory(x), from = CpuTensor.memory(y);
@@ -299,106 +289,53 @@ public final class CpuOps implements Ops {
     // ---- embedding
 
     @Override
-    public Tensor embedding(Tensor table, Tensor ids, float scale) {
+    public Tensor embedding(Tensor table, Tensor ids, int first, float scale) {
         OpsArguments.embedding(table, ids);
-        return embeddings.forward(table, ids, scale);
+        return embeddings.forward(table, ids, first, scale);
     }
 
     @Override
-    public void embeddingBackward(Tensor dTable, Tensor dY, Tensor ids, float scale) {
+    public void embeddingBackward(Tensor dTable, Tensor dY, Tensor ids, int first, float scale) {
         OpsArguments.embeddingBackward(dTable, dY, ids);
-        embeddings.backward(dTable, dY, ids, scale);
+        embeddings.backward(dTable, dY, ids, first, scale);
     }
 
     // ---- layers
 
     @Override
-    public Tensor norm(Tensor x, Norm norm, Tensor statistics) {
-        OpsArguments.norm("norm", x, norm, statistics);
-        return norms.forward(x, norm, statistics);
+    public Tensor compute(Input input) {
+        OpsArguments.compute(input);
+        return inputs.compute(input);
     }
 
     @Override
-    public Tensor normAgain(Tensor x, Norm norm, Tensor statistics) {
-        OpsArguments.norm("normAgain", x, norm, statistics);
-        return norms.again(x, norm, statistics);
+    public void computeBackward(Tensor dX, Tensor dY, Input input) {
+        OpsArguments.computeBackward(dX, dY, input);
+        inputs.backward(dX, dY, input);
     }
 
     @Override
-    public void normBackward(Tensor dX, Tensor dY, Tensor x, Norm norm, Tensor statistics) {
-        OpsArguments.normBackward(dX, dY, x, norm, statistics);
-        norms.backward(dX, dY, x, norm, statistics);
+    public Tensor linear(Link link, Tensor added, Dropout dropout) {
+        OpsArguments.linear(link, added);
+        return inputs.linear(link, added, dropout);
     }
 
     @Override
-    public Tensor headNorm(Tensor qkv, AttentionShape shape, Tensor qWeight, Tensor kWeight, float eps, Tensor rstd) {
-        OpsArguments.headNorm("headNorm", qkv, shape, qWeight, kWeight, rstd);
-        return norms.headForward(qkv, shape, qWeight, kWeight, eps, rstd);
+    public void linearBackward(Tensor dX, Tensor dY, List<Link> chain, Dropout dropout) {
+        OpsArguments.linearBackward(dX, dY, chain);
+        inputs.linearBackward(dX, dY, chain, dropout);
     }
 
     @Override
-    public void headNormBackward(Tensor dQkv, Tensor qkv, AttentionShape shape, Parameter qWeight, Parameter kWeight, Tensor rstd) {
-        OpsArguments.headNormBackward(dQkv, qkv, shape, qWeight, kWeight, rstd);
-        norms.headBackward(dQkv, qkv, shape, qWeight, kWeight, rstd);
+    public Tensor heads(Tensor fused, Heads heads, Tensor rstd) {
+        OpsArguments.heads(fused, heads, rstd);
+        return this.heads.forward(fused, heads, rstd);
     }
 
     @Override
-    public Tensor linear(Tensor x, List<LinearWeights> group, Tensor inner, long dropoutKey) {
-        OpsArguments.linear("linear", x, group, inner);
-        return linear.forward(x, group, inner, dropoutKey);
-    }
-
-    @Override
-    public Tensor linearAdd(Tensor added, Tensor x, List<LinearWeights> group, Tensor inner, long dropoutKey) {
-        OpsArguments.linearAdd(added, x, group, inner);
-        Tensor y = linear.forward(x, group, inner, dropoutKey);
-        addInPlace(y, added);
-        return y;
-    }
-
-    @Override
-    public void linearBackward(Tensor dX, Tensor dY, Tensor x, List<LinearWeights> group, Tensor inner, long dropoutKey) {
-        OpsArguments.linearBackward(dX, dY, x, group, inner);
-        linear.backward(dX, dY, x, group, inner, dropoutKey);
-    }
-
-    @Override
-    public void normedLinearBackward(Tensor dX, Tensor dY, Tensor x, Norm norm, Tensor statistics, List<LinearWeights> group, Tensor inner, long dropoutKey) {
-        OpsArguments.normedLinearBackward(dX, dY, x, norm, statistics, group, inner);
-        norms.linearBackward(dX, x, norm, statistics, dNormed -> {
-            try (Tensor normed = norms.again(x, norm, statistics)) {
-                linear.backward(dNormed, dY, normed, group, inner, dropoutKey);
-            }
-        });
-    }
-
-    @Override
-    public void ropeInPlace(Tensor qkv, AttentionShape shape, RopeTable table, Tensor positions) {
-        OpsArguments.rope("rope", qkv, shape, table, positions);
-        rotate(qkv, shape, table, positions, 1f);
-    }
-
-    @Override
-    public void ropeBackwardInPlace(Tensor dQkv, AttentionShape shape, RopeTable table, Tensor positions) {
-        OpsArguments.rope("ropeBackward", dQkv, shape, table, positions);
-        rotate(dQkv, shape, table, positions, -1f);
-    }
-
-    private void rotate(Tensor qkv, AttentionShape shape, RopeTable table, Tensor positions, float direction) {
-        int half = table.half(), heads = shape.numAttentionHeads() + shape.numKeyValueHeads();
-        MemorySegment memory = CpuTensor.memory(qkv), cos = CpuTensor.memory(table.cos()), sin = CpuTensor.memory(table.sin());
-        for (long row = 0; row < qkv.shape().dim(0); row++) {
-            OpsArguments.position(CpuTensor.memory(positions).get(INT, row * 4), row, table);
-        }
-        workers.ranges(qkv.shape().dim(0), 16, (from, to) -> {
-            for (long row = from; row < to; row++) {
-                int position = CpuTensor.memory(positions).get(INT, row * 4);
-                for (int head = 0; head < heads; head++) {
-                    long at = row * shape.qkvColumns() + (long) head * shape.headDim();
-                    math.rotate(memory, at, at + half, cos, sin, (long) position * half, half, direction);
-                }
-            }
-        });
+    public Tensor headsBackward(Tensor dQkv, Tensor fused, Heads heads, Tensor rstd) {
+        OpsArguments.headsBackward(dQkv, fused, heads, rstd);
+        return this.heads.backward(dQkv, fused, heads, rstd);
     }
 
     @Override
@@ -419,33 +356,16 @@ public final class CpuOps implements Ops {
         return attention.cached(qkv, shape, sequences, cache, layer);
     }
 
-    @Override
-    public Tensor gatedActivation(Tensor gateUp, Activation activation) {
-        OpsArguments.gatedActivation("gatedActivation", gateUp);
-        return gated.forward(gateUp, activation);
-    }
-
-    @Override
-    public void gatedActivationBackward(Tensor dGateUp, Tensor dY, Tensor gateUp, Activation activation) {
-        OpsArguments.gatedActivationBackward(dGateUp, dY, gateUp);
-        gated.backward(dGateUp, dY, gateUp, activation);
-    }
-
-    @Override
-    public void gatedLinearBackward(Tensor dGateUp, Tensor dY, Tensor gateUp, Activation activation, List<LinearWeights> group, Tensor inner, long dropoutKey) {
-        OpsArguments.gatedLinearBackward(dGateUp, dY, gateUp, group, inner);
-        try (Tensor dActivated = allocate(DType.F32, gateUp.shape().dim(0), gateUp.shape().dim(1) / 2)) {
-            try (Tensor activated = gatedActivation(gateUp, activation)) {
-                linear.backward(dActivated, dY, activated, group, inner, dropoutKey);
-            }
-            gatedActivationBackward(dGateUp, dActivated, gateUp, activation);
-        }
-    }
-
     // ---- loss and optimizer
 
     @Override
-    public void headLoss(Tensor x, LinearWeights head, int[] targets, double scale, Tensor lossSum, Tensor dX) {
+    public Tensor scores(Tensor x, OutputHead head) {
+        OpsArguments.scores(x, head);
+        return loss.scores(x, head);
+    }
+
+    @Override
+    public void headLoss(Tensor x, OutputHead head, int[] targets, double scale, Tensor lossSum, Tensor dX) {
         OpsArguments.headLoss(x, head, targets, lossSum, dX);
         loss.headLoss(x, head, targets, scale, lossSum, dX);
     }

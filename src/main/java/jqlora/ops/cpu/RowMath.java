@@ -1,5 +1,7 @@
 package jqlora.ops.cpu;
 
+import static jqlora.tensor.TensorView.FLOAT;
+
 import java.lang.foreign.MemorySegment;
 import jqlora.quant.FourBitCodec;
 
@@ -68,6 +70,47 @@ interface RowMath {
     /** As {@link #siluBackward}. */
     void geluTanhBackward(MemorySegment dGateUp, MemorySegment gateUp, long gateAt, long upAt, MemorySegment dY, long dYAt, int count);
 
+    /** out[i] = max(gate[i], 0) up[i] */
+    default void relu(MemorySegment gate, long gateAt, long upAt, MemorySegment out, long outAt, int count) {
+        for (long i = 0; i < count; i++) {
+            out.set(FLOAT, (outAt + i) * 4, Math.max(gate.get(FLOAT, (gateAt + i) * 4), 0f) * gate.get(FLOAT, (upAt + i) * 4));
+        }
+    }
+
+    /** As {@link #siluBackward}; the slope at 0 is 0, as in PyTorch. */
+    default void reluBackward(MemorySegment dGateUp, MemorySegment gateUp, long gateAt, long upAt, MemorySegment dY, long dYAt, int count) {
+        for (long i = 0; i < count; i++) {
+            float gate = gateUp.get(FLOAT, (gateAt + i) * 4), up = gateUp.get(FLOAT, (upAt + i) * 4), d = dY.get(FLOAT, (dYAt + i) * 4);
+            dGateUp.set(FLOAT, (upAt + i) * 4, d * Math.max(gate, 0f));
+            dGateUp.set(FLOAT, (gateAt + i) * 4, gate > 0 ? d * up : 0f);
+        }
+    }
+
+    /** The rotation of {@code count} pairs of neighbours, from {@code at} on; see {@link #rotate}. */
+    static void rotateNeighbours(MemorySegment x, long at, MemorySegment cos, MemorySegment sin, long angleAt, int count, float direction) {
+        for (long i = 0; i < count; i++) {
+            float a = x.get(FLOAT, (at + 2 * i) * 4), b = x.get(FLOAT, (at + 2 * i + 1) * 4);
+            float c = cos.get(FLOAT, (angleAt + i) * 4), s = sin.get(FLOAT, (angleAt + i) * 4) * direction;
+            x.set(FLOAT, (at + 2 * i) * 4, a * c - b * s);
+            x.set(FLOAT, (at + 2 * i + 1) * 4, b * c + a * s);
+        }
+    }
+
+    /**
+     * {@code cap tanh(factor x[i] / cap)} in place.
+     *
+     * @param slopes overwritten from 0 with the derivatives by x[i]; null where nobody wants them
+     */
+    static void softCap(MemorySegment x, long at, int count, float factor, float cap, MemorySegment slopes) {
+        for (long i = 0; i < count; i++) {
+            float tanh = tanh(x.get(FLOAT, (at + i) * 4) * factor / cap);
+            x.set(FLOAT, (at + i) * 4, cap * tanh);
+            if (slopes != null) {
+                slopes.set(FLOAT, i * 4, factor * (1f - tanh * tanh));
+            }
+        }
+    }
+
     /** The rotation (x, y) -> (x cos - y sin, y cos + x sin) of count pairs; {@code direction} -1 rotates back. */
     void rotate(MemorySegment x, long firstAt, long secondAt, MemorySegment cos, MemorySegment sin, long angleAt, int count, float direction);
 
@@ -111,6 +154,16 @@ interface RowMath {
         float mantissa = Math.fma(p, r * r, r) + 1f;
         int exponent = Float.floatToRawIntBits(shifted) - Float.floatToRawIntBits(ROUNDER);
         return Float.intBitsToFloat(Float.floatToRawIntBits(mantissa) + (exponent << 23));
+    }
+
+    /** The hyperbolic tangent within 4 units in the last place: its series near 0, where the exponential would cancel. */
+    static float tanh(float x) {
+        float square = x * x;
+        if (square < 0.0625f) {
+            return x * Math.fma(Math.fma(Math.fma(Math.fma(62f / 2835, square, -17f / 315), square, 2f / 15), square, -1f / 3), square, 1f);
+        }
+        float smaller = 2f / (exp(2f * Math.abs(x)) + 1f);
+        return Math.copySign(1f - smaller, x);
     }
 
     // ---- the normal distribution that both implementations share

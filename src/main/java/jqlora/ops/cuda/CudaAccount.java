@@ -4,11 +4,15 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.function.Supplier;
 import jqlora.ops.AttentionShape;
+import jqlora.ops.Dropout;
 import jqlora.ops.DropoutMask;
-import jqlora.ops.GatedMlp;
+import jqlora.ops.Input;
+import jqlora.ops.LinearGroup;
 import jqlora.ops.LinearWeights;
+import jqlora.ops.Link;
 import jqlora.ops.MemoryAccount;
 import jqlora.ops.MemoryUse;
+import jqlora.ops.OutputHead;
 import jqlora.ops.Parameter;
 import jqlora.ops.Sequences;
 import jqlora.ops.Weight;
@@ -181,26 +185,18 @@ final class CudaAccount implements MemoryAccount {
         }
     }
 
-    private static long ins(List<LinearWeights> group) {
-        return group.getFirst().weight().inFeatures();
-    }
-
-    private static long outs(List<LinearWeights> group) {
-        return group.stream().mapToLong(linear -> linear.weight().outFeatures()).sum();
-    }
-
     /** As {@link Operands} chooses a buffer and lets it grow. */
-    private void decode(List<LinearWeights> group, boolean backward) {
+    private void decode(LinearGroup group, boolean backward) {
         Form form = isInFp8(group) ? backward ? Form.E4M3_TRANSPOSED : Form.E4M3 : Form.BF16;
         OperandLayout layout = OperandLayout.of(group, form);
         if (form == Form.BF16) {
             room = Math.max(room, layout.padded());
         }
-        if (group.size() == 1 && layout.rank() == 0 && group.getFirst().weight() instanceof Weight.Dense(Parameter parameter) && parameter.value().dtype() == DType.BF16) {
+        if (group.layers().size() == 1 && layout.rank() == 0 && group.layers().getFirst().weight() instanceof Weight.Dense(Parameter parameter) && parameter.value().dtype() == DType.BF16) {
             return;
         }
         List<Tensor> codes = new ArrayList<>();
-        for (LinearWeights linear : group) {
+        for (LinearWeights linear : group.layers()) {
             codes.add(linear.weight() instanceof Weight.FourBit packed ? packed.codes() : null);
         }
         Key key = codes.contains(null) ? null : new Key(codes, form);
@@ -218,7 +214,7 @@ final class CudaAccount implements MemoryAccount {
         last = key == null ? last : key;
     }
 
-    private boolean isInFp8(List<LinearWeights> group) {
+    private boolean isInFp8(LinearGroup group) {
         return fp8 && Fp8Weights.take(group);
     }
 
@@ -232,81 +228,76 @@ final class CudaAccount implements MemoryAccount {
     }
 
     @Override
-    public Tensor linear(long rows, List<LinearWeights> group, boolean dropped, Supplier<Tensor> result) {
+    public Tensor linear(long rows, LinearGroup group, boolean dropped, Supplier<Tensor> result) {
         decode(group, false);
         Tensor y = result.get();
         try (Way way = new Way()) {
             if (isInFp8(group)) {
-                way.tensor(DType.U8, rows * ins(group));          // x in e4m3, made here or with x
+                way.tensor(DType.U8, rows * group.inFeatures());          // x in e4m3, made here or with x
             }
             if (dropped && !inGroups(group)) {
-                way.matrix(rows, ins(group));
+                way.matrix(rows, group.inFeatures());
             }
         }
         return y;
     }
 
     /** Whether dropout needs no copy of what adapters read. */
-    private static boolean inGroups(List<LinearWeights> group) {
-        return ins(group) % DropoutMask.GROUP == 0;
+    private static boolean inGroups(LinearGroup group) {
+        return group.inFeatures() % DropoutMask.GROUP == 0;
     }
 
     @Override
-    public void linearBackward(long rows, List<LinearWeights> group, boolean dropped, boolean inputWanted) {
-        long rank = OperandLayout.rank(group);
+    public void linearBackward(long rows, List<Link> chain, Dropout dropout, boolean inputWanted) {
+        GatedChain gated = GatedChain.of(chain);
+        if (gated == null || !CudaMlp.takes(gated, dropout, this::isInFp8)) {
+            MemoryAccount.super.linearBackward(rows, chain, dropout, inputWanted);
+            return;
+        }
+        LinearGroup down = gated.down().group();
+        try (Way way = new Way()) {
+            way.matrix(rows, down.inFeatures());
+            decode(down, true);
+            new Way().floats(CudaMlp.floatsOfSums(rows, gated), 1).close();
+            way.floats(down.outFeatures(), down.rank());
+        }
+        linearBackward(rows, gated.gateUp(), false, true);
+    }
+
+    @Override
+    public void linearBackward(long rows, Link link, boolean dropped, boolean inputWanted) {
+        try (Way way = new Way()) {
+            if (!(link.input() instanceof Input.Kept)) {
+                way.matrix(rows, link.group().inFeatures());
+            }
+            linearBackward(rows, link.group(), dropped, inputWanted);
+            if (fp8 && link.input() instanceof Input.Gated) {
+                way.tensor(DType.U8, 2 * rows * link.group().inFeatures());      // the gradients of gates and ups in e4m3
+            }
+        }
+    }
+
+    private void linearBackward(long rows, LinearGroup group, boolean dropped, boolean inputWanted) {
+        long rank = group.rank();
         if (!inputWanted && rank == 0) {
             return;
         }
         decode(group, true);
         try (Way way = new Way()) {
             if (isInFp8(group)) {
-                way.matrix(rows, rank).tensor(DType.U8, rows * outs(group));
+                way.matrix(rows, rank).tensor(DType.U8, rows * group.outFeatures());
             }
             if (dropped && inputWanted) {
-                way.tensor(DType.U8, CudaDropout.bytesOfDrops(rows * ins(group), group));
+                way.tensor(DType.U8, CudaDropout.bytesOfDrops(rows * group.inFeatures(), group));
             }
             if (dropped && inGroups(group)) {
-                way.floats(outs(group), rank).floats(CudaDropout.floatsOfSums(group, rows));
+                way.floats(group.outFeatures(), rank).floats(CudaDropout.floatsOfSums(group, rows));
             } else if (dropped) {
-                way.floats(outs(group), rank).matrix(rows, ins(group));
+                way.floats(group.outFeatures(), rank).matrix(rows, group.inFeatures());
             } else if (rank > 0) {
-                way.floats(rank, ins(group)).floats(outs(group), rank);
+                way.floats(rank, group.inFeatures()).floats(group.outFeatures(), rank);
             }
         }
-    }
-
-    @Override
-    public void normedLinearBackward(long rows, List<LinearWeights> group, boolean dropped, boolean inputWanted) {
-        try (Way way = new Way()) {
-            way.matrix(rows, ins(group));
-            linearBackward(rows, group, dropped, inputWanted);
-        }
-    }
-
-    @Override
-    public void gatedLinearBackward(long rows, List<LinearWeights> group, boolean dropped) {
-        try (Way way = new Way()) {
-            way.matrix(rows, ins(group));
-            linearBackward(rows, group, dropped, true);
-            if (fp8) {
-                way.tensor(DType.U8, 2 * rows * ins(group));      // the gradients of gates and ups in e4m3
-            }
-        }
-    }
-
-    @Override
-    public void mlpBackward(long rows, GatedMlp mlp, boolean dropped) {
-        if (!CudaMlp.takes(mlp, dropped, this::isInFp8)) {
-            MemoryAccount.super.mlpBackward(rows, mlp, dropped);
-            return;
-        }
-        try (Way way = new Way()) {
-            way.matrix(rows, ins(mlp.downAlone()));
-            decode(mlp.downAlone(), true);
-            new Way().floats(CudaMlp.floatsOfSums(rows, mlp), 1).close();
-            way.floats(outs(mlp.downAlone()), OperandLayout.rank(mlp.downAlone()));
-        }
-        normedLinearBackward(rows, mlp.gateUp(), false, true);
     }
 
     @Override
@@ -321,20 +312,20 @@ final class CudaAccount implements MemoryAccount {
     }
 
     @Override
-    public void headLoss(int labelled, LinearWeights head, boolean inputWanted) {
+    public void headLoss(int labelled, OutputHead head, boolean inputWanted) {
         if (labelled == 0) {
             return;
         }
-        List<LinearWeights> group = List.of(head);
-        int rows = CudaLoss.chunkRows(labelled, head.weight().outFeatures());
-        try (Way way = new Way().tensor(DType.F64, labelled).tensor(DType.I32, rows).tensor(DType.I32, rows).matrix(rows, ins(group))) {
-            if (head.lora() != null) {
-                way.matrix(rows, head.lora().r());
+        LinearGroup group = LinearGroup.of(head.weights());
+        int rows = CudaLoss.chunkRows(labelled, group.outFeatures());
+        try (Way way = new Way().tensor(DType.F64, labelled).tensor(DType.I32, rows).tensor(DType.I32, rows).matrix(rows, group.inFeatures())) {
+            if (group.rank() > 0) {
+                way.matrix(rows, group.rank());
             }
             decode(group, false);
-            way.matrix(rows, outs(group));
+            way.matrix(rows, group.outFeatures());
             if (inputWanted) {
-                way.matrix(rows, ins(group));
+                way.matrix(rows, group.inFeatures());
                 linearBackward(rows, group, false, true);
             }
         }

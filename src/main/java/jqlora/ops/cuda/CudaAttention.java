@@ -9,7 +9,6 @@ import java.util.Map;
 import java.util.Optional;
 import jqlora.ops.AttentionShape;
 import jqlora.ops.KvCache;
-import jqlora.ops.RopeTable;
 import jqlora.ops.Sequences;
 import jqlora.tensor.DType;
 import jqlora.tensor.Shape;
@@ -62,15 +61,6 @@ final class CudaAttention implements AutoCloseable {
         device.bind();
         CudnnGraph.check("cudnnCreate", cudnnCreate(handle));
         CudnnGraph.check("cudnnSetStream", cudnnSetStream(handle, device.stream()));
-    }
-
-    // ---- rotation
-
-    void rotate(CudaTensor qkv, AttentionShape shape, RopeTable table, Tensor positions, float direction) {
-        int half = table.half(), heads = shape.numAttentionHeads() + shape.numKeyValueHeads();
-        boolean wide = half % 8 == 0 && shape.headDim() % 8 == 0;
-        ops.kernel("rope", wide ? "rope8" : "rope").matrix(qkv).address(table.cos()).address(table.sin()).address(positions).number(qkv.rows()).integer(heads).integer(half)
-                .real(direction).integer(shape.headDim()).launchFor(qkv.rows() * heads * (wide ? half / 8 : half));
     }
 
     // ---- a batch by itself
@@ -221,7 +211,8 @@ final class CudaAttention implements AutoCloseable {
         requireDim(shape);
         ops.kernel(SOURCE, "attention_forward").matrix(y).address(logSumExp).matrix(q).number(keys).number(values).number(kvStride).number(firstKeys)
                 .number(keyCounts).number(q.rows()).integer(shape.numAttentionHeads()).integer(shape.numKeyValueHeads()).integer(shape.headDim())
-                .integer(shape.slidingWindow()).real(shape.scale()).launch(Math.ceilDiv(q.rows() * shape.numAttentionHeads(), WARPS), THREADS);
+                .integer(shape.slidingWindow()).real(shape.scale()).real(shape.softCap()).real(shape.alibiMax())
+                .launch(Math.ceilDiv(q.rows() * shape.numAttentionHeads(), WARPS), THREADS);
     }
 
     private void ownBackward(CudaTensor dQkv, CudaTensor dY, CudaTensor qkv, CudaTensor y, Tensor logSumExp, AttentionShape shape, Sequences sequences) {
@@ -234,10 +225,10 @@ final class CudaAttention implements AutoCloseable {
                     .launch(Math.ceilDiv(rows * heads, WARPS), THREADS);
             ops.kernel(SOURCE, "attention_backward_q").matrix(dQkv).matrix(dY).matrix(qkv).address(logSumExp).address(delta).number(own.firstKeys()).number(own.keyCounts())
                     .number(rows).integer(heads).integer(kvHeads).integer(shape.headDim()).integer(shape.slidingWindow()).real(shape.scale())
-                    .launch(Math.ceilDiv(rows * heads, WARPS), THREADS);
+                    .real(shape.softCap()).real(shape.alibiMax()).launch(Math.ceilDiv(rows * heads, WARPS), THREADS);
             ops.kernel(SOURCE, "attention_backward_kv").matrix(dQkv).matrix(dY).matrix(qkv).address(logSumExp).address(delta).number(own.ends())
                     .number(rows).integer(heads).integer(kvHeads).integer(shape.headDim()).integer(shape.slidingWindow()).real(shape.scale())
-                    .launch(Math.ceilDiv(rows * kvHeads, WARPS), THREADS);
+                    .real(shape.softCap()).real(shape.alibiMax()).launch(Math.ceilDiv(rows * kvHeads, WARPS), THREADS);
         }
     }
 
@@ -272,7 +263,7 @@ final class CudaAttention implements AutoCloseable {
         CudaTensor y = ops.matrix(qkv.rows(), shape.queryColumns());
         long rows = qkv.rows();
         int kvHeads = shape.numKeyValueHeads(), dim = shape.headDim();
-        if (dim < NARROWEST || dim > MOST_DIM || Integer.bitCount(dim) != 1 || rows * kvHeads > COUNTERS) {
+        if (!shape.isPlain() || dim < NARROWEST || dim > MOST_DIM || Integer.bitCount(dim) != 1 || rows * kvHeads > COUNTERS) {
             try (CudaTensor tables = CudaTensor.allocate(memory, DType.I32, Shape.of(3 * rows), 0)) {
                 ops.kernel(DECODING, "decode_tables").address(tables).address(positions).integer(rows).integer(cache.maxLength()).launchFor(rows);
                 append(qkv, shape, keys, values, tables.address() + 8 * rows);
@@ -284,7 +275,7 @@ final class CudaAttention implements AutoCloseable {
         try (CudaTensor partial = ops.floats(rows, splits, shape.numAttentionHeads(), dim + 2L)) {
             ops.kernel(DECODING, "decode_attention").matrix(y).matrix(qkv).address(keys).address(values).number(keys.stride()).address(positions).address(partial).number(arrived)
                     .integer(cache.maxLength()).integer(splits).integer(shape.numAttentionHeads()).integer(kvHeads).integer(dim).integer(shape.slidingWindow()).real(shape.scale())
-                    .launch((long) splits * kvHeads, Math.toIntExact(rows), DECODING_THREADS, 1);
+                    .real(shape.softCap()).real(shape.alibiMax()).launch((long) splits * kvHeads, Math.toIntExact(rows), DECODING_THREADS, 1);
         }
         return y;
     }

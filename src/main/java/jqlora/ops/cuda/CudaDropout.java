@@ -2,7 +2,9 @@ package jqlora.ops.cuda;
 
 import java.util.ArrayList;
 import java.util.List;
+import jqlora.ops.Dropout;
 import jqlora.ops.DropoutMask;
+import jqlora.ops.LinearGroup;
 import jqlora.ops.LinearWeights;
 import jqlora.ops.LoraFactors;
 import jqlora.ops.cuda.Matmul.Mat;
@@ -28,21 +30,14 @@ final class CudaDropout {
         this.transfers = transfers;
     }
 
-    static boolean isDropped(List<LinearWeights> group, long dropoutKey) {
-        if (dropoutKey != 0) {
-            for (LinearWeights linear : group) {
-                if (linear.lora() != null && linear.lora().dropout() > 0) {
-                    return true;
-                }
-            }
-        }
-        return false;
+    static boolean isDropped(LinearGroup group, long dropoutKey) {
+        return group.isDropped(new Dropout(dropoutKey));
     }
 
     /** Adapters that follow each other and share a dropout: together, where a row of x is whole groups. */
     private record Run(List<LoraFactors> adapters, int first, long column, DropoutMask mask, boolean together) {
-        static List<Run> of(List<LinearWeights> group, CudaTensor x, long dropoutKey) {
-            List<LoraFactors> adapters = group.stream().map(LinearWeights::lora).filter(lora -> lora != null).toList();
+        static List<Run> of(LinearGroup group, CudaTensor x, long dropoutKey) {
+            List<LoraFactors> adapters = group.layers().stream().map(LinearWeights::lora).filter(lora -> lora != null).toList();
             List<Run> runs = new ArrayList<>();
             long column = 0;
             for (int i = 0, count; i < adapters.size(); i += count) {
@@ -96,7 +91,7 @@ final class CudaDropout {
 
     /** Overwrites {@code room} with what the adapters make of x.
      * @param factors A of the adapters one below the other */
-    void inner(CudaTensor x, Mat room, List<LinearWeights> group, Mat factors, long dropoutKey) {
+    void inner(CudaTensor x, Mat room, LinearGroup group, Mat factors, long dropoutKey) {
         transfers.fillZero(room.address(), room.stride(), room.columns(), x.rows());
         for (Run run : Run.of(group, x, dropoutKey)) {
             Mat out = room.columns(run.column, run.rank()), a = factors.rows(run.column, run.rank());
@@ -117,16 +112,16 @@ final class CudaDropout {
     }
 
     /** Room for a bit for each element that an adapter of the group reads, which tells {@link #addToGradientsOfA} what is dropped. */
-    CudaTensor drops(CudaTensor dX, List<LinearWeights> group) {
+    CudaTensor drops(CudaTensor dX, LinearGroup group) {
         return ops.bytes(bytesOfDrops(dX.shape().size(), group));
     }
 
-    static long bytesOfDrops(long elements, List<LinearWeights> group) {
-        return group.stream().filter(linear -> linear.lora() != null).count() * Math.ceilDiv(elements, (long) DropoutMask.GROUP);
+    static long bytesOfDrops(long elements, LinearGroup group) {
+        return group.layers().stream().filter(linear -> linear.lora() != null).count() * Math.ceilDiv(elements, (long) DropoutMask.GROUP);
     }
 
     /** Adds the adapters' part of the input's gradient to {@code dX}, and writes {@code drops}. */
-    void addToInputGradient(CudaTensor dX, Mat dInner, List<LinearWeights> group, Mat factors, long dropoutKey, CudaTensor drops) {
+    void addToInputGradient(CudaTensor dX, Mat dInner, LinearGroup group, Mat factors, long dropoutKey, CudaTensor drops) {
         for (Run run : Run.of(group, dX, dropoutKey)) {
             Mat part = dInner.columns(run.column, run.rank()), a = factors.rows(run.column, run.rank());
             if (run.together) {
@@ -150,7 +145,7 @@ final class CudaDropout {
 
     /** Adds to the gradient of every A that is trained.
      * @param drops as {@link #addToInputGradient} wrote it; null to make the masks again */
-    void addToGradientsOfA(Mat dInner, CudaTensor x, List<LinearWeights> group, long dropoutKey, CudaTensor drops) {
+    void addToGradientsOfA(Mat dInner, CudaTensor x, LinearGroup group, long dropoutKey, CudaTensor drops) {
         for (Run run : Run.of(group, x, dropoutKey)) {
             Mat part = dInner.columns(run.column, run.rank());
             if (run.together) {
@@ -170,10 +165,10 @@ final class CudaDropout {
     }
 
     /** Floats that {@link #addToGradientsOfA} takes on its way for adapters of one dropout. */
-    static long floatsOfSums(List<LinearWeights> group, long rows) {
-        long highest = group.stream().filter(linear -> linear.lora() != null).mapToLong(linear -> linear.lora().r()).max().orElseThrow(), ins = group.getFirst().weight().inFeatures();
-        long adapters = group.stream().filter(linear -> linear.lora() != null).count(), parts = highest <= FEW ? 1 : Math.ceilDiv(highest, (long) RANK_OF_A_BLOCK);
-        return Math.ceilDiv(rows, rowsOfPart(rows, Math.ceilDiv(ins, (long) COLUMNS) * parts * adapters)) * OperandLayout.rank(group) * ins;
+    static long floatsOfSums(LinearGroup group, long rows) {
+        long highest = group.layers().stream().filter(linear -> linear.lora() != null).mapToLong(linear -> linear.lora().r()).max().orElseThrow(), ins = group.layers().getFirst().weight().inFeatures();
+        long adapters = group.layers().stream().filter(linear -> linear.lora() != null).count(), parts = highest <= FEW ? 1 : Math.ceilDiv(highest, (long) RANK_OF_A_BLOCK);
+        return Math.ceilDiv(rows, rowsOfPart(rows, Math.ceilDiv(ins, (long) COLUMNS) * parts * adapters)) * group.rank() * ins;
     }
 
     private void addTogether(Mat dInner, CudaTensor x, Run run, long dropoutKey, CudaTensor drops) {

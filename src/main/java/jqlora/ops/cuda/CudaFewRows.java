@@ -1,6 +1,7 @@
 package jqlora.ops.cuda;
 
 import java.util.List;
+import jqlora.ops.LinearGroup;
 import jqlora.ops.LinearWeights;
 import jqlora.ops.LoraFactors;
 import jqlora.ops.Parameter;
@@ -39,29 +40,29 @@ final class CudaFewRows {
     }
 
     /** As {@link CudaLinear#forward} without dropout. */
-    CudaTensor forward(CudaTensor x, List<LinearWeights> group, CudaTensor inner, CudaTensor added) {
+    CudaTensor forward(CudaTensor x, LinearGroup group, CudaTensor inner, CudaTensor added) {
         long outs = 0;
-        for (LinearWeights linear : group) {
+        for (LinearWeights linear : group.layers()) {
             outs += linear.weight().outFeatures();
         }
         CudaTensor y = ops.matrix(x.rows(), outs);
         int rank = 0;
         long column = 0;
-        for (int from = 0, to; from < group.size(); from = to) {
-            Way way = way(group.get(from));
+        for (int from = 0, to; from < group.layers().size(); from = to) {
+            Way way = way(group.layers().get(from));
             int ranks = 0;
             long columns = 0;
-            for (to = from; to < group.size() && to - from < LAYERS_AT_ONCE && way.equals(way(group.get(to))); to++) {
-                ranks += rank(group.get(to));
-                columns += group.get(to).weight().outFeatures();
+            for (to = from; to < group.layers().size() && to - from < LAYERS_AT_ONCE && way.equals(way(group.layers().get(to))); to++) {
+                ranks += rank(group.layers().get(to));
+                columns += group.layers().get(to).weight().outFeatures();
             }
             for (int row = 0; row < x.rows(); row += ROWS_AT_ONCE) {
                 int rows = (int) Math.min(ROWS_AT_ONCE, x.rows() - row);
                 if (ranks > 0) {
-                    work("inner_few_rows", y, x, inner, rank, added, row, rows, way, group.subList(from, to), column).launch(ranks, THREADS);
+                    work("inner_few_rows", y, x, inner, rank, added, row, rows, way, group.layers().subList(from, to), column).launch(ranks, THREADS);
                 }
-                Kernel kernel = work(way.kernel, y, x, inner, rank, added, row, rows, way, group.subList(from, to), column);
-                kernel.shared(way.shared).launch(Math.min(tiles(group.subList(from, to)), way.blocks * device.multiprocessors()), THREADS);
+                Kernel kernel = work(way.kernel, y, x, inner, rank, added, row, rows, way, group.layers().subList(from, to), column);
+                kernel.shared(way.shared).launch(Math.min(tiles(group.layers().subList(from, to)), way.blocks * device.multiprocessors()), THREADS);
             }
             rank += ranks;
             column += columns;

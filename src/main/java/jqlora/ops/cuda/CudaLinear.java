@@ -2,6 +2,7 @@ package jqlora.ops.cuda;
 
 import java.util.List;
 import java.util.function.Function;
+import jqlora.ops.LinearGroup;
 import jqlora.ops.LinearWeights;
 import jqlora.ops.LoraFactors;
 import jqlora.ops.Parameter;
@@ -36,13 +37,13 @@ final class CudaLinear {
     }
 
     /** @param added summed with the result; null for none */
-    CudaTensor forward(CudaTensor x, List<LinearWeights> group, CudaTensor inner, long dropoutKey, CudaTensor added) {
+    CudaTensor forward(CudaTensor x, LinearGroup group, CudaTensor inner, long dropoutKey, CudaTensor added) {
         if (x.rows() <= CudaFewRows.MOST_ROWS && !CudaDropout.isDropped(group, dropoutKey)) {
             return fewRows.forward(x, group, inner, added);
         }
         CudaTensor y = isInFp8(group) ? fp8.forward(x, group, inner, dropoutKey, added) : product(x, group, inner, dropoutKey, added);
         long column = 0;
-        for (LinearWeights linear : group) {
+        for (LinearWeights linear : group.layers()) {
             long outs = linear.weight().outFeatures();
             if (linear.bias() != null) {
                 CudaTensor bias = CudaTensor.of(linear.bias().value());
@@ -55,11 +56,11 @@ final class CudaLinear {
     }
 
     /** Whether products with the group's weights are in FP8. */
-    boolean isInFp8(List<LinearWeights> group) {
+    boolean isInFp8(LinearGroup group) {
         return fp8 != null && Fp8Weights.take(group);
     }
 
-    private CudaTensor product(CudaTensor x, List<LinearWeights> group, CudaTensor inner, long dropoutKey, CudaTensor added) {
+    private CudaTensor product(CudaTensor x, LinearGroup group, CudaTensor inner, long dropoutKey, CudaTensor added) {
         Operand operand = operands.acquire(group);
         ops.reserveRoom(operand.padded());
         CudaTensor y = ops.matrix(x.rows(), operand.outs());
@@ -85,7 +86,7 @@ final class CudaLinear {
         return y;
     }
 
-    void backward(CudaTensor dX, CudaTensor dY, CudaTensor x, List<LinearWeights> group, CudaTensor inner, long dropoutKey) {
+    void backward(CudaTensor dX, CudaTensor dY, CudaTensor x, LinearGroup group, CudaTensor inner, long dropoutKey) {
         backward(dX, dY, dInner -> x, group, inner, dropoutKey, Gradients.OF_BOTH);
     }
 
@@ -93,15 +94,15 @@ final class CudaLinear {
      * @param input makes x once dX is complete, in whose place it may be, out of the gradient of {@code inner}, [rows, rank] and null without adapters; with
      *     gradients of B alone x is not read
      */
-    void backward(CudaTensor dX, CudaTensor dY, Function<Mat, CudaTensor> input, List<LinearWeights> group, CudaTensor inner, long dropoutKey, Gradients gradients) {
-        boolean adapters = OperandLayout.rank(group) > 0;
+    void backward(CudaTensor dX, CudaTensor dY, Function<Mat, CudaTensor> input, LinearGroup group, CudaTensor inner, long dropoutKey, Gradients gradients) {
+        boolean adapters = group.rank() > 0;
         CudaTensor x = null;
         if (dX != null || adapters) {
             x = isInFp8(group) ? backwardInFp8(dX, dY, input, group, inner, dropoutKey, gradients) : backwardOfProduct(dX, dY, input, group, inner, dropoutKey, gradients);
         }
         x = x == null ? input.apply(null) : x;
         long column = 0;
-        for (LinearWeights linear : group) {
+        for (LinearWeights linear : group.layers()) {
             long outs = linear.weight().outFeatures();
             Mat dOut = Mat.of(dY).columns(column, outs);
             if (linear.weight() instanceof Weight.Dense(Parameter parameter) && parameter.isTrained()) {
@@ -116,7 +117,7 @@ final class CudaLinear {
         }
     }
 
-    private CudaTensor backwardOfProduct(CudaTensor dX, CudaTensor dY, Function<Mat, CudaTensor> input, List<LinearWeights> group, CudaTensor inner, long dropoutKey,
+    private CudaTensor backwardOfProduct(CudaTensor dX, CudaTensor dY, Function<Mat, CudaTensor> input, LinearGroup group, CudaTensor inner, long dropoutKey,
             Gradients gradients) {
         Operand operand = operands.acquire(group);
         ops.reserveRoom(operand.padded());
@@ -141,9 +142,9 @@ final class CudaLinear {
         }
     }
 
-    private CudaTensor backwardInFp8(CudaTensor dX, CudaTensor dY, Function<Mat, CudaTensor> input, List<LinearWeights> group, CudaTensor inner, long dropoutKey,
+    private CudaTensor backwardInFp8(CudaTensor dX, CudaTensor dY, Function<Mat, CudaTensor> input, LinearGroup group, CudaTensor inner, long dropoutKey,
             Gradients gradients) {
-        int rank = OperandLayout.rank(group);
+        int rank = group.rank();
         boolean dropped = CudaDropout.isDropped(group, dropoutKey);
         try (CudaTensor dInner = rank > 0 ? ops.matrix(dY.rows(), rank) : null; CudaTensor drops = dropped && dX != null ? dropout.drops(dX, group) : null) {
             fp8.backward(dX, dY, dInner, group, dropoutKey, drops);
@@ -155,16 +156,16 @@ final class CudaLinear {
         }
     }
 
-    private void adapterGradients(Mat dInner, Mat out, CudaTensor x, List<LinearWeights> group, CudaTensor inner, long dropoutKey, CudaTensor drops,
+    private void adapterGradients(Mat dInner, Mat out, CudaTensor x, LinearGroup group, CudaTensor inner, long dropoutKey, CudaTensor drops,
             Gradients gradients) {
         boolean trained = false;
-        for (LinearWeights linear : group) {
+        for (LinearWeights linear : group.layers()) {
             trained |= linear.lora() != null && (linear.lora().a().isTrained() || linear.lora().b().isTrained());
         }
         if (!trained) {
             return;
         }
-        long ins = x.columns(), rank = OperandLayout.rank(group);
+        long ins = x.columns(), rank = group.rank();
         boolean ofA = gradients != Gradients.OF_B, ofB = gradients != Gradients.OF_A;
         try (CudaTensor da = ofA && dropoutKey == 0 ? ops.floats(rank, ins) : null; CudaTensor db = ofB ? ops.floats(out.columns(), rank) : null) {
             if (da != null) {
@@ -176,7 +177,7 @@ final class CudaLinear {
                 matmul.multiply(out, true, Mat.of(inner), false, floats(db));
             }
             long column = 0, row = 0;
-            for (LinearWeights linear : group) {
+            for (LinearWeights linear : group.layers()) {
                 LoraFactors lora = linear.lora();
                 if (lora != null) {
                     long r = lora.r(), outs = linear.weight().outFeatures();

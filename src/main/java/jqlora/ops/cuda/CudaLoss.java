@@ -1,9 +1,9 @@
 package jqlora.ops.cuda;
 
 import java.util.Arrays;
-import java.util.List;
 import java.util.stream.IntStream;
-import jqlora.ops.LinearWeights;
+import jqlora.ops.LinearGroup;
+import jqlora.ops.OutputHead;
 import jqlora.tensor.Tensor;
 
 /**
@@ -27,7 +27,23 @@ final class CudaLoss {
         this.transfers = transfers;
     }
 
-    void headLoss(CudaTensor x, LinearWeights head, int[] targets, float scale, Tensor lossSum, CudaTensor dX) {
+    CudaTensor scores(CudaTensor x, OutputHead head) {
+        LinearGroup group = LinearGroup.of(head.weights());
+        try (CudaTensor inner = inner(group, x.rows())) {
+            CudaTensor scores = linear.forward(x, group, inner, 0, null);
+            if (!head.isPlain()) {
+                ops.kernel("cross_entropy", "bound_scores").matrix(scores).number(scores.rows()).integer(scores.columns()).real(head.scale()).real(head.softCap())
+                        .launchFor(scores.rows() * scores.columns());
+            }
+            return scores;
+        }
+    }
+
+    private CudaTensor inner(LinearGroup group, long rows) {
+        return group.rank() == 0 ? null : ops.matrix(rows, group.rank());
+    }
+
+    void headLoss(CudaTensor x, OutputHead head, int[] targets, float scale, Tensor lossSum, CudaTensor dX) {
         int[] labelled = IntStream.range(0, targets.length).filter(row -> targets[row] != NO_TARGET).toArray();
         if (dX != null && labelled.length < targets.length) {
             transfers.fillZero(dX);
@@ -35,7 +51,7 @@ final class CudaLoss {
         if (labelled.length == 0) {
             return;
         }
-        int rows = chunkRows(labelled.length, head.weight().outFeatures());
+        int rows = chunkRows(labelled.length, head.weights().weight().outFeatures());
         try (CudaTensor losses = ops.doubles(labelled.length)) {
             for (int from = 0; from < labelled.length; from += rows) {
                 int count = Math.min(rows, labelled.length - from);
@@ -51,15 +67,15 @@ final class CudaLoss {
         return Math.min(labelled, Math.min(most, Math.ceilDiv(Math.ceilDiv(labelled, chunks), FEWEST_ROWS) * FEWEST_ROWS));
     }
 
-    private void chunk(CudaTensor x, LinearWeights head, int[] targets, int[] rows, float scale, long losses, CudaTensor dX) {
+    private void chunk(CudaTensor x, OutputHead head, int[] targets, int[] rows, float scale, long losses, CudaTensor dX) {
         int[] ids = new int[rows.length];
         Arrays.setAll(ids, i -> targets[rows[i]]);
-        List<LinearWeights> group = List.of(head);
+        LinearGroup group = LinearGroup.of(head.weights());
         try (CudaTensor rowsT = ops.upload(rows); CudaTensor targetsT = ops.upload(ids); CudaTensor part = ops.matrix(rows.length, x.columns());
-                CudaTensor inner = head.lora() == null ? null : ops.matrix(rows.length, head.lora().r())) {
-            gathered.gather(part, x, rowsT, 1f);
+                CudaTensor inner = inner(group, rows.length)) {
+            gathered.gather(part, x, rowsT, 0, 1f);
             try (CudaTensor logits = linear.forward(part, group, inner, 0, null)) {
-                ops.kernel("cross_entropy", "cross_entropy").matrix(logits).address(targetsT).number(losses).integer(logits.columns()).real(scale).integer(dX == null ? 0 : 1)
+                ops.kernel("cross_entropy", "cross_entropy").matrix(logits).address(targetsT).number(losses).integer(logits.columns()).real(scale).real(head.scale()).real(head.softCap()).integer(dX == null ? 0 : 1)
                         .launch(rows.length, THREADS);
                 if (dX != null) {
                     try (CudaTensor dPart = ops.matrix(rows.length, x.columns())) {

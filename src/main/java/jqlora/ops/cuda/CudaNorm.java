@@ -2,6 +2,7 @@ package jqlora.ops.cuda;
 
 import java.util.List;
 import jqlora.ops.AttentionShape;
+import jqlora.ops.LinearGroup;
 import jqlora.ops.LinearWeights;
 import jqlora.ops.Norm;
 import jqlora.ops.Parameter;
@@ -91,8 +92,8 @@ final class CudaNorm {
         launch(kernel, held, eights, dX);
     }
 
-    /** The backward of {@code readers}, which read the result, and then of the normalisation; see {@link jqlora.ops.Ops#normedLinearBackward}. */
-    void linearBackward(CudaLinear readers, CudaTensor dX, CudaTensor dY, CudaTensor x, Norm norm, Tensor statistics, List<LinearWeights> group, CudaTensor inner, long dropoutKey,
+    /** The backward of {@code readers}, which read the result, and then of the normalisation; of a norm that {@code readers} read. */
+    void linearBackward(CudaLinear readers, CudaTensor dX, CudaTensor dY, CudaTensor x, Norm norm, Tensor statistics, LinearGroup group, CudaTensor inner, long dropoutKey,
             CudaLinear.Gradients gradients) {
         if (dX == null && !norm.isTrained()) {
             try (CudaTensor normed = again(x, norm, statistics)) {

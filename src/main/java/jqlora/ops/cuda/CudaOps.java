@@ -2,23 +2,23 @@ package jqlora.ops.cuda;
 
 import java.io.IOException;
 import java.util.List;
-import jqlora.ops.Activation;
 import jqlora.ops.AdamW8bitState;
 import jqlora.ops.AdamWState;
 import jqlora.ops.AdamWStep;
 import jqlora.ops.AttentionShape;
-import jqlora.ops.GatedMlp;
+import jqlora.ops.Dropout;
+import jqlora.ops.Heads;
+import jqlora.ops.Input;
 import jqlora.ops.KvCache;
-import jqlora.ops.LinearWeights;
+import jqlora.ops.Link;
 import jqlora.ops.LoraFactors;
 import jqlora.ops.MemoryUse;
 import jqlora.ops.MergedStorage;
-import jqlora.ops.Norm;
 import jqlora.ops.Ops;
 import jqlora.ops.OpsArguments;
+import jqlora.ops.OutputHead;
 import jqlora.ops.Parameter;
 import jqlora.ops.Rehearsal;
-import jqlora.ops.RopeTable;
 import jqlora.ops.Sampler;
 import jqlora.ops.Sequences;
 import jqlora.ops.Weight;
@@ -46,11 +46,9 @@ public final class CudaOps implements Ops {
     private final FourBitDecoder fourBit;
     private final Matmul matmul;
     private final Operands operands;
-    private final CudaLinear linear;
     private final CudaRows rows;
-    private final CudaNorm norms;
-    private final CudaGated gated;
-    private final CudaMlp mlps;
+    private final CudaInputs inputs;
+    private final CudaHeads heads;
     private final CudaAttention attention;
     private final NextTokens nextTokens;
     private final CudaLoss loss;
@@ -73,11 +71,9 @@ public final class CudaOps implements Ops {
         CudaFewRows fewRows = new CudaFewRows(this, device, fourBit);
         products = options.products();
         Fp8Linear fp8 = products == CudaOptions.Products.FP8 ? new Fp8Linear(this, memory, matmul, operands, dropout, scalesApart || !matmul.scalesRows()) : null;
-        linear = new CudaLinear(this, matmul, operands, fewRows, dropout, fp8);
         rows = new CudaRows(this);
-        norms = new CudaNorm(this);
-        gated = new CudaGated(this);
-        mlps = new CudaMlp(this, linear, norms, gated);
+        inputs = new CudaInputs(this, new CudaLinear(this, matmul, operands, fewRows, dropout, fp8));
+        heads = new CudaHeads(this, inputs.norms());
         attention = new CudaAttention(this, device, memory, transfers, options.attention());
         nextTokens = new NextTokens(this, memory, transfers);
         loss = new CudaLoss(this, new CudaLinear(this, matmul, operands, fewRows, dropout, null), rows, transfers);
@@ -305,14 +301,6 @@ public final class CudaOps implements Ops {
     }
 
     @Override
-    public Tensor add(Tensor x, Tensor y) {
-        OpsArguments.add(x, y, DType.BF16);
-        Tensor sum = allocate(x.dtype(), x.shape().toArray());
-        rows.add(sum, x, y);
-        return sum;
-    }
-
-    @Override
     public void addInPlace(Tensor x, Tensor y) {
         OpsArguments.add(x, y, DType.BF16);
         rows.add(x, x, y);
@@ -321,85 +309,55 @@ public final class CudaOps implements Ops {
     // ---- embedding
 
     @Override
-    public Tensor embedding(Tensor table, Tensor ids, float scale) {
+    public Tensor embedding(Tensor table, Tensor ids, int first, float scale) {
         OpsArguments.embedding(table, ids);
         CudaTensor y = matrix(ids.shape().size(), table.shape().dim(1));
-        rows.gather(y, CudaTensor.of(table), CudaTensor.of(ids), scale);
+        rows.gather(y, CudaTensor.of(table), CudaTensor.of(ids), first, scale);
         return y;
     }
 
     @Override
-    public void embeddingBackward(Tensor dTable, Tensor dY, Tensor ids, float scale) {
+    public void embeddingBackward(Tensor dTable, Tensor dY, Tensor ids, int first, float scale) {
         OpsArguments.embeddingBackward(dTable, dY, ids);
-        rows.addTo(CudaTensor.of(dTable), CudaTensor.of(dY), CudaTensor.of(ids), scale);
+        rows.addTo(CudaTensor.of(dTable), CudaTensor.of(dY), CudaTensor.of(ids), first, scale);
     }
 
     // ---- layers
 
     @Override
-    public Tensor norm(Tensor x, Norm norm, Tensor statistics) {
-        OpsArguments.norm("norm", x, norm, statistics);
-        return norms.forward(CudaTensor.of(x), norm, statistics);
+    public Tensor compute(Input input) {
+        OpsArguments.compute(input);
+        return inputs.compute(input);
     }
 
     @Override
-    public Tensor normAgain(Tensor x, Norm norm, Tensor statistics) {
-        OpsArguments.norm("normAgain", x, norm, statistics);
-        return norms.again(CudaTensor.of(x), norm, statistics);
+    public void computeBackward(Tensor dX, Tensor dY, Input input) {
+        OpsArguments.computeBackward(dX, dY, input);
+        inputs.backward(dX, dY, input);
     }
 
     @Override
-    public void normBackward(Tensor dX, Tensor dY, Tensor x, Norm norm, Tensor statistics) {
-        OpsArguments.normBackward(dX, dY, x, norm, statistics);
-        norms.backward(CudaTensor.toChange(dX), dY, CudaTensor.of(x), norm, statistics, false);
+    public Tensor linear(Link link, Tensor added, Dropout dropout) {
+        OpsArguments.linear(link, added);
+        return inputs.linear(link, added, dropout);
     }
 
     @Override
-    public Tensor headNorm(Tensor qkv, AttentionShape shape, Tensor qWeight, Tensor kWeight, float eps, Tensor rstd) {
-        OpsArguments.headNorm("headNorm", qkv, shape, qWeight, kWeight, rstd);
-        return norms.headForward(CudaTensor.of(qkv), shape, CudaTensor.of(qWeight), CudaTensor.of(kWeight), eps, rstd);
+    public void linearBackward(Tensor dX, Tensor dY, List<Link> chain, Dropout dropout) {
+        OpsArguments.linearBackward(dX, dY, chain);
+        inputs.linearBackward(dX, dY, chain, dropout);
     }
 
     @Override
-    public void headNormBackward(Tensor dQkv, Tensor qkv, AttentionShape shape, Parameter qWeight, Parameter kWeight, Tensor rstd) {
-        OpsArguments.headNormBackward(dQkv, qkv, shape, qWeight, kWeight, rstd);
-        norms.headBackward(CudaTensor.toChange(dQkv), CudaTensor.of(qkv), shape, qWeight, kWeight, rstd);
+    public Tensor heads(Tensor fused, Heads heads, Tensor rstd) {
+        OpsArguments.heads(fused, heads, rstd);
+        return this.heads.forward(heads.isInPlace() ? CudaTensor.toChange(fused) : CudaTensor.of(fused), heads, rstd);
     }
 
     @Override
-    public Tensor linear(Tensor x, List<LinearWeights> group, Tensor inner, long dropoutKey) {
-        OpsArguments.linear("linear", x, group, inner);
-        return linear.forward(CudaTensor.of(x), group, CudaTensor.orNull(inner), dropoutKey, null);
-    }
-
-    @Override
-    public Tensor linearAdd(Tensor added, Tensor x, List<LinearWeights> group, Tensor inner, long dropoutKey) {
-        OpsArguments.linearAdd(added, x, group, inner);
-        return linear.forward(CudaTensor.of(x), group, CudaTensor.orNull(inner), dropoutKey, CudaTensor.of(added));
-    }
-
-    @Override
-    public void linearBackward(Tensor dX, Tensor dY, Tensor x, List<LinearWeights> group, Tensor inner, long dropoutKey) {
-        OpsArguments.linearBackward(dX, dY, x, group, inner);
-        linear.backward(dX == null ? null : CudaTensor.toChange(dX), CudaTensor.of(dY), CudaTensor.of(x), group, CudaTensor.orNull(inner), dropoutKey);
-    }
-
-    @Override
-    public void normedLinearBackward(Tensor dX, Tensor dY, Tensor x, Norm norm, Tensor statistics, List<LinearWeights> group, Tensor inner, long dropoutKey) {
-        OpsArguments.normedLinearBackward(dX, dY, x, norm, statistics, group, inner);
-        norms.linearBackward(linear, dX == null ? null : CudaTensor.toChange(dX), CudaTensor.of(dY), CudaTensor.of(x), norm, statistics, group, CudaTensor.orNull(inner), dropoutKey, CudaLinear.Gradients.OF_BOTH);
-    }
-
-    @Override
-    public void ropeInPlace(Tensor qkv, AttentionShape shape, RopeTable table, Tensor positions) {
-        OpsArguments.rope("rope", qkv, shape, table, positions);
-        attention.rotate(CudaTensor.toChange(qkv), shape, table, positions, 1f);
-    }
-
-    @Override
-    public void ropeBackwardInPlace(Tensor dQkv, AttentionShape shape, RopeTable table, Tensor positions) {
-        OpsArguments.rope("ropeBackward", dQkv, shape, table, positions);
-        attention.rotate(CudaTensor.toChange(dQkv), shape, table, positions, -1f);
+    public Tensor headsBackward(Tensor dQkv, Tensor fused, Heads heads, Tensor rstd) {
+        OpsArguments.headsBackward(dQkv, fused, heads, rstd);
+        return this.heads.backward(CudaTensor.toChange(dQkv), CudaTensor.orNull(fused), heads, rstd);
     }
 
     @Override
@@ -418,30 +376,6 @@ public final class CudaOps implements Ops {
     public Tensor cachedAttention(Tensor qkv, AttentionShape shape, Sequences sequences, KvCache cache, int layer) {
         OpsArguments.cachedAttention(qkv, shape, sequences, cache, layer);
         return attention.cached(CudaTensor.of(qkv), shape, sequences, cache, layer);
-    }
-
-    @Override
-    public Tensor gatedActivation(Tensor gateUp, Activation activation) {
-        OpsArguments.gatedActivation("gatedActivation", gateUp);
-        return gated.forward(CudaTensor.of(gateUp), activation);
-    }
-
-    @Override
-    public void gatedActivationBackward(Tensor dGateUp, Tensor dY, Tensor gateUp, Activation activation) {
-        OpsArguments.gatedActivationBackward(dGateUp, dY, gateUp);
-        gated.backward(CudaTensor.toChange(dGateUp), CudaTensor.of(dY), CudaTensor.of(gateUp), activation, false);
-    }
-
-    @Override
-    public void gatedLinearBackward(Tensor dGateUp, Tensor dY, Tensor gateUp, Activation activation, List<LinearWeights> group, Tensor inner, long dropoutKey) {
-        OpsArguments.gatedLinearBackward(dGateUp, dY, gateUp, group, inner);
-        gated.linearBackward(linear, CudaTensor.toChange(dGateUp), CudaTensor.of(dY), CudaTensor.of(gateUp), activation, group, CudaTensor.orNull(inner), dropoutKey);
-    }
-
-    @Override
-    public void mlpBackward(Tensor dX, GatedMlp mlp, Tensor x, Tensor statistics, Tensor gateUpInner, Tensor gateUp, Tensor downInner, long dropoutKey) {
-        OpsArguments.mlpBackward(dX, mlp, x, statistics, gateUpInner, gateUp, downInner);
-        mlps.backward(CudaTensor.toChange(dX), mlp, CudaTensor.of(x), statistics, CudaTensor.orNull(gateUpInner), CudaTensor.toChange(gateUp), CudaTensor.orNull(downInner), dropoutKey);
     }
 
     // ---- decoding
@@ -466,7 +400,13 @@ public final class CudaOps implements Ops {
     // ---- loss and optimizer
 
     @Override
-    public void headLoss(Tensor x, LinearWeights head, int[] targets, double scale, Tensor lossSum, Tensor dX) {
+    public Tensor scores(Tensor x, OutputHead head) {
+        OpsArguments.scores(x, head);
+        return loss.scores(CudaTensor.of(x), head);
+    }
+
+    @Override
+    public void headLoss(Tensor x, OutputHead head, int[] targets, double scale, Tensor lossSum, Tensor dX) {
         OpsArguments.headLoss(x, head, targets, lossSum, dX);
         loss.headLoss(CudaTensor.of(x), head, targets, (float) scale, lossSum, dX == null ? null : CudaTensor.toChange(dX));
     }

@@ -25,9 +25,9 @@ final class CudaRows {
         }
     }
 
-    /** y = the rows {@code ids} of {@code table}, times {@code scale}. */
-    void gather(CudaTensor y, CudaTensor table, CudaTensor ids, float scale) {
-        ops.kernel(SOURCE, "gather_rows").matrix(y).matrix(table).address(ids).integer(y.columns()).integer(table.type()).integer(table.rows()).real(scale).launch(y.rows(), THREADS);
+    /** y = the rows {@code first + ids} of {@code table}, times {@code scale}. */
+    void gather(CudaTensor y, CudaTensor table, CudaTensor ids, int first, float scale) {
+        ops.kernel(SOURCE, "gather_rows").matrix(y).matrix(table).address(ids).integer(y.columns()).integer(table.type()).integer(table.rows()).integer(first).real(scale).launch(y.rows(), THREADS);
     }
 
     /** Overwrites the rows {@code ids} of {@code y} with those of x. */
@@ -36,8 +36,8 @@ final class CudaRows {
     }
 
     /** Adds the rows of x, times {@code scale}, to the rows {@code ids} of {@code sums}, F32. */
-    void addTo(CudaTensor sums, CudaTensor x, CudaTensor ids, float scale) {
-        ops.kernel(SOURCE, "add_to_rows").address(sums).matrix(x).address(ids).integer(x.rows()).integer(x.columns()).real(scale).launch(x.rows(), THREADS);
+    void addTo(CudaTensor sums, CudaTensor x, CudaTensor ids, int first, float scale) {
+        ops.kernel(SOURCE, "add_to_rows").address(sums).matrix(x).address(ids).integer(x.rows()).integer(x.columns()).integer(first).real(scale).launch(x.rows(), THREADS);
     }
 
     /** {@code floats} = the numbers of x. */

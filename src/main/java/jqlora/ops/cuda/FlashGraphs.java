@@ -24,7 +24,7 @@ record FlashGraphs(AttentionShape shape, int rowHeads, int count, int length, bo
 
     /** Heads that cuDNN's kernels take. */
     static boolean takes(AttentionShape shape) {
-        return shape.slidingWindow() == 0 && shape.headDim() % 8 == 0 && shape.headDim() <= 128 && shape.headDim() >= 32;
+        return shape.isPlain() && shape.slidingWindow() == 0 && shape.headDim() % 8 == 0 && shape.headDim() <= 128 && shape.headDim() >= 32;
     }
 
     private long[] dims(long heads, long rows, long columns) {

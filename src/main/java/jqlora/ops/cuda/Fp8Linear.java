@@ -1,6 +1,7 @@
 package jqlora.ops.cuda;
 
 import java.util.List;
+import jqlora.ops.LinearGroup;
 import jqlora.ops.LinearWeights;
 import jqlora.ops.cuda.Matmul.Mat;
 import jqlora.ops.cuda.Operands.Eights;
@@ -30,7 +31,7 @@ final class Fp8Linear {
     }
 
     /** As in {@link CudaLinear}, without biases. */
-    CudaTensor forward(CudaTensor x, List<LinearWeights> group, CudaTensor inner, long dropoutKey, CudaTensor added) {
+    CudaTensor forward(CudaTensor x, LinearGroup group, CudaTensor inner, long dropoutKey, CudaTensor added) {
         Eights weights = operands.acquireEights(group, false);
         CudaTensor y = ops.matrix(x.rows(), weights.weight().rows());
         Mat sum = added == null ? null : Mat.of(added);
@@ -57,7 +58,7 @@ final class Fp8Linear {
      * @param dInner overwritten with {@code dy sB}; null without adapters
      * @param drops as {@link CudaDropout#addToInputGradient} writes it; null without dropout
      */
-    void backward(CudaTensor dX, CudaTensor dY, CudaTensor dInner, List<LinearWeights> group, long dropoutKey, CudaTensor drops) {
+    void backward(CudaTensor dX, CudaTensor dY, CudaTensor dInner, LinearGroup group, long dropoutKey, CudaTensor drops) {
         Eights weights = operands.acquireEights(group, true);
         boolean dropped = CudaDropout.isDropped(group, dropoutKey);
         if (dInner != null) {

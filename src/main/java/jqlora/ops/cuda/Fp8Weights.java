@@ -3,6 +3,7 @@ package jqlora.ops.cuda;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import jqlora.ops.LinearGroup;
 import jqlora.ops.LinearWeights;
 import jqlora.ops.Weight;
 import org.bytedeco.cuda.cudart.CUstream_st;
@@ -43,8 +44,8 @@ final class Fp8Weights implements AutoCloseable {
     }
 
     /** Whether the weights of {@code group} are in 4 bits and of sizes that products in e4m3 take; others keep to bfloat16. */
-    static boolean take(List<LinearWeights> group) {
-        for (LinearWeights linear : group) {
+    static boolean take(LinearGroup group) {
+        for (LinearWeights linear : group.layers()) {
             if (!(linear.weight() instanceof Weight.FourBit weight) || weight.inFeatures() % SEGMENT != 0 || weight.outFeatures() % TILE != 0
                     || weight.format().blockSize() < SEGMENT) {
                 return false;
@@ -54,14 +55,14 @@ final class Fp8Weights implements AutoCloseable {
     }
 
     /** @param codes of the group, by identity */
-    Scales scales(List<CudaTensor> codes, List<LinearWeights> group, long outs, long ins) {
+    Scales scales(List<CudaTensor> codes, LinearGroup group, long outs, long ins) {
         Scales known = scales.get(codes);
         if (known != null) {
             return known;
         }
         Scales made = new Scales(memory.take(4 * outs), memory.take(4 * ins));
         long row = 0;
-        for (LinearWeights linear : group) {
+        for (LinearWeights linear : group.layers()) {
             Weight.FourBit weight = (Weight.FourBit) linear.weight();
             int rows = Math.toIntExact(weight.outFeatures()), columns = Math.toIntExact(weight.inFeatures()), shift = FourBitDecoder.blockShift(weight.format());
             fourBit.absmax(kernels.get(SOURCE, "weight_row_scales").number(made.ofRows + 4 * row), weight).integer(rows).integer(columns).integer(shift)
@@ -76,9 +77,9 @@ final class Fp8Weights implements AutoCloseable {
     }
 
     /** [outs, ins] at {@code out}, or [ins, outs]; the scales must be on {@code stream} or before it. */
-    void decode(List<LinearWeights> group, Scales scales, boolean transposed, long out, long outs, CUstream_st stream) {
+    void decode(LinearGroup group, Scales scales, boolean transposed, long out, long outs, CUstream_st stream) {
         long row = 0;
-        for (LinearWeights linear : group) {
+        for (LinearWeights linear : group.layers()) {
             Weight.FourBit weight = (Weight.FourBit) linear.weight();
             long rows = weight.outFeatures(), columns = weight.inFeatures();
             int shift = FourBitDecoder.blockShift(weight.format());

@@ -1,7 +1,6 @@
 package jqlora.ops.cuda;
 
-import java.util.List;
-import jqlora.ops.LinearWeights;
+import jqlora.ops.LinearGroup;
 
 /**
  * Where the weights and adapters of a group of linear layers lie in a buffer, in bytes from its beginning; see {@link Operands}.
@@ -16,27 +15,15 @@ record OperandLayout(Form form, long outs, long ins, int rank, int padded) {
     /** What weights are decoded to: one bfloat16 matrix with the adapters in it, or e4m3 [outs, ins] or [ins, outs] with the adapters after it. */
     enum Form { BF16, E4M3, E4M3_TRANSPOSED }
 
-    static OperandLayout of(List<LinearWeights> group, Form form) {
-        long outs = 0;
-        int rank = rank(group);
-        for (LinearWeights linear : group) {
-            outs += linear.weight().outFeatures();
-        }
-        return new OperandLayout(form, outs, group.getFirst().weight().inFeatures(), rank, form == Form.BF16 ? padded(group) : (int) CudaTensor.strideFor(rank));
-    }
-
-    static int rank(List<LinearWeights> group) {
-        int rank = 0;
-        for (LinearWeights linear : group) {
-            rank += linear.lora() == null ? 0 : (int) linear.lora().r();
-        }
-        return rank;
+    static OperandLayout of(LinearGroup group, Form form) {
+        int rank = group.rank();
+        return new OperandLayout(form, group.outFeatures(), group.inFeatures(), rank, form == Form.BF16 ? padded(group) : (int) CudaTensor.strideFor(rank));
     }
 
     /** Columns that the adapters of a group take behind a row of bfloat16: whole tiles of the products. */
-    static int padded(List<LinearWeights> group) {
-        int tile = group.getFirst().weight().inFeatures() >= WIDE_FROM ? TILE : NARROW_TILE;
-        return Math.ceilDiv(rank(group), tile) * tile;
+    static int padded(LinearGroup group) {
+        int tile = group.inFeatures() >= WIDE_FROM ? TILE : NARROW_TILE;
+        return Math.ceilDiv(group.rank(), tile) * tile;
     }
 
     /** Elements from one row of the bfloat16 matrix to the next. */

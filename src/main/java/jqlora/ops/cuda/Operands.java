@@ -6,6 +6,7 @@ import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import jqlora.ops.LinearGroup;
 import jqlora.ops.LinearWeights;
 import jqlora.ops.LoraFactors;
 import jqlora.ops.Parameter;
@@ -87,7 +88,7 @@ final class Operands implements AutoCloseable {
 
     private record Pair(Key before, Key last) { }
 
-    private record Next(Key key, List<LinearWeights> group) { }
+    private record Next(Key key, LinearGroup group) { }
 
     /** Memory for one operand. */
     private final class Buffer {
@@ -189,9 +190,9 @@ final class Operands implements AutoCloseable {
     }
 
     /** The group's matrix; {@link #release} must follow when the products with it are on the stream. */
-    Operand acquire(List<LinearWeights> group) {
+    Operand acquire(LinearGroup group) {
         OperandLayout layout = OperandLayout.of(group, Form.BF16);
-        if (group.size() == 1 && layout.rank() == 0 && group.getFirst().weight() instanceof Weight.Dense(Parameter parameter) && parameter.value().dtype() == DType.BF16) {
+        if (group.layers().size() == 1 && layout.rank() == 0 && group.layers().getFirst().weight() instanceof Weight.Dense(Parameter parameter) && parameter.value().dtype() == DType.BF16) {
             return new Operand(Mat.of(CudaTensor.of(parameter.value())), layout.outs(), layout.ins(), 0, 0, null);
         }
         Buffer buffer = filled(group, layout);
@@ -200,7 +201,7 @@ final class Operands implements AutoCloseable {
     }
 
     /** The group's weights in e4m3, for which {@link Fp8Weights#take} must hold; {@link #release} must follow. */
-    Eights acquireEights(List<LinearWeights> group, boolean transposed) {
+    Eights acquireEights(LinearGroup group, boolean transposed) {
         OperandLayout layout = OperandLayout.of(group, transposed ? Form.E4M3_TRANSPOSED : Form.E4M3);
         Buffer buffer = filled(group, layout);
         Fp8Weights.Scales scales = eights.scales(key(group, layout).codes, group, layout.outs(), layout.ins());
@@ -209,7 +210,7 @@ final class Operands implements AutoCloseable {
                 Mat.of(buffer.address + layout.b(), layout.padded(), layout.outs(), layout.rank()), layout.rank(), buffer);
     }
 
-    private Buffer filled(List<LinearWeights> group, OperandLayout layout) {
+    private Buffer filled(LinearGroup group, OperandLayout layout) {
         device.crosses();
         Key key = key(group, layout);
         Buffer buffer = buffer(key, group, layout);
@@ -221,7 +222,7 @@ final class Operands implements AutoCloseable {
         if (key != null) {
             Next known = successors.get(recent);
             if (known == null || !known.key.equals(key)) {
-                successors.put(recent, new Next(key, List.copyOf(group)));
+                successors.put(recent, new Next(key, group));
             }
             recent = new Pair(recent.last, key);
         }
@@ -252,9 +253,9 @@ final class Operands implements AutoCloseable {
     }
 
     /** Null unless all of the group is in 4 bits: other weights may change. */
-    private static Key key(List<LinearWeights> group, OperandLayout layout) {
-        List<CudaTensor> codes = new ArrayList<>(group.size());
-        for (LinearWeights linear : group) {
+    private static Key key(LinearGroup group, OperandLayout layout) {
+        List<CudaTensor> codes = new ArrayList<>(group.layers().size());
+        for (LinearWeights linear : group.layers()) {
             if (!(linear.weight() instanceof Weight.FourBit weight)) {
                 return null;
             }
@@ -263,7 +264,7 @@ final class Operands implements AutoCloseable {
         return new Key(codes, layout);
     }
 
-    private Buffer buffer(Key key, List<LinearWeights> group, OperandLayout layout) {
+    private Buffer buffer(Key key, LinearGroup group, OperandLayout layout) {
         long bytes = layout.bytes();
         if (key != null) {
             for (Buffer buffer : buffers) {
@@ -312,13 +313,13 @@ final class Operands implements AutoCloseable {
         return taken < before;
     }
 
-    private void write(List<LinearWeights> group, Key key, OperandLayout layout, Buffer buffer, CUstream_st stream) {
+    private void write(LinearGroup group, Key key, OperandLayout layout, Buffer buffer, CUstream_st stream) {
         if (layout.form() != Form.BF16) {
             eights.decode(group, eights.scales(key.codes, group, layout.outs(), layout.ins()), layout.form() == Form.E4M3_TRANSPOSED, buffer.address, layout.outs(), stream);
             return;
         }
         long at = buffer.address, stride = layout.stride();
-        for (LinearWeights linear : group) {
+        for (LinearWeights linear : group.layers()) {
             switch (linear.weight()) {
                 case Weight.FourBit weight -> fourBit.decode(weight, at, stride, stream);
                 case Weight.Dense(Parameter parameter) -> {
@@ -331,10 +332,10 @@ final class Operands implements AutoCloseable {
         }
     }
 
-    private void writeAdapters(List<LinearWeights> group, long address, OperandLayout layout) {
+    private void writeAdapters(LinearGroup group, long address, OperandLayout layout) {
         long beside = address + layout.b(), below = address + layout.a();
-        int column = 0, left = group.size();
-        for (LinearWeights linear : group) {
+        int column = 0, left = group.layers().size();
+        for (LinearWeights linear : group.layers()) {
             LoraFactors lora = linear.lora();
             int r = lora == null ? 0 : (int) lora.r();
             long outs = linear.weight().outFeatures();

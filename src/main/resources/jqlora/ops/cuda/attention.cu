@@ -22,9 +22,29 @@ __device__ __forceinline__ float dot(const float* q, const bf16* k, int dim) {
     return sum;
 }
 
+// The linear bias of a head for each position back, as AttentionShape.slope; 0 without
+__device__ __forceinline__ float slope_of(int head, int heads, float alibi_max) {
+    if (alibi_max == 0.f) return 0.f;
+    int lower = 1;
+    while (2 * lower <= heads) lower *= 2;
+    float exponent = head < lower ? (head + 1.f) / lower : (2.f * (head - lower) + 1.f) / (2 * lower);
+    return exp2f(-alibi_max * exponent);
+}
+
+// A scaled product as a score: capped where cap > 0, biased by the positions from query back to key; `derivative` of the cap
+__device__ __forceinline__ float scored(float product, float cap, float slope, int positions_back, float* derivative) {
+    *derivative = 1.f;
+    if (cap > 0.f) {
+        float t = tanhf(product / cap);
+        *derivative = 1.f - t * t;
+        product = cap * t;
+    }
+    return product - slope * positions_back;
+}
+
 // Launch: block 128 (4 warps), a warp a head of a row
 extern "C" __global__ void attention_forward(bf16* y, i64 y_stride, float* lse, const bf16* q, i64 q_stride, const bf16* keys, const bf16* values, i64 kv_stride,
-                                             const int* first, const int* count, i64 rows, int q_heads, int kv_heads, int dim, int window, float scale) {
+                                             const int* first, const int* count, i64 rows, int q_heads, int kv_heads, int dim, int window, float scale, float cap, float alibi_max) {
     __shared__ float shared[4][MAX_DIM];
     i64 warp = (i64)blockIdx.x * 4 + (threadIdx.x >> 5);
     if (warp >= rows * q_heads) return;
@@ -35,10 +55,10 @@ extern "C" __global__ void attention_forward(bf16* y, i64 y_stride, float* lse, 
     __syncwarp();
     i64 column = (i64)(head / (q_heads / kv_heads)) * dim, base = first[row];
     int seen = count[row], from = window > 0 && seen > window ? seen - window : 0;
-    float max = -INFINITY, sum = 0.f, out[PER_LANE] = {};
+    float max = -INFINITY, sum = 0.f, out[PER_LANE] = {}, slope = slope_of(head, q_heads, alibi_max), derivative;
     for (int tile = from & ~31; tile < seen; tile += 32) {
         int key = tile + lane;
-        float score = key >= from && key < seen ? dot(query, keys + (base + key) * kv_stride + column, dim) : -INFINITY;
+        float score = key >= from && key < seen ? scored(dot(query, keys + (base + key) * kv_stride + column, dim), cap, slope, seen - 1 - key, &derivative) : -INFINITY;
         float m = fmaxf(max, warp_max(score)), p = expf(score - m), correction = expf(max - m);
         sum = sum * correction + warp_sum(p);
         max = m;
@@ -74,7 +94,7 @@ extern "C" __global__ void attention_delta(float* delta, const bf16* dy, i64 dy_
 
 // Gradient of the queries. Launch: as the forward
 extern "C" __global__ void attention_backward_q(bf16* dqkv, i64 d_stride, const bf16* dy, i64 dy_stride, const bf16* qkv, i64 stride, const float* lse, const float* delta,
-                                                const int* first, const int* count, i64 rows, int q_heads, int kv_heads, int dim, int window, float scale) {
+                                                const int* first, const int* count, i64 rows, int q_heads, int kv_heads, int dim, int window, float scale, float cap, float alibi_max) {
     __shared__ float shared[4][2 * MAX_DIM];
     i64 warp = (i64)blockIdx.x * 4 + (threadIdx.x >> 5);
     if (warp >= rows * q_heads) return;
@@ -89,13 +109,13 @@ extern "C" __global__ void attention_backward_q(bf16* dqkv, i64 d_stride, const 
     i64 column = (i64)(q_heads + head / (q_heads / kv_heads)) * dim, base = first[row];
     const bf16 *keys = qkv + column, *values = keys + (i64)kv_heads * dim;
     int seen = count[row], from = window > 0 && seen > window ? seen - window : 0;
-    float normalizer = lse[warp], product = delta[warp], out[PER_LANE] = {};
+    float normalizer = lse[warp], product = delta[warp], out[PER_LANE] = {}, slope = slope_of(head, q_heads, alibi_max), derivative;
     for (int tile = from & ~31; tile < seen; tile += 32) {
         int key = tile + lane;
         float ds = 0.f;
         if (key >= from && key < seen) {
-            float p = expf(dot(query, keys + (base + key) * stride, dim) - normalizer);
-            ds = p * (dot(d, values + (base + key) * stride, dim) - product) * scale;
+            float p = expf(scored(dot(query, keys + (base + key) * stride, dim), cap, slope, seen - 1 - key, &derivative) - normalizer);
+            ds = p * (dot(d, values + (base + key) * stride, dim) - product) * scale * derivative;
         }
         int end = seen - tile < 32 ? seen - tile : 32;
         for (int k = 0; k < end; k++) {
@@ -114,7 +134,7 @@ extern "C" __global__ void attention_backward_q(bf16* dqkv, i64 d_stride, const 
 
 // Gradients of keys and values: the queries that see the key are the next ones of its sequence. Launch: block 128, a warp a key head of a row
 extern "C" __global__ void attention_backward_kv(bf16* dqkv, i64 d_stride, const bf16* dy, i64 dy_stride, const bf16* qkv, i64 stride, const float* lse, const float* delta,
-                                                 const int* end_of_sequence, i64 rows, int q_heads, int kv_heads, int dim, int window, float scale) {
+                                                 const int* end_of_sequence, i64 rows, int q_heads, int kv_heads, int dim, int window, float scale, float cap, float alibi_max) {
     __shared__ float shared[4][2 * MAX_DIM];
     i64 warp = (i64)blockIdx.x * 4 + (threadIdx.x >> 5);
     if (warp >= rows * kv_heads) return;
@@ -130,12 +150,13 @@ extern "C" __global__ void attention_backward_kv(bf16* dqkv, i64 d_stride, const
     if (window > 0 && row + window < last) last = row + window;
     float dk[PER_LANE] = {}, dv[PER_LANE] = {};
     for (int head = kv_head * group; head < (kv_head + 1) * group; head++) {
+        float slope = slope_of(head, q_heads, alibi_max), derivative;
         for (i64 tile = row; tile < last; tile += 32) {
             i64 at = tile + lane;
             float p = 0.f, ds = 0.f;
             if (at < last) {
-                p = expf(dot(key, qkv + at * stride + head * dim, dim) - lse[at * q_heads + head]);
-                ds = p * (dot(value, dy + at * dy_stride + head * dim, dim) - delta[at * q_heads + head]) * scale;
+                p = expf(scored(dot(key, qkv + at * stride + head * dim, dim), cap, slope, (int)(at - row), &derivative) - lse[at * q_heads + head]);
+                ds = p * (dot(value, dy + at * dy_stride + head * dim, dim) - delta[at * q_heads + head]) * scale * derivative;
             }
             int end = last - tile < 32 ? (int)(last - tile) : 32;
             for (int k = 0; k < end; k++) {

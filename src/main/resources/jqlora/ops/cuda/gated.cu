@@ -1,4 +1,4 @@
-// gated.cu: y = a(gate) up for an activation a, and its gradient; the backward makes y again in the place of dy where `again` is set.
+// gated.cu: y = a(gate) up for an activation a, or a(x), and its gradient; the backward makes y again in the place of dy where `again` is set.
 // Layout gate_up [rows, 2 n]: all gates of a row, then all ups; y [rows, n]; bfloat16 with strides
 // Kernels whose name ends with 8 need n to be a multiple of 8.  Launch: a thread 8 (1) columns of a row.  Oracle: MlpAndEmbeddingTest; CPU twin PlainRowMath
 #include "common.cuh"
@@ -33,6 +33,15 @@ struct GeluTanh {
         float square = g * g, s = sigmoid(g * (1.5957691216f + 0.0713548163f * square));
         *slope = s + g * s * (1.f - s) * (1.5957691216f + 3.f * 0.0713548163f * square);
         return g * s;
+    }
+};
+
+// max(g, 0); its slope at 0 is 0, as in PyTorch
+struct Relu {
+    static __device__ __forceinline__ float value(float g) { return fmaxf(g, 0.f); }
+    static __device__ __forceinline__ float value(float g, float* slope) {
+        *slope = g > 0.f ? 1.f : 0.f;
+        return fmaxf(g, 0.f);
     }
 };
 
@@ -113,6 +122,50 @@ template <class Activation> __device__ __forceinline__ void gated_backward(bf16*
 KERNELS(silu, Silu)
 KERNELS(gelu, Gelu)
 KERNELS(gelu_tanh, GeluTanh)
+KERNELS(relu, Relu)
+
+// y = a(x) without a gate.  Launch: a thread 8 columns of a row
+template <class Activation> __device__ __forceinline__ void plain(bf16* y, i64 y_stride, const bf16* x, i64 stride, i64 rows, int n) {
+    i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x;
+    int parts = (n + 7) / 8;
+    i64 row = i / parts;
+    if (row >= rows) return;
+    int at = (int)(i - row * parts) * 8;
+    float v[8];
+    load_some(x + row * stride + at, v, n - at);
+#pragma unroll
+    for (int k = 0; k < 8; k++) v[k] = Activation::value(v[k]);
+    store_some(y + row * y_stride + at, v, n - at);
+}
+
+template <class Activation> __device__ __forceinline__ void plain_backward(bf16* dx, i64 d_stride, bf16* dy, i64 dy_stride, const bf16* x, i64 stride, i64 rows, int n, int again) {
+    i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x;
+    int parts = (n + 7) / 8;
+    i64 row = i / parts;
+    if (row >= rows) return;
+    int at = (int)(i - row * parts) * 8;
+    float v[8], d[8];
+    load_some(x + row * stride + at, v, n - at);
+    load_some(dy + row * dy_stride + at, d, n - at);
+#pragma unroll
+    for (int k = 0; k < 8; k++) {
+        float slope;
+        v[k] = Activation::value(v[k], &slope);
+        d[k] *= slope;
+    }
+    if (again) store_some(dy + row * dy_stride + at, v, n - at);
+    store_some(dx + row * d_stride + at, d, n - at);
+}
+
+#define PLAIN_KERNELS(NAME, ACTIVATION) \
+    extern "C" __global__ void NAME##_plain(bf16* y, i64 y_stride, const bf16* x, i64 stride, i64 rows, int n) { plain<ACTIVATION>(y, y_stride, x, stride, rows, n); } \
+    extern "C" __global__ void NAME##_plain_backward(bf16* dx, i64 d_stride, bf16* dy, i64 dy_stride, const bf16* x, i64 stride, i64 rows, int n, int again) { \
+        plain_backward<ACTIVATION>(dx, d_stride, dy, dy_stride, x, stride, rows, n, again); \
+    }
+PLAIN_KERNELS(silu, Silu)
+PLAIN_KERNELS(gelu, Gelu)
+PLAIN_KERNELS(gelu_tanh, GeluTanh)
+PLAIN_KERNELS(relu, Relu)
 
 #if __CUDA_ARCH__ >= 890
 #define HELD 7
@@ -205,6 +258,7 @@ template <class Activation> __device__ __forceinline__ void gated_backward_rows_
     }
 KERNELS_E4M3(silu, Silu, 2)
 KERNELS_E4M3(gelu, Gelu, 2)
+KERNELS_E4M3(relu, Relu, 2)
 KERNELS_E4M3(gelu_tanh, GeluTanh, 1)  // it needs a register more than two blocks leave
 #endif
 

@@ -43,3 +43,30 @@ extern "C" __global__ void rope(bf16* qkv, i64 stride, const float* cos, const f
     x[0] = to_bf16(u * c - v * t);
     x[half] = to_bf16(v * c + u * t);
 }
+
+// The same for neighbours 2 i and 2 i + 1. Launch: a thread a pair
+extern "C" __global__ void rope_neighbours(bf16* qkv, i64 stride, const float* cos, const float* sin, const int* positions, i64 rows, int heads, int half, float direction, int dim) {
+    i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x;
+    int in_row = heads * half;
+    i64 row = i / in_row;
+    if (row >= rows) return;
+    int rest = (int)(i - row * in_row), head = rest / half, at = rest - head * half;
+    bf16* x = qkv + row * stride + (i64)head * dim + 2 * at;
+    float c = cos[(i64)positions[row] * half + at], t = sin[(i64)positions[row] * half + at] * direction, u = to_float(x[0]), v = to_float(x[1]);
+    x[0] = to_bf16(u * c - v * t);
+    x[1] = to_bf16(v * c + u * t);
+}
+
+// Heads from the order of a fused projection (for each key head its queries, the key, the value) to all queries, all keys, all values; or back.
+// Launch: a thread an element.  Oracle: HeadsTest; CPU twin CpuHeads
+extern "C" __global__ void arrange_heads(bf16* to, i64 to_stride, const bf16* from, i64 stride, i64 rows, int queries, int keys, int dim, int back) {
+    i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x;
+    int columns = (queries + 2 * keys) * dim;
+    i64 row = i / columns;
+    if (row >= rows) return;
+    int column = (int)(i - row * columns), block = column / dim, within = column - block * dim, group = queries / keys;
+    int key = block < queries ? block / group : (block - queries) % keys;
+    int place = block < queries ? block % group : group + (block - queries) / keys;
+    int ordered = (key * (group + 2) + place) * dim + within;
+    to[row * to_stride + (back ? ordered : column)] = from[row * stride + (back ? column : ordered)];
+}

@@ -25,13 +25,13 @@ extern "C" __global__ void convert_to_float(float* out, const void* x, i64 strid
     if (i < rows * columns) out[i] = read(x, i / columns * stride + i % columns, type);
 }
 
-// y[row] = table[ids[row]] scale; NaN for an id outside the table. Launch: a block of 128 a row
+// y[row] = table[first + ids[row]] scale; NaN for an id outside the table. Launch: a block of 128 a row
 extern "C" __global__ void gather_rows(bf16* y, i64 y_stride, const void* table, i64 table_stride, const int* ids, int columns, int type, int table_rows,
-                                       float scale) {
+                                       int first, float scale) {
     let_next_begin();
     wait_for_previous();
-    i64 row = blockIdx.x, from = (i64)ids[row] * table_stride;
-    bool inside = ids[row] >= 0 && ids[row] < table_rows;
+    i64 row = blockIdx.x, from = (i64)(first + ids[row]) * table_stride;
+    bool inside = ids[row] >= 0 && first + ids[row] < table_rows;
     for (int at = threadIdx.x * 8; at < columns; at += blockDim.x * 8) {
         float v[8];
         if (inside) read_some(table, from + at, v, columns - at, type);
@@ -52,16 +52,16 @@ extern "C" __global__ void scatter_rows(bf16* y, i64 y_stride, const bf16* x, i6
     }
 }
 
-// table[ids[row]] += dy[row] scale, rows in their order: the first row with an id adds for all that have it. Launch: a block of 128 a row
-extern "C" __global__ void add_to_rows(float* table, const bf16* dy, i64 dy_stride, const int* ids, int rows, int columns, float scale) {
+// table[first + ids[row]] += dy[row] scale, rows in their order: the first row with an id adds for all that have it. Launch: a block of 128 a row
+extern "C" __global__ void add_to_rows(float* table, const bf16* dy, i64 dy_stride, const int* ids, int rows, int columns, int first, float scale) {
     int row = blockIdx.x, id = ids[row], earlier = 0;
     for (int i = threadIdx.x; i < row; i += blockDim.x) earlier |= ids[i] == id;
     if (__syncthreads_or(earlier)) return;
     for (int at = threadIdx.x; at < columns; at += blockDim.x) {
-        float sum = table[(i64)id * columns + at];
+        float sum = table[(i64)(first + id) * columns + at];
         for (int i = row; i < rows; i++)
             if (ids[i] == id) sum += to_float(dy[i * dy_stride + at]) * scale;
-        table[(i64)id * columns + at] = sum;
+        table[(i64)(first + id) * columns + at] = sum;
     }
 }
 

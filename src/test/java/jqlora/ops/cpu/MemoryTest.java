@@ -124,7 +124,7 @@ class MemoryTest {
         Tensor tensor = ops.zeros(DType.F32, 2, 3), open = ops.zeros(DType.F32, 2, 3);
         tensor.close();
         assertFails(IllegalStateException.class, () -> ops.download(tensor), "F32 [2, 3] on cpu", "is closed");
-        assertFails(IllegalStateException.class, () -> ops.add(open, tensor), "is closed");
+        assertFails(IllegalStateException.class, () -> ops.addInPlace(open, tensor), "is closed");
         assertFails(IllegalStateException.class, () -> ops.copyInto(tensor, open), "is closed");
         open.close();
     }

@@ -9,6 +9,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 import jdk.incubator.vector.FloatVector;
+import jqlora.ops.Calls;
 import jqlora.ops.LinearWeights;
 import jqlora.ops.Parameter;
 import jqlora.ops.Weight;
@@ -124,7 +125,7 @@ final class OtherJvm {
         try (CpuOps ops = CpuOps.create(2)) {
             Tensor weight = ops.upload(TensorView.ofFloats(new float[] {1, 2, 3, 4, 5, 6}, 2, 3)), x = ops.upload(TensorView.ofFloats(new float[] {1, 0, -1}, 1, 3));
             LinearWeights linear = new LinearWeights(new Weight.Dense(Parameter.frozen("weight", weight)), null, null);
-            float[] y = ops.download(ops.linear(x, List.of(linear), null, 0)).toFloats();
+            float[] y = ops.download(Calls.linear(ops, x, List.of(linear), null, 0)).toFloats();
             assertSameBits("linear", y, new float[] {-2, -2});
             QuantizedTensor quantized = new PlainFourBitCodec().quantize(TensorView.ofFloats(y, 1, 2), FourBitFormat.defaults(), Arena.ofAuto());
             Tensor decoded = ops.toFloat(ops.upload(quantized));

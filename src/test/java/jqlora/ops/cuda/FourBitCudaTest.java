@@ -8,6 +8,7 @@ import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.stream.Stream;
+import jqlora.ops.Calls;
 import jqlora.Oracle;
 import jqlora.format.SafetensorsFile;
 import jqlora.ops.LinearWeights;
@@ -96,7 +97,7 @@ class FourBitCudaTest {
                 FloatConversion.fromFloats(unit, 0, unit.length, DType.BF16, bits, 0);
                 TensorView part = new TensorView(input.dtype(), Shape.of(rows, columns), input.data().asSlice(0, input.dtype().byteSize((long) rows * columns)));
                 try (Weight.FourBit weight = ops.quantize(part, format); Tensor x = ops.upload(new TensorView(DType.BF16, Shape.of(columns, columns), bits));
-                        Tensor decoded = ops.toFloat(weight); Tensor y = ops.linear(x, List.of(new LinearWeights(weight, null, null)), null, 0)) {
+                        Tensor decoded = ops.toFloat(weight); Tensor y = Calls.linear(ops, x, List.of(new LinearWeights(weight, null, null)), null, 0)) {
                     float[] expected = ops.download(decoded).toFloats(), actual = ops.download(y).toFloats();
                     for (int i = 0; i < expected.length; i++) {
                         assertEquals(FloatConversion.round(expected[i], DType.BF16), actual[i % columns * rows + i / columns], 0f, "element " + i + " of " + rows + " x " + columns);

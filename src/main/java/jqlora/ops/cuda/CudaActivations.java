@@ -1,21 +1,21 @@
 package jqlora.ops.cuda;
 
-import java.util.List;
 import jqlora.ops.Activation;
-import jqlora.ops.LinearWeights;
+import jqlora.ops.Input;
+import jqlora.ops.LinearGroup;
 
-/** {@code activation(gate) up}. Where products are in FP8, the results are written in e4m3 too, since a product reads them next. */
-final class CudaGated {
+/** {@code activation(gate) up} and {@code activation(x)}. Where products are in FP8, the results of gates are written in e4m3 too, since a product reads them next. */
+final class CudaActivations {
     private static final String SOURCE = "gated";
     private static final int CHUNK = 8, HELD = 7, HELD_PAIRS = 4, WARP = 32, MOST_THREADS = 1024, MOST_THREADS_OF_PAIRS = 448;
 
     private final CudaOps ops;
 
-    CudaGated(CudaOps ops) {
+    CudaActivations(CudaOps ops) {
         this.ops = ops;
     }
 
-    CudaTensor forward(CudaTensor gateUp, Activation activation) {
+    CudaTensor gated(CudaTensor gateUp, Activation activation) {
         long rows = gateUp.rows(), n = gateUp.columns() / 2;
         int threads = threads(n, HELD);
         CudaTensor y = ops.matrix(rows, n);
@@ -31,7 +31,7 @@ final class CudaGated {
     }
 
     /** @param again whether the activation takes the place of dY */
-    void backward(CudaTensor dGateUp, CudaTensor dY, CudaTensor gateUp, Activation activation, boolean again) {
+    void gatedBackward(CudaTensor dGateUp, CudaTensor dY, CudaTensor gateUp, Activation activation, boolean again) {
         long rows = gateUp.rows(), n = gateUp.columns() / 2;
         int threads = threads(n, HELD_PAIRS);
         Fp8Rows eights = threads <= MOST_THREADS_OF_PAIRS ? ops.fp8Rows(rows, 2 * n) : null;
@@ -46,11 +46,32 @@ final class CudaGated {
         }
     }
 
-    /** The backward of {@code layers}, which read the result, and then of the activation; see {@link jqlora.ops.Ops#gatedLinearBackward}. */
-    void linearBackward(CudaLinear layers, CudaTensor dGateUp, CudaTensor dY, CudaTensor gateUp, Activation activation, List<LinearWeights> group, CudaTensor inner, long dropoutKey) {
-        try (CudaTensor activated = ops.matrix(gateUp.rows(), gateUp.columns() / 2)) {
+    CudaTensor plain(CudaTensor x, Activation activation) {
+        CudaTensor y = ops.matrix(x.rows(), x.columns());
+        ops.kernel(SOURCE, name(activation) + "_plain").matrix(y).matrix(x).number(x.rows()).integer(x.columns()).launchFor(x.rows() * chunks(x.columns()));
+        return y;
+    }
+
+    /** @param again whether the activation takes the place of dY */
+    void plainBackward(CudaTensor dX, CudaTensor dY, CudaTensor x, Activation activation, boolean again) {
+        ops.kernel(SOURCE, name(activation) + "_plain_backward").matrix(dX).matrix(dY).matrix(x).number(x.rows()).integer(x.columns()).integer(again ? 1 : 0)
+                .launchFor(x.rows() * chunks(x.columns()));
+    }
+
+    private static long chunks(long n) {
+        return Math.ceilDiv(n, (long) CHUNK);
+    }
+
+    /** The backward of {@code layers}, which read what {@code input} stands for, and then of the activation. */
+    void linearBackward(CudaLinear layers, CudaTensor dX, CudaTensor dY, Input input, LinearGroup group, CudaTensor inner, long dropoutKey) {
+        CudaTensor x = CudaTensor.of(input.x());
+        try (CudaTensor activated = ops.matrix(x.rows(), input.columns())) {
             layers.backward(activated, dY, dInner -> {
-                backward(dGateUp, activated, gateUp, activation, true);
+                switch (input) {
+                    case Input.Gated gated -> gatedBackward(dX, activated, x, gated.activation(), true);
+                    case Input.Activated plain -> plainBackward(dX, activated, x, plain.activation(), true);
+                    default -> throw new AssertionError(input);
+                }
                 return activated;
             }, group, inner, dropoutKey, CudaLinear.Gradients.OF_BOTH);
         }
@@ -62,6 +83,7 @@ final class CudaGated {
             case SILU -> "silu";
             case GELU -> "gelu";
             case GELU_TANH -> "gelu_tanh";
+            case RELU -> "relu";
         };
     }
 

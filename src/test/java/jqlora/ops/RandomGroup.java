@@ -8,7 +8,7 @@ import jqlora.tensor.DType;
 import jqlora.tensor.Tensor;
 
 /** Linear layers with one input: on a backend, and as reference. */
-final class LinearGroup {
+final class RandomGroup {
     /**
      * One layer to make.
      *
@@ -23,7 +23,7 @@ final class LinearGroup {
     private final TestOps test;
     private final List<Member> members = new ArrayList<>();
 
-    LinearGroup(TestOps test, Random random, int in, List<Layer> layers) {
+    RandomGroup(TestOps test, Random random, int in, List<Layer> layers) {
         this.test = test;
         for (Layer layer : layers) {
             members.add(make(random, in, layer, members.size() + 3));
