@@ -236,7 +236,7 @@ class LoadAndSaveTest {
 
     /** A tied head is there once, a norm with its bias where it has one. */
     @ParameterizedTest
-    @MethodSource("jqlora.model.families.FamiliesTest#supported")
+    @MethodSource("jqlora.model.FamiliesTest#families")
     void everyTensorOfEveryFamilyIsWrittenAsItWasRead(Path family) throws IOException {
         try (CausalLm model = load(family, LoadOptions.asStored())) {
             new ModelWriter(family, DType.F32).write(model, folder);

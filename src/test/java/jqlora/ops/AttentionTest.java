@@ -29,9 +29,13 @@ class AttentionTest {
         test.finish();
     }
 
-    record Case(int heads, int kvHeads, int headDim, int slidingWindow, int... lengths) {
+    record Case(int heads, int kvHeads, int headDim, int slidingWindow, float softCap, float alibiMax, int... lengths) {
+        Case(int heads, int kvHeads, int headDim, int slidingWindow, int... lengths) {
+            this(heads, kvHeads, headDim, slidingWindow, 0, 0, lengths);
+        }
+
         AttentionShape shape() {
-            return new AttentionShape(heads, kvHeads, headDim, slidingWindow, (float) (1 / Math.sqrt(headDim)));
+            return new AttentionShape(heads, kvHeads, headDim, slidingWindow, (float) (1 / Math.sqrt(headDim)), softCap, alibiMax);
         }
 
         int rows() {
@@ -45,12 +49,14 @@ class AttentionTest {
                 cases.add(new Case(4, 2, 6, window, 5, 129, 1, 64));
                 cases.add(new Case(3, 1, 16, window, 270));
             }
+            cases.addAll(List.of(new Case(4, 2, 16, 0, 2f, 0, 5, 1, 140), new Case(2, 1, 64, 9, 1.5f, 0, 33), new Case(4, 4, 16, 0, 0f, 8f, 5, 1, 140),
+                    new Case(6, 3, 8, 0, 0f, 8f, 70, 3), new Case(12, 12, 32, 20, 3f, 4, 65)));
             return cases.stream();
         }
 
         @Override
         public String toString() {
-            return heads + "/" + kvHeads + " heads of " + headDim + ", window " + slidingWindow + ", lengths " + Arrays.toString(lengths);
+            return heads + "/" + kvHeads + " heads of " + headDim + ", window " + slidingWindow + (softCap == 0 ? "" : ", cap " + softCap) + (alibiMax == 0 ? "" : ", linear biases to " + alibiMax) + ", lengths " + Arrays.toString(lengths);
         }
     }
 
@@ -95,6 +101,7 @@ class AttentionTest {
             return Stream.of(new CacheCase(new Case(4, 2, 6, 0, 1, 1, 1), List.of(new int[] {5, 1, 9}, one, one, new int[] {2, 7, 1})),
                     new CacheCase(new Case(9, 3, 16, 0, 1, 1, 1), List.of(new int[] {130, 3, 200}, one, new int[] {1, 140, 1}, one)),
                     new CacheCase(new Case(3, 3, 8, 4, 1, 1, 1), List.of(new int[] {2, 30, 1}, one, one, one, new int[] {9, 1, 5})),
+                    new CacheCase(new Case(4, 2, 16, 0, 2f, 8, 1, 1, 1), List.of(new int[] {5, 1, 150}, one, new int[] {2, 7, 1})),
                     new CacheCase(new Case(4, 1, 64, 1, 1, 1, 1), List.of(new int[] {1, 2, 3}, one)));
         }
     }
@@ -133,7 +140,7 @@ class AttentionTest {
                     new StepCase(new Case(17, 1, 32, 0, none), 100, new int[] {65}), new StepCase(new Case(2, 1, 256, 0, none), 150, new int[] {149, 97, 1}),
                     new StepCase(new Case(4, 1, 64, 100, none), 400, new int[] {50, 99, 100, 350}), new StepCase(new Case(3, 3, 16, 1, none), 90, new int[] {1, 80}),
                     new StepCase(new Case(3, 3, 12, 7, none), 90, new int[] {1, 80}), new StepCase(new Case(7, 1, 80, 0, none), 90, new int[] {30, 80}),
-                    new StepCase(new Case(1, 1, 8, 0, none), 4000, new int[] {3999, 2500}));
+                    new StepCase(new Case(6, 3, 16, 0, 2f, 8, none), 90, new int[] {30, 80, 1}), new StepCase(new Case(1, 1, 8, 0, none), 4000, new int[] {3999, 2500}));
         }
     }
 
@@ -177,43 +184,5 @@ class AttentionTest {
             picked.put(i, 0, from.rows(rows[i], 1));
         }
         return picked;
-    }
-
-    // ---- rotary embedding
-
-    @ParameterizedTest
-    @MethodSource("jqlora.ops.AttentionTest$Case#all")
-    void rope(Case c) {
-        rope(c, c.headDim / 2);
-    }
-
-    @ParameterizedTest
-    @MethodSource("jqlora.ops.AttentionTest$Case#all")
-    void ropeOfTheFrontOfAHead(Case c) {
-        rope(c, Math.max(1, c.headDim / 8));
-        rope(c, Math.max(1, c.headDim / 4));
-    }
-
-    /** @param half of the coordinates that turn */
-    private void rope(Case c, int half) {
-        AttentionShape shape = c.shape();
-        Random random = new Random(3);
-        int positions = 400;
-        Matrix angles = Matrix.zeros(positions, half);
-        for (int position = 0; position < positions; position++) {
-            for (int i = 0; i < half; i++) {
-                angles.set(position, i, position * Math.pow(10000, -(double) i / half));
-            }
-        }
-        Matrix cos = angles.map(Math::cos).rounded(DType.F32), sin = angles.map(Math::sin).rounded(DType.F32);
-        RopeTable table = new RopeTable(test.floats(cos), test.floats(sin));
-        int[] at = random.ints(c.rows(), 0, positions).toArray();
-        Matrix qkv = test.random(random, c.rows(), shape.qkvColumns());
-        Tensor tensor = test.activation(qkv), atT = test.ids(at);
-        Calls.rope(test.ops(), tensor, shape, table, atT);
-        test.assertNear("rotated", tensor, ReferenceAttention.rotate(qkv, shape, cos, sin, at, 1), 2);
-        tensor = test.activation(qkv);
-        Calls.ropeBackward(test.ops(), tensor, shape, table, atT);
-        test.assertNear("rotated back", tensor, ReferenceAttention.rotate(qkv, shape, cos, sin, at, -1), 2);
     }
 }

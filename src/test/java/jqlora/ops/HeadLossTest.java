@@ -12,6 +12,7 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedClass;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 @ParameterizedClass
@@ -100,6 +101,28 @@ class HeadLossTest {
         assertClose("loss", test.number(lossSum), LOSS_BEFORE + loss, test.lossTolerance(UNITS), 0);
         // PyTorch adds 300,000 products in a row, most of them smaller than the last bit of the sum
         test.assertNear("dX", dX, expected, test.sumsAreFixed() ? UNITS : 50 * UNITS);
+    }
+
+    /** Scores with a factor, and with a cap: the loss and the gradient of what lies before it. */
+    @ParameterizedTest
+    @CsvSource({"0.25, 0", "1, 1.5", "0.5, 0.75"})
+    void boundedScores(float factor, float cap) {
+        int rows = 30, hidden = 20, vocab = 70;
+        Random random = new Random(9);
+        RandomGroup group = new RandomGroup(test, random, hidden, List.of(new RandomGroup.Layer(vocab, WeightKind.F32_TRAINED, 4, true, 0, true)));
+        OutputHead head = new OutputHead(group.weights().getFirst(), factor, cap);
+        Matrix x = test.random(random, rows, hidden).scaled(0.5);
+        int[] targets = IntStream.range(0, rows).map(row -> row % 5 == 0 ? -100 : random.nextInt(vocab)).toArray();
+        Tensor xT = test.activation(x), lossSum = lossSum(), dX = test.poisoned(test.ops().computeType(), rows, hidden);
+
+        Matrix products = group.forward(x), scores = products.map(p -> cap == 0 ? p * factor : cap * Math.tanh(p * factor / cap));
+        test.assertNear("scores", test.keep(test.ops().scores(xT, head)), scores, UNITS);
+        test.ops().headLoss(xT, head, targets, SCALE, lossSum, dX);
+        assertClose("loss", test.number(lossSum), LOSS_BEFORE + ReferenceOps.crossEntropy(scores, targets), test.lossTolerance(UNITS), 0);
+        Matrix slopes = products.map(p -> cap == 0 ? factor : factor * (1 - Math.pow(Math.tanh(p * factor / cap), 2)));
+        Matrix dProducts = ReferenceOps.crossEntropyGradient(scores, targets).scaled(SCALE).masked(slopes);
+        test.assertNear("dX", dX, group.inputGradient(dProducts, x), UNITS);
+        group.assertGradients(dProducts, x, 0, 2 * UNITS);
     }
 
     /** Logits in the hundreds: a loss near zero, and one in the hundreds. */

@@ -9,6 +9,7 @@ import java.util.stream.Stream;
 import jqlora.tensor.DType;
 import jqlora.tensor.Tensor;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedClass;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
@@ -59,6 +60,26 @@ class MlpAndEmbeddingTest {
         assertSameBits("dGateUp in the place of gateUp", test.values(gateUpT), test.values(dGateUp));
     }
 
+    @ParameterizedTest
+    @MethodSource("cases")
+    void withoutAGate(Activation activation, int rows, int intermediate) {
+        Random random = new Random(rows);
+        Matrix x = test.random(random, rows, intermediate).scaled(4), dY = test.random(random, rows, intermediate), ones = Matrix.filled(rows, intermediate, 1);
+        Matrix pair = Matrix.zeros(rows, 2 * intermediate);                // as a gate whose up is 1
+        pair.put(0, 0, x);
+        pair.put(0, intermediate, ones);
+        Tensor xT = test.activation(x), dX = test.poisoned(test.ops().computeType(), rows, intermediate);
+        Input input = new Input.Activated(xT, activation);
+        test.poisonNext(rows, intermediate);
+        Tensor y = test.keep(test.ops().compute(input));
+        test.assertNear("y", y, ReferenceOps.gated(pair, activation), ReferenceOps.gatedTerms(pair, activation), units());
+        test.ops().computeBackward(dX, test.activation(dY), input);
+        Matrix expected = ReferenceOps.gatedGradient(dY, pair, activation).columns(0, intermediate), terms = ReferenceOps.gatedGradientTerms(dY, pair, activation).columns(0, intermediate);
+        test.assertNear("dX", dX, expected, terms, units());
+        test.ops().computeBackward(xT, test.activation(dY), input);
+        assertSameBits("dX in the place of x", test.values(xT), test.values(dX));
+    }
+
     /** Gates where the exponential leaves the range of floats: 0 on one side, the gate itself on the other. */
     @ParameterizedTest
     @EnumSource
@@ -89,5 +110,16 @@ class MlpAndEmbeddingTest {
         test.assertNear("y", y, ReferenceOps.embedding(table, ids).scaled(scale).rounded(DType.F32).rounded(test.ops().computeType()), 0);      // rounded once, exact
         test.ops().embeddingBackward(dTableT, test.activation(dY), idsT, 0, scale);
         test.assertNear("dTable", dTableT, dTable.plus(ReferenceOps.embeddingGradient(dY, ids, vocab).scaled(scale)), 4);
+    }
+
+    /** As OPT's positions: id 0 is row 2. */
+    @Test
+    void rowsOfATableFromALaterOneOn() {
+        Random random = new Random(4);
+        Matrix table = test.random(random, 9, 10), dY = test.random(random, 3, 10);
+        Tensor tableT = test.upload(DType.F32, table, 9, 10), ids = test.ids(0, 6, 1), dTable = test.keep(test.ops().zeros(DType.F32, 9, 10));
+        test.assertNear("y", test.keep(test.ops().embedding(tableT, ids, 2, 1f)), ReferenceOps.embedding(table, new int[] {2, 8, 3}), 0);
+        test.ops().embeddingBackward(dTable, test.activation(dY), ids, 2, 1f);
+        test.assertNear("dTable", dTable, ReferenceOps.embeddingGradient(dY, new int[] {2, 8, 3}, 9), 0);
     }
 }

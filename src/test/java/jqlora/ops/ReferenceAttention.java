@@ -13,12 +13,17 @@ public final class ReferenceAttention {
      * @param direction 1, or -1 for the gradient, since a rotation's transpose is the rotation back
      */
     public static Matrix rotate(Matrix qkv, AttentionShape shape, Matrix cos, Matrix sin, int[] positions, int direction) {
+        return rotate(qkv, shape, cos, sin, positions, direction, false);
+    }
+
+    /** @param interleaved whether {@code i} and {@code j} are {@code 2 i} and {@code 2 i + 1} */
+    static Matrix rotate(Matrix qkv, AttentionShape shape, Matrix cos, Matrix sin, int[] positions, int direction, boolean interleaved) {
         Matrix y = qkv.scaled(1);
         int half = cos.columns();
         for (int row = 0; row < qkv.rows(); row++) {
             for (int head = 0; head < shape.numAttentionHeads() + shape.numKeyValueHeads(); head++) {
                 for (int i = 0; i < half; i++) {
-                    int first = head * shape.headDim() + i, second = first + half;
+                    int first = head * shape.headDim() + (interleaved ? 2 * i : i), second = first + (interleaved ? 1 : half);
                     double c = cos.get(positions[row], i), s = direction * sin.get(positions[row], i);
                     y.set(row, first, qkv.get(row, first) * c - qkv.get(row, second) * s);
                     y.set(row, second, qkv.get(row, second) * c + qkv.get(row, first) * s);
@@ -53,6 +58,15 @@ public final class ReferenceAttention {
         return new Result(y, logSumExp);
     }
 
+    private static double capped(double score, AttentionShape shape) {
+        return shape.softCap() == 0 ? score : shape.softCap() * Math.tanh(score / shape.softCap());
+    }
+
+    private static double slopeOfCap(double score, AttentionShape shape) {
+        double tanh = shape.softCap() == 0 ? 0 : Math.tanh(score / shape.softCap());
+        return 1 - tanh * tanh;
+    }
+
     /** The softmax over keys start ... row; the last element is the logarithm of its denominator. */
     private static double[] probabilities(Matrix qkv, AttentionShape shape, int start, int row, int head) {
         int count = row - start + 1, first = shape.slidingWindow() == 0 ? 0 : Math.max(0, count - shape.slidingWindow());
@@ -63,7 +77,7 @@ public final class ReferenceAttention {
             for (int i = 0; i < shape.headDim(); i++) {
                 score += qkv.get(row, head * shape.headDim() + i) * qkv.get(start + key, keyColumn(shape, head) + i);
             }
-            p[key] = Math.exp(shape.scale() * score);
+            p[key] = Math.exp(capped(shape.scale() * score, shape) - shape.slope(head) * (count - 1 - key));
             denominator += p[key];
         }
         for (int key = first; key < count; key++) {
@@ -98,7 +112,11 @@ public final class ReferenceAttention {
             mean += p[k] * dP[k];
         }
         for (int k = 0; k < dP.length; k++) {
-            double dScore = p[k] * (dP[k] - mean) * shape.scale();
+            double score = 0;
+            for (int i = 0; i < dim; i++) {
+                score += qkv.get(row, query + i) * qkv.get(start + k, key + i);
+            }
+            double dScore = p[k] * (dP[k] - mean) * shape.scale() * slopeOfCap(shape.scale() * score, shape);
             for (int i = 0; i < dim; i++) {
                 dQkv.add(row, query + i, dScore * qkv.get(start + k, key + i));
                 dQkv.add(start + k, key + i, dScore * qkv.get(row, query + i));

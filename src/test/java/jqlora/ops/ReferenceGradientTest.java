@@ -99,7 +99,8 @@ class ReferenceGradientTest {
 
     static Stream<AttentionShape> attentionShapes() {
         return Stream.of(new AttentionShape(1, 1, 2, 0, 0.7f), new AttentionShape(4, 2, 3, 0, 0.5f), new AttentionShape(3, 1, 2, 2, 0.6f),
-                new AttentionShape(2, 2, 2, 1, 1), new AttentionShape(2, 1, 2, 9, 1));
+                new AttentionShape(2, 2, 2, 1, 1), new AttentionShape(2, 1, 2, 9, 1),
+                new AttentionShape(4, 2, 3, 0, 0.5f, 0.8f, 0), new AttentionShape(4, 2, 3, 2, 0.5f, 0.8f, 8));
     }
 
     @ParameterizedTest

@@ -64,7 +64,9 @@ __device__ __forceinline__ void load_some(const bf16* p, float* v, int count) {
 }
 __device__ __forceinline__ void store_some(bf16* p, const float* v, int count) {
     if (count >= 8) { store8(p, v); return; }
-    for (int i = 0; i < count; i++) p[i] = to_bf16(v[i]);
+#pragma unroll
+    for (int i = 0; i < 8; i++)
+        if (i < count) p[i] = to_bf16(v[i]);
 }
 // as load_some, of a weight; a bfloat16 weight's rows have strides of a multiple of 8, so that at is a multiple of 8
 __device__ __forceinline__ void read_some(const void* array, i64 at, float* v, int count, int type) {
