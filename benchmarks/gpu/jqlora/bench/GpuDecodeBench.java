@@ -8,7 +8,6 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
-import jqlora.ops.Calls;
 import jqlora.lora.LoraAdapter;
 import jqlora.lora.LoraConfig;
 import jqlora.model.CausalLm;
@@ -19,7 +18,12 @@ import jqlora.model.RandomModel;
 import jqlora.ops.Activation;
 import jqlora.ops.AttentionShape;
 import jqlora.ops.KvCache;
+import jqlora.ops.Dropout;
+import jqlora.ops.Input;
+import jqlora.ops.LinearGroup;
 import jqlora.ops.LinearWeights;
+import jqlora.ops.Link;
+import jqlora.ops.OutputHead;
 import jqlora.ops.Norm;
 import jqlora.ops.Ops;
 import jqlora.ops.Parameter;
@@ -163,15 +167,15 @@ public final class GpuDecodeBench {
                 Tensor attended = ops.zeros(DType.BF16, 1, shape.queryColumns()); Tensor gateUp = ops.zeros(DType.BF16, 1, 2L * intermediate); Tensor rstd = ops.zeros(DType.F32, 1);
                 Norm norm = new Norm.Rms(Parameter.frozen("norm", ops.zeros(DType.BF16, hidden)), 0, 1e-5f); Tensor at = ops.upload(new int[] {position}); Tensor id = ops.zeros(DType.I32, 1);
                 Tensor logits = ops.zeros(DType.BF16, 1, model.spec().vocabSize()); KvCache cache = model.newCache(1, maxLength)) {
-            part("query, key, value", layer -> Calls.linear(ops, x, group(layer, "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"), null, 0), "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj");
-            part("output", layer -> Calls.linearAdd(ops, x, attended, group(layer, "self_attn.o_proj"), null, 0), "self_attn.o_proj");
-            part("gate, up", layer -> Calls.linear(ops, x, group(layer, "mlp.gate_proj", "mlp.up_proj"), null, 0), "mlp.gate_proj", "mlp.up_proj");
-            part("down", layer -> Calls.linearAdd(ops, x, middle, group(layer, "mlp.down_proj"), null, 0), "mlp.down_proj");
+            part("query, key, value", layer -> linear(new Input.Kept(x), group(layer, "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"), null), "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj");
+            part("output", layer -> linear(new Input.Kept(attended), group(layer, "self_attn.o_proj"), x), "self_attn.o_proj");
+            part("gate, up", layer -> linear(new Input.Kept(x), group(layer, "mlp.gate_proj", "mlp.up_proj"), null), "mlp.gate_proj", "mlp.up_proj");
+            part("down", layer -> linear(new Input.Kept(middle), group(layer, "mlp.down_proj"), x), "mlp.down_proj");
             part("attention", layer -> ops.cachedAttention(qkv, shape, at, cache, layer));
-            part("norm", layer -> Calls.norm(ops, x, norm, rstd));
-            part("activation", layer -> Calls.gatedActivation(ops, gateUp, Activation.SILU));
+            part("norm", layer -> ops.compute(new Input.Normed(x, norm, rstd)));
+            part("activation", layer -> ops.compute(new Input.Gated(gateUp, Activation.SILU)));
             Linear head = model.linear("lm_head");
-            double ms = time(1, layer -> Calls.linear(ops, x, List.of(new LinearWeights(head.weight(), head.bias(), null)), null, 0));
+            double ms = time(1, layer -> ops.scores(x, new OutputHead(new LinearWeights(head.weight(), head.bias(), null))));
             System.out.printf("  %-20s %8.2f us (%.0f GB/s)%n", "output layer", 1000 * ms, head.weight().byteSize() / ms / 1e6);
             write("output layer", ms, head.weight().byteSize());
             for (Sampler sampler : List.of(new Sampler.Greedy(), new Sampler.Random(1, 0, 0.9), new Sampler.Random(1, 50, 0.9))) {
@@ -185,6 +189,10 @@ public final class GpuDecodeBench {
                 }
             }
         }
+    }
+
+    private Tensor linear(Input input, List<LinearWeights> group, Tensor added) {
+        return ops.linear(new Link(input, new LinearGroup(group), null), added, Dropout.NONE);
     }
 
     private List<LinearWeights> group(int layer, String... names) {

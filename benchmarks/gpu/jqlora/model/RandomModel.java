@@ -8,6 +8,7 @@ import java.lang.reflect.Proxy;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.stream.LongStream;
+import jqlora.model.families.Families;
 import jqlora.format.HfConfig;
 import jqlora.ops.Ops;
 import jqlora.ops.Weight;

@@ -5,8 +5,11 @@ import java.util.List;
 import java.util.Map;
 import java.util.random.RandomGenerator;
 import java.util.random.RandomGeneratorFactory;
-import jqlora.ops.Calls;
+import jqlora.ops.Dropout;
+import jqlora.ops.Input;
+import jqlora.ops.LinearGroup;
 import jqlora.ops.LinearWeights;
+import jqlora.ops.Link;
 import jqlora.ops.Parameter;
 import jqlora.ops.Weight;
 import jqlora.ops.cpu.CpuOps;
@@ -29,10 +32,10 @@ final class MatmulBench {
             for (int[] shape : WEIGHTS) {
                 int out = shape[0], in = shape[1];
                 try (Tensor weight = random(ops, out, in); Tensor x = random(ops, tokens, in); Tensor dY = random(ops, tokens, out); Tensor dX = random(ops, tokens, in)) {
-                    List<LinearWeights> linear = List.of(new LinearWeights(new Weight.Dense(Parameter.frozen("weight", weight)), null, null));
-                    Measure forward = Measure.until(seconds, () -> Calls.linear(ops, x, linear, null, 0).close());
+                    Link link = new Link(new Input.Kept(x), LinearGroup.of(new LinearWeights(new Weight.Dense(Parameter.frozen("weight", weight)), null, null)), null);
+                    Measure forward = Measure.until(seconds, () -> ops.linear(link, null, Dropout.NONE).close());
                     emit(ops, forward, "forward", tokens, out, in);
-                    Measure backward = Measure.until(seconds, () -> Calls.linearBackward(ops, dX, dY, x, linear, null, 0));
+                    Measure backward = Measure.until(seconds, () -> ops.linearBackward(dX, dY, List.of(link), Dropout.NONE));
                     emit(ops, backward, "input gradient", tokens, out, in);
                 }
             }
