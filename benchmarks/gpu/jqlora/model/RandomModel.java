@@ -47,7 +47,7 @@ public final class RandomModel implements WeightSource {
             }
         });
         CausalLm model = ModelLoader.load(Families.read(config), new RandomModel(), options, copying);
-        return new CausalLm(ops, model.spec(), model.embedTokens(), model.layers(), model.norm(), model.lmHead());
+        return new CausalLm(ops, model.spec(), model.embedding(), model.layers(), model.norm(), model.projectOut(), model.lmHead(), new HashMap<>());
     }
 
     private static Weight.FourBit copy(Weight.FourBit weight, Ops ops) {
