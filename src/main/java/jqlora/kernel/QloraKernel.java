@@ -11,6 +11,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
+import jdk.jshell.SourceCodeAnalysis;
 import jqlora.notebook.Display;
 import jqlora.notebook.Screen;
 import org.dflib.jjava.jupyter.channels.JupyterSocket;
@@ -55,6 +56,7 @@ final class QloraKernel extends BaseKernel implements Screen.Owner {
     private final CompilerThread compiler = new CompilerThread();
     private final CompletableFuture<CellRunner> ready = new CompletableFuture<>();
     private volatile CellRunner cells;
+    private boolean importing;
     private final Runnable exit;
     private final Path home;
     private final LibraryDocs library;
@@ -87,6 +89,7 @@ final class QloraKernel extends BaseKernel implements Screen.Owner {
     }
 
     private CellRunner start() {
+        CompletableFuture<Void> vectors = CompletableFuture.runAsync(VectorModule::load, load -> Thread.ofPlatform().daemon().start(load));
         cells = new CellRunner(this, getMagicsRegistry(), execution, compiler);
         onStartup();
         cells.shell().importAll(Notebook.imports());
@@ -95,6 +98,7 @@ final class QloraKernel extends BaseKernel implements Screen.Owner {
         } catch (CellFailure interrupted) {
             // by an interrupt that is meant for the first cell
         }
+        vectors.join();
         return cells;
     }
 
@@ -136,6 +140,7 @@ final class QloraKernel extends BaseKernel implements Screen.Owner {
                 env.publish(new PublishExecuteResult(cell, value));
             }
             env.defer().reply(new ExecuteReply(cell, Map.of()));
+            importRest();
             execution.heededAt().ifPresent(stopped -> {           // "Run All" goes no further, what was sent since does run
                 List<Message<?>> waiting = takeWaiting(env.getShell());
                 env.resolveDeferrals();
@@ -147,6 +152,20 @@ final class QloraKernel extends BaseKernel implements Screen.Owner {
             fail(env, request, cell, ErrorText.plain(ours.getClass().getSimpleName(), "the kernel failed: " + ours.getMessage()));
         } finally {
             cellIo.detach(env);
+        }
+    }
+
+    /** Imports after the first cell, one by one behind what is asked meanwhile, what a question about source will need. */
+    private void importRest() {
+        if (!importing) {
+            importing = true;
+            Thread.ofPlatform().daemon().name("imports").start(() -> {
+                try {
+                    while (compiler.call(cells.shell()::importNext)) { }
+                } catch (CellFailure never) {
+                    throw new AssertionError(never);
+                }
+            });
         }
     }
 
@@ -245,7 +264,7 @@ final class QloraKernel extends BaseKernel implements Screen.Owner {
     }
 
     private Completions.Found completions(String code, int at) {
-        return asked(() -> new Completions(cells.shell().analysis(), getMagicsRegistry(), cells.shell()::declares, home.resolve("datasets")).at(code, at),
+        return asked(() -> new Completions(analysis(), getMagicsRegistry(), cells.shell()::declares, home.resolve("datasets")).at(code, at),
                 new Completions.Found(at, Map.of()));
     }
 
@@ -261,7 +280,7 @@ final class QloraKernel extends BaseKernel implements Screen.Owner {
 
     @Override
     public String isComplete(String code) {
-        return asked(() -> assistance().isComplete(code), IS_COMPLETE_MAYBE);
+        return asked(() -> new Assistance(cells.shell().analysis(), library).isComplete(code), IS_COMPLETE_MAYBE);
     }
 
     /** The answer to a question about source, or {@code otherwise} where the compiler fails on it. */
@@ -277,7 +296,12 @@ final class QloraKernel extends BaseKernel implements Screen.Owner {
     }
 
     private Assistance assistance() {
-        return new Assistance(cells.shell().analysis(), library);
+        return new Assistance(analysis(), library);
+    }
+
+    private SourceCodeAnalysis analysis() {
+        cells.shell().importRest();
+        return cells.shell().analysis();
     }
 
     @Override
