@@ -249,6 +249,24 @@ class KernelTest(unittest.TestCase):
         self.assertEqual(ask(client.is_complete("int x = ) 3;"))["status"], "invalid")
         self.assertEqual(ask(client.kernel_info())["status"], "ok")
 
+    def test_a_question_is_answered_in_a_page(self):
+        client, ask = self.kernel.client, self.kernel.ask
+        self.run_cell("/** Not read. */ int asked(String word) { return 1; }\nvar length = 2.5;")
+        for question, told in (("Qlora.show?", "Shows value below the cell"), ("? openModel", "OpenModel Qlora.openModel(String model)"), ("List.of?", "unmodifiable list"),
+                               ("length?", "length:double"), ("asked?", "int asked(String word)"), ("java.util.Map?", "maps keys to values")):
+            reply = ask(client.execute(question))
+            self.assertEqual(reply["status"], "ok", question)
+            self.assertEqual([page["source"] for page in reply["payload"]], ["page"], question)
+            self.assertIn(told, reply["payload"][0]["data"]["text/plain"], question)
+            self.assertEqual(ask(client.is_complete(question))["status"], "complete")
+        self.assertEqual(ask(client.execute("1 + 1"))["payload"], [])
+        outputs = self.run_cell("noSuchName?")
+        self.assertEqual([outputs.error["ename"], outputs.error["evalue"]], ["NoHelp", "noSuchName: no type, method or variable of this name is known"])
+
+    def test_output_can_be_cleared(self):
+        kinds = [kind for kind, _ in self.run_cell('System.out.println("gone");\nclearOutput();\nshow("stays");').messages if kind not in ("status", "execute_input")]
+        self.assertEqual(kinds, ["stream", "clear_output", "display_data"])
+
     def complete(self, code):
         return self.kernel.ask(self.kernel.client.complete(code, len(code)))["matches"]
 

@@ -15,8 +15,22 @@ import org.dflib.jjava.jupyter.kernel.display.DisplayData;
 /** What an editor asks while a cell is written, besides {@link Completions}: documentation, and whether the cell is complete. */
 record Assistance(SourceCodeAnalysis java, LibraryDocs library) {
     private static final String INDENT = "    ";
+    private static final Pattern QUESTION = Pattern.compile("\\?\\s*(NAME)|(NAME)\\s*\\?"
+            .replace("NAME", "\\p{javaJavaIdentifierStart}[\\p{javaJavaIdentifierPart}.]*"));
     /** Code in a Javadoc, whose own braces and indentation stay. */
     private static final Pattern EXAMPLE = Pattern.compile("<pre>\\{@code[ \\t]*\\n(.*?)}</pre>", Pattern.DOTALL);
+
+    /** The name that a cell asks about which is nothing but {@code name?} or {@code ?name}; neither is Java. */
+    static Optional<String> question(String cell) {
+        Matcher asked = QUESTION.matcher(cell.strip());
+        return asked.matches() ? Optional.of(asked.group(1) != null ? asked.group(1) : asked.group(2)) : Optional.empty();
+    }
+
+    /** What a cell shows that asks about {@code name}: a type or a variable, or else all methods of this name; null where there is none. */
+    DisplayData help(String name) {
+        DisplayData found = inspect(name, name.length());
+        return found != null ? found : inspect(name + "(", name.length());
+    }
 
     /** Signatures and documentation of what stands at {@code at}, or its type; null where there is neither. */
     DisplayData inspect(String cell, int at) {
@@ -53,6 +67,9 @@ record Assistance(SourceCodeAnalysis java, LibraryDocs library) {
 
     /** Whether {@code cell} could run as it stands; if not, how to indent its next line. */
     String isComplete(String cell) {
+        if (question(cell).isPresent()) {
+            return BaseKernel.IS_COMPLETE_YES;
+        }
         String source = CellSource.blanked(cell);
         CompletionInfo unit = java.analyzeCompletion(source);
         while (unit.completeness() == Completeness.COMPLETE && !unit.remaining().isBlank()) {

@@ -9,12 +9,14 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
 import jdk.jshell.SourceCodeAnalysis;
 import jqlora.notebook.Display;
 import jqlora.notebook.Screen;
 import org.dflib.jjava.jupyter.channels.JupyterSocket;
+import org.dflib.jjava.jupyter.channels.ReplyEnvironment;
 import org.dflib.jjava.jupyter.channels.ShellChannel;
 import org.dflib.jjava.jupyter.channels.ShellHandler;
 import org.dflib.jjava.jupyter.channels.ShellReplyEnvironment;
@@ -134,12 +136,14 @@ final class QloraKernel extends BaseKernel implements Screen.Owner {
             if (counted) {
                 history.add(cell, request.getCode());
             }
-            DisplayData value = ready.join().run(cell, request.getCode(), this::draw);
+            Optional<String> question = Assistance.question(request.getCode());
+            Optional<DisplayData> page = question.isPresent() ? Optional.of(help(question.get())) : Optional.empty();
+            DisplayData value = page.isPresent() ? null : ready.join().run(cell, request.getCode(), this::draw);
             output.endCell();
             if (value != null && !request.isSilent()) {
                 env.publish(new PublishExecuteResult(cell, value));
             }
-            env.defer().reply(new ExecuteReply(cell, Map.of()));
+            reply(env.defer(), message, MessageType.EXECUTE_REPLY, CellReply.of(cell, page));
             importRest();
             execution.heededAt().ifPresent(stopped -> {           // "Run All" goes no further, what was sent since does run
                 List<Message<?>> waiting = takeWaiting(env.getShell());
@@ -278,6 +282,14 @@ final class QloraKernel extends BaseKernel implements Screen.Owner {
         return asked(() -> assistance().inspect(code, inChars(code, at)), null);
     }
 
+    private DisplayData help(String name) throws CellFailure {
+        DisplayData found = asked(() -> assistance().help(name), null);
+        if (found == null) {
+            throw ErrorText.plain("NoHelp", name + ": no type, method or variable of this name is known");
+        }
+        return found;
+    }
+
     @Override
     public String isComplete(String code) {
         return asked(() -> new Assistance(cells.shell().analysis(), library).isComplete(code), IS_COMPLETE_MAYBE);
@@ -330,7 +342,7 @@ final class QloraKernel extends BaseKernel implements Screen.Owner {
 
     /** A reply with a status, which the base kernel's own lack. */
     @SuppressWarnings({"unchecked", "rawtypes"})
-    private static void reply(ShellReplyEnvironment env, Message<?> request, MessageType<?> type, Map<String, Object> content) {
+    private static void reply(ReplyEnvironment env, Message<?> request, MessageType<?> type, Map<String, Object> content) {
         env.reply(new Message(request, type, content));
     }
 
