@@ -267,6 +267,34 @@ class KernelTest(unittest.TestCase):
         kinds = [kind for kind, _ in self.run_cell('System.out.println("gone");\nclearOutput();\nshow("stays");').messages if kind not in ("status", "execute_input")]
         self.assertEqual(kinds, ["stream", "clear_output", "display_data"])
 
+    def test_expressions_that_come_with_a_cell(self):
+        client, ask = self.kernel.client, self.kernel.ask
+        expressions = {"sum": "with + 1", "table": 'Tables.of("", "n").row(1)', "none": "with;", "wrong": "absent + 1", "thrown": "List.of().get(0)", "shown": 'display("x")'}
+        request = client.execute("int with = 41;", user_expressions=expressions, silent=True)
+        reply = ask(request)
+        told = reply["user_expressions"]
+        self.assertEqual((reply["status"], list(told)), ("ok", list(expressions)))
+        self.assertEqual((told["sum"]["status"], told["sum"]["data"], told["sum"]["metadata"]), ("ok", {"text/plain": "42"}, {}))
+        self.assertIn("<table", told["table"]["data"]["text/html"])
+        self.assertEqual((told["none"]["status"], told["none"]["data"], told["none"]["metadata"]), ("ok", {}, {}))
+        self.assertEqual((told["wrong"]["status"], told["wrong"]["ename"]), ("error", "CompileError"))
+        self.assertIn("absent", told["wrong"]["evalue"])
+        self.assertEqual((told["thrown"]["status"], told["thrown"]["ename"]), ("error", "ArrayIndexOutOfBoundsException"))
+        self.assertIn("in an expression of the front end, line 1", "\n".join(told["thrown"]["traceback"]))
+        self.assertEqual(told["shown"]["status"], "ok")
+
+    def test_expressions_are_silent_and_belong_to_cells_that_succeed(self):
+        client, ask = self.kernel.client, self.kernel.ask
+        count = ask(client.execute("1"))["execution_count"]
+        self.kernel.published(0.3)
+        reply = ask(client.execute("2", user_expressions={"wrong": "absent", "right": "3"}))
+        self.assertEqual((reply["execution_count"], reply["user_expressions"]["right"]["data"]), (count + 1, {"text/plain": "3"}))
+        self.assertEqual([kind for kind, _ in self.kernel.published(0.3)], ["execute_input", "execute_result"])
+        failed = ask(client.execute("int x = 1 / 0;", user_expressions={"right": "3"}))
+        self.assertEqual(failed["status"], "error")
+        self.assertFalse(failed.get("user_expressions"))
+        self.assertEqual(ask(client.execute("4"))["user_expressions"], {})
+
     def complete(self, code):
         return self.kernel.ask(self.kernel.client.complete(code, len(code)))["matches"]
 

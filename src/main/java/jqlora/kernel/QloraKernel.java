@@ -7,6 +7,7 @@ import java.time.OffsetDateTime;
 import java.time.format.DateTimeParseException;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -139,11 +140,12 @@ final class QloraKernel extends BaseKernel implements Screen.Owner {
             Optional<String> question = Assistance.question(request.getCode());
             Optional<DisplayData> page = question.isPresent() ? Optional.of(help(question.get())) : Optional.empty();
             DisplayData value = page.isPresent() ? null : ready.join().run(cell, request.getCode(), this::draw);
+            Map<String, Object> expressions = evaluated(request.getUserExpr());
             output.endCell();
             if (value != null && !request.isSilent()) {
                 env.publish(new PublishExecuteResult(cell, value));
             }
-            reply(env.defer(), message, MessageType.EXECUTE_REPLY, CellReply.of(cell, page));
+            reply(env.defer(), message, MessageType.EXECUTE_REPLY, CellReply.of(cell, expressions, page));
             importRest();
             execution.heededAt().ifPresent(stopped -> {           // "Run All" goes no further, what was sent since does run
                 List<Message<?>> waiting = takeWaiting(env.getShell());
@@ -171,6 +173,21 @@ final class QloraKernel extends BaseKernel implements Screen.Owner {
                 }
             });
         }
+    }
+
+    /** What has become of the expressions that came with a cell, in their order. */
+    private Map<String, Object> evaluated(Map<String, String> expressions) {
+        Map<String, Object> evaluated = new LinkedHashMap<>();
+        if (expressions != null) {
+            expressions.forEach((name, expression) -> {
+                try {
+                    evaluated.put(name, CellReply.value(ready.join().evaluate(expression, getRenderer()::render)));
+                } catch (CellFailure failure) {
+                    evaluated.put(name, CellReply.failure(failure));
+                }
+            });
+        }
+        return evaluated;
     }
 
     /** A thread of a cell has ended with {@code thrown}. */
