@@ -243,6 +243,9 @@ class KernelTest(unittest.TestCase):
         self.assertIn("void Qlora.show(Object value)", inspected["data"]["text/plain"])
         self.assertIn("Shows value below the cell", inspected["data"]["text/plain"])
         self.assertIn("number of elements", ask(client.inspect("List.of(1).size()", 16))["data"]["text/plain"])
+        accessor = ask(client.inspect("LoraConfig.defaults().r()", 23))["data"]["text/plain"]
+        self.assertRegex(accessor, r"\Aint LoraConfig\.r\(\)\n\n  inner size of A")
+        self.assertIn("Table Table.create(String tableName)", ask(client.inspect("Table.create(", 13))["data"]["text/plain"])      # named in the jar
         self.assertFalse(ask(client.inspect("   ", 1))["found"])
         self.assertEqual(ask(client.is_complete("int f() {"))["status"], "incomplete")
         self.assertEqual(ask(client.is_complete("int f() { return 1; }\nf()"))["status"], "complete")
@@ -253,7 +256,7 @@ class KernelTest(unittest.TestCase):
         client, ask = self.kernel.client, self.kernel.ask
         self.run_cell("/** Not read. */ int asked(String word) { return 1; }\nvar length = 2.5;")
         for question, told in (("Qlora.show?", "Shows value below the cell"), ("? openModel", "OpenModel Qlora.openModel(String model)"), ("List.of?", "unmodifiable list"),
-                               ("length?", "length:double"), ("asked?", "int asked(String word)"), ("java.util.Map?", "maps keys to values")):
+                               ("length?", "length:double"), ("asked?", "int asked(String word)"), ("java.util.Map?", "maps keys to values"), ("LoraConfig?", "inner size of A"), ("HtmlTable?", "A small table for a report")):
             reply = ask(client.execute(question))
             self.assertEqual(reply["status"], "ok", question)
             self.assertEqual([page["source"] for page in reply["payload"]], ["page"], question)

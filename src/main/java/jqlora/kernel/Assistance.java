@@ -17,6 +17,8 @@ record Assistance(SourceCodeAnalysis java, LibraryDocs library) {
     private static final String INDENT = "    ";
     private static final Pattern QUESTION = Pattern.compile("\\?\\s*(NAME)|(NAME)\\s*\\?"
             .replace("NAME", "\\p{javaJavaIdentifierStart}[\\p{javaJavaIdentifierPart}.]*"));
+    /** A record as JShell names it before one of its methods: with all its components. */
+    private static final Pattern RECORD_HEADER = Pattern.compile("\\b(\\w+)\\([^()]*\\)\\.(?=\\w+\\()");
     /** Code in a Javadoc, whose own braces and indentation stay. */
     private static final Pattern EXAMPLE = Pattern.compile("<pre>\\{@code[ \\t]*\\n(.*?)}</pre>", Pattern.DOTALL);
 
@@ -48,8 +50,9 @@ record Assistance(SourceCodeAnalysis java, LibraryDocs library) {
         DisplayData shown = new DisplayData();
         List<String> text = new ArrayList<>();
         for (Documentation one : found) {
-            String prose = Optional.ofNullable(one.javadoc()).or(() -> library.ofMember(one.signature())).map(Assistance::plain).orElse("");
-            text.add(prose.isEmpty() ? one.signature() : one.signature() + "\n\n" + prose.indent(2).stripTrailing());
+            String signature = RECORD_HEADER.matcher(one.signature()).replaceAll("$1.");
+            String prose = Optional.ofNullable(one.javadoc()).or(() -> library.ofMember(signature)).map(Assistance::plain).orElse("");
+            text.add(prose.isEmpty() ? signature : signature + "\n\n" + prose.indent(2).stripTrailing());
         }
         String word = source.substring(start, end);
         if (text.isEmpty()) {
