@@ -101,8 +101,18 @@ fill kernel.json.in > "$staging/kernel.json"
 fill kernel.args.in | sed '/^$/d' > "$staging/kernel.args"
 cp "$here"/spec/java-qlora/logo-* "$here"/spec/java-qlora/kernel.sh "$staging/"
 printf 'jqlora %s\n' "$home" > "$staging/installed-by-jqlora"
+# the same with the classes as a jar, and with the Vector API brought in by the kernel itself (VectorModule says why)
+case :$class_path: in
+  *":$home/target/classes:"*)
+    class_path=:$class_path:
+    class_path="${class_path%%":$home/target/classes:"*}:$home/.jqlora/quick/jqlora.jar:${class_path#*":$home/target/classes:"}"
+    class_path=${class_path#:}
+    class_path=${class_path%:}
+    fill kernel.args.in | sed '/^$/d; s|^--add-modules jdk.incubator.vector$|--add-exports java.base/jdk.internal.module=ALL-UNNAMED|' > "$staging/quick.args" ;;
+esac
 chmod 755 "$staging"
 rm -rf "$spec_dir"
 mv "$staging" "$spec_dir"
 trap - EXIT
 printf 'kernel "%s" is in %s\n' "$display_name" "$spec_dir"
+"$here/quick.sh" "$java/bin/java" "$spec_dir"

@@ -11,4 +11,15 @@ if [ "$(uname -s)" != Darwin ] && charset=$(locale charmap 2>&1) && [ "$charset"
   LC_ALL=C.UTF-8
   export LC_ALL
 fi
+
+# The quick start, where its jar holds what was built last; its cache only where the user's own options have nothing to do with caches.
+quick=$QLORA_HOME/.jqlora/quick
+arguments=${2%kernel.args}quick.args
+if [ -f "$arguments" ] && [ -f "$quick/jqlora.jar" ] && [ -z "$(find "$QLORA_HOME/target/classes" -newer "$quick/jqlora.jar" 2>/dev/null | head -n 1)" ]; then
+  case ${JDK_JAVA_OPTIONS-}${JAVA_TOOL_OPTIONS-} in
+    *AOT*|*-Xshare*|*SharedArchive*) ;;
+    *) [ ! -r "$quick/start.aot" ] || exec "$1" "-XX:AOTCache=$quick/start.aot" '-Xlog:aot*=off' '-Xlog:cds*=off' "@$arguments" "$3" ;;
+  esac
+  exec "$1" "@$arguments" "$3"
+fi
 exec "$1" "@$2" "$3"

@@ -11,6 +11,12 @@ die() { printf 'jqlora: %s\n' "$*" >&2; exit 1; }
 # step TEXT: what is happening now, with the seconds since the start
 step() { printf '[%3d s] %s\n' "$SECONDS" "$*"; }
 
+# steps: each line of the input as a step
+steps() {
+  local line
+  while IFS= read -r line; do step "$line"; done
+}
+
 needs_value() { [ "$2" -ge 2 ] || die "$1 needs a value"; }
 
 # utf8_names: names of files outside of ASCII are bytes that Java, Python and Maven read by the locale's rules; in a locale without

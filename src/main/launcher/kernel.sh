@@ -82,10 +82,12 @@ has_kernel() {
 need_kernel() {
   need_build
   need_jupyter
-  if has_kernel; then return 0; fi
-  "$JQLORA_HOME/kernels/install.sh" --prefix "$VENV" --java "$JDK" --class-path "$CLASS_PATH_FILE" > "$STATE/log/kernel.log"
+  if has_kernel; then
+    "$JQLORA_HOME/kernels/quick.sh" "$JDK/bin/java" "$VENV/share/jupyter/kernels/java-qlora" | steps
+    return 0
+  fi
+  "$JQLORA_HOME/kernels/install.sh" --prefix "$VENV" --java "$JDK" --class-path "$CLASS_PATH_FILE" | steps
   mkdir -p "$VENV/share/jupyter/lab/settings"
   cp "$LAUNCHER/jupyter/overrides.json" "$VENV/share/jupyter/lab/settings/"
-  step "kernel installed into .jqlora/venv"
   kernel_stamp > "$STATE/kernel.stamp"
 }

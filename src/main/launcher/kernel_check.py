@@ -40,7 +40,7 @@ def execute(client, code):
     return values[0]
 
 
-def try_out(manager, log):
+def try_out(manager, log, spec_dir):
     begin = time.perf_counter()
     manager.start_kernel(stdout=log, stderr=log)
     client = manager.client()
@@ -50,6 +50,8 @@ def try_out(manager, log):
         print(f"ready        {time.perf_counter() - begin:.1f} s")
         print(f"1 + 1        {execute(client, '1 + 1')} after {time.perf_counter() - begin:.1f} s")
         print(f"heap         {execute(client, 'Runtime.getRuntime().maxMemory() / 1_000_000')} MB at most")
+        options = execute(client, "String.join(\"\\n\", java.lang.management.ManagementFactory.getRuntimeMXBean().getInputArguments())")
+        print(f"quick start  {kernel_state.quick_start(spec_dir, options.splitlines())}")
         begin = time.perf_counter()
         manager.restart_kernel(now=False)
         client.wait_for_ready(timeout=60)
@@ -88,7 +90,7 @@ def main():
     print(f"java         {kernel_state.java_of(spec.resource_dir)}")
     with tempfile.TemporaryFile() as log:
         try:
-            try_out(KernelManager(kernel_name=options.name, kernel_spec_manager=specs), log)
+            try_out(KernelManager(kernel_name=options.name, kernel_spec_manager=specs), log, spec.resource_dir)
         except (RuntimeError, TimeoutError, OSError) as error:
             sys.exit(f"the kernel does not work ({error}); it said: {last_words(log)}")
     print("the kernel works")

@@ -5,9 +5,11 @@ usage: kernel_state.py HOME SPEC_DIR ...    a line for each: "ok" or "bad", a ta
 import json
 import os
 import re
+import subprocess
 import sys
 
 MARKER = "installed-by-jqlora"
+USAGE = 2                                                # with which the kernel ends that is given no connection file
 AGAIN = "./jqlora kernel install writes it anew"
 
 
@@ -32,6 +34,21 @@ def java_of(spec_dir):
     with open(os.path.join(spec_dir, "kernel.json"), encoding="utf-8") as file:
         arguments = json.load(file)["argv"]
     return next((each for each in arguments if re.search(r"[/\\]bin[/\\]java(\.exe)?$", each)), arguments[0])
+
+
+def quick_start(spec_dir, options):
+    """How the quick start of a running kernel of this folder is, whose JVM was given ``options``: a few words.
+
+    A JVM says nothing of a cache that it does not like, and starts without it; so another one is asked, which must have it.
+    """
+    quick = os.path.join(home_of(spec_dir), ".jqlora", "quick")
+    if f"-XX:AOTCache={quick}/start.aot" not in options:
+        jar, arguments = os.path.join(quick, "jqlora.jar"), os.path.join(spec_dir, "quick.args")
+        prepared = os.path.isfile(jar) and os.path.isfile(arguments)
+        return f"not in use ({'a class is newer than its jar, or it was switched off' if prepared else 'not prepared'}); {AGAIN}"
+    asked = subprocess.run([java_of(spec_dir), f"-XX:AOTCache={quick}/start.aot", "-XX:AOTMode=on", f"@{spec_dir}/quick.args"],
+                           capture_output=True, text=True)
+    return "in use" if asked.returncode == USAGE else f"not in use (this Java does not take the cache); {AGAIN}"
 
 
 def problem(spec_dir):

@@ -213,6 +213,7 @@ class InstalledKernelTest(InFolder):
 
     def test_a_kernel_that_ends_at_once_is_no_traceback(self):
         spec = self.install()
+        os.remove(os.path.join(spec, "quick.args"))
         self.write(os.path.join(spec, "kernel.args"), '-cp "/tmp"\njqlora.kernel.NoSuchMain\n')
         answer = self.doctor()
         self.assertEqual(answer.returncode, 1)

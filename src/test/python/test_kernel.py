@@ -81,8 +81,9 @@ class KernelTest(unittest.TestCase):
         self.assertNotIn("incubat", str(outputs.messages))
 
     def test_vector_module_is_there_and_silent(self):
-        outputs = self.run_cell('ModuleLayer.boot().findModule("jdk.incubator.vector").isPresent()')
-        self.assertEqual((outputs.value, outputs.stderr), ("true", ""))
+        outputs = self.run_cell('FourBitCodec.vectorModulePresent() + " " + Class.forName("jdk.incubator.vector.FloatVector").getField("SPECIES_PREFERRED").get(null)')
+        self.assertRegex(outputs.value, r"\Atrue Species\[float, \d+, ")
+        self.assertEqual(outputs.stderr, "")
 
     def test_first_use_of_libraries_prints_nothing_red(self):
         outputs = self.run_cell('var manager = ai.djl.ndarray.NDManager.newBaseManager();\nmanager.ones(new ai.djl.ndarray.types.Shape(2, 2))')
@@ -242,11 +243,60 @@ class KernelTest(unittest.TestCase):
         self.assertIn("void Qlora.show(Object value)", inspected["data"]["text/plain"])
         self.assertIn("Shows value below the cell", inspected["data"]["text/plain"])
         self.assertIn("number of elements", ask(client.inspect("List.of(1).size()", 16))["data"]["text/plain"])
+        accessor = ask(client.inspect("LoraConfig.defaults().r()", 23))["data"]["text/plain"]
+        self.assertRegex(accessor, r"\Aint LoraConfig\.r\(\)\n\n  inner size of A")
+        self.assertIn("Table Table.create(String tableName)", ask(client.inspect("Table.create(", 13))["data"]["text/plain"])      # named in the jar
         self.assertFalse(ask(client.inspect("   ", 1))["found"])
         self.assertEqual(ask(client.is_complete("int f() {"))["status"], "incomplete")
         self.assertEqual(ask(client.is_complete("int f() { return 1; }\nf()"))["status"], "complete")
         self.assertEqual(ask(client.is_complete("int x = ) 3;"))["status"], "invalid")
         self.assertEqual(ask(client.kernel_info())["status"], "ok")
+
+    def test_a_question_is_answered_in_a_page(self):
+        client, ask = self.kernel.client, self.kernel.ask
+        self.run_cell("/** Not read. */ int asked(String word) { return 1; }\nvar length = 2.5;")
+        for question, told in (("Qlora.show?", "Shows value below the cell"), ("? openModel", "OpenModel Qlora.openModel(String model)"), ("List.of?", "unmodifiable list"),
+                               ("length?", "length:double"), ("asked?", "int asked(String word)"), ("java.util.Map?", "maps keys to values"), ("LoraConfig?", "inner size of A"), ("HtmlTable?", "A small table for a report")):
+            reply = ask(client.execute(question))
+            self.assertEqual(reply["status"], "ok", question)
+            self.assertEqual([page["source"] for page in reply["payload"]], ["page"], question)
+            self.assertIn(told, reply["payload"][0]["data"]["text/plain"], question)
+            self.assertEqual(ask(client.is_complete(question))["status"], "complete")
+        self.assertEqual(ask(client.execute("1 + 1"))["payload"], [])
+        outputs = self.run_cell("noSuchName?")
+        self.assertEqual([outputs.error["ename"], outputs.error["evalue"]], ["NoHelp", "noSuchName: no type, method or variable of this name is known"])
+
+    def test_output_can_be_cleared(self):
+        kinds = [kind for kind, _ in self.run_cell('System.out.println("gone");\nclearOutput();\nshow("stays");').messages if kind not in ("status", "execute_input")]
+        self.assertEqual(kinds, ["stream", "clear_output", "display_data"])
+
+    def test_expressions_that_come_with_a_cell(self):
+        client, ask = self.kernel.client, self.kernel.ask
+        expressions = {"sum": "with + 1", "table": 'Tables.of("", "n").row(1)', "none": "with;", "wrong": "absent + 1", "thrown": "List.of().get(0)", "shown": 'display("x")'}
+        request = client.execute("int with = 41;", user_expressions=expressions, silent=True)
+        reply = ask(request)
+        told = reply["user_expressions"]
+        self.assertEqual((reply["status"], list(told)), ("ok", list(expressions)))
+        self.assertEqual((told["sum"]["status"], told["sum"]["data"], told["sum"]["metadata"]), ("ok", {"text/plain": "42"}, {}))
+        self.assertIn("<table", told["table"]["data"]["text/html"])
+        self.assertEqual((told["none"]["status"], told["none"]["data"], told["none"]["metadata"]), ("ok", {}, {}))
+        self.assertEqual((told["wrong"]["status"], told["wrong"]["ename"]), ("error", "CompileError"))
+        self.assertIn("absent", told["wrong"]["evalue"])
+        self.assertEqual((told["thrown"]["status"], told["thrown"]["ename"]), ("error", "ArrayIndexOutOfBoundsException"))
+        self.assertIn("in an expression of the front end, line 1", "\n".join(told["thrown"]["traceback"]))
+        self.assertEqual(told["shown"]["status"], "ok")
+
+    def test_expressions_are_silent_and_belong_to_cells_that_succeed(self):
+        client, ask = self.kernel.client, self.kernel.ask
+        count = ask(client.execute("1"))["execution_count"]
+        self.kernel.published(0.3)
+        reply = ask(client.execute("2", user_expressions={"wrong": "absent", "right": "3"}))
+        self.assertEqual((reply["execution_count"], reply["user_expressions"]["right"]["data"]), (count + 1, {"text/plain": "3"}))
+        self.assertEqual([kind for kind, _ in self.kernel.published(0.3)], ["execute_input", "execute_result"])
+        failed = ask(client.execute("int x = 1 / 0;", user_expressions={"right": "3"}))
+        self.assertEqual(failed["status"], "error")
+        self.assertFalse(failed.get("user_expressions"))
+        self.assertEqual(ask(client.execute("4"))["user_expressions"], {})
 
     def complete(self, code):
         return self.kernel.ask(self.kernel.client.complete(code, len(code)))["matches"]

@@ -161,13 +161,14 @@ class InstallTest(InFolder):
         self.assertEqual(installed.returncode, 0, installed.stderr)
         spec = os.path.join(self.folder, "share", "jupyter", "kernels", "java-qlora-test")
         self.assertEqual(sorted(os.listdir(spec)),
-                         ["installed-by-jqlora", "kernel.args", "kernel.json", "kernel.sh", "logo-32x32.png", "logo-64x64.png", "logo-svg.svg"])
+                         ["installed-by-jqlora", "kernel.args", "kernel.json", "kernel.sh", "logo-32x32.png", "logo-64x64.png", "logo-svg.svg", "quick.args"])
         with open(os.path.join(spec, "kernel.args"), encoding="utf-8") as file:
             self.assertIn("-Xmx512m", file.read())
         doctor = self.jqlora("kernel", "doctor", "--prefix", self.folder, "--name", "java-qlora-test")
         self.assertEqual(doctor.returncode, 0, doctor.stderr)
         self.assertIn("1 + 1        2 after", doctor.stdout)
         self.assertRegex(doctor.stdout, r"heap         5\d\d MB")
+        self.assertIn("\nquick start  in use\n", doctor.stdout)
         removed = self.jqlora("kernel", "uninstall", "--prefix", self.folder, "--name", "java-qlora-test")
         self.assertIn(f"removed {spec}", removed.stdout)
         self.assertFalse(os.path.exists(spec))

@@ -11,7 +11,6 @@ if FOLDER:
 
 @unittest.skipUnless(FOLDER, "./jqlora test --fast leaves jupyter_kernel_test out")
 class ProtocolTest(jupyter_kernel_test.KernelTests if FOLDER else unittest.TestCase):
-    # the pager and clear_output are left out: nothing of this kernel pages, and a display replaces itself
     kernel_name = "java-qlora"
     language_name = "java"
     file_extension = ".java"
@@ -33,6 +32,8 @@ class ProtocolTest(jupyter_kernel_test.KernelTests if FOLDER else unittest.TestC
     code_history_pattern = "6 ? 7"
     supported_history_operations = ("tail", "range", "search")
     code_inspect_sample = "String"
+    code_page_something = "String?"
+    code_clear_output = 'System.out.println("gone");\nclearOutput();'
 
 
 if __name__ == "__main__":

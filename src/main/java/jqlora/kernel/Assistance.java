@@ -15,8 +15,24 @@ import org.dflib.jjava.jupyter.kernel.display.DisplayData;
 /** What an editor asks while a cell is written, besides {@link Completions}: documentation, and whether the cell is complete. */
 record Assistance(SourceCodeAnalysis java, LibraryDocs library) {
     private static final String INDENT = "    ";
+    private static final Pattern QUESTION = Pattern.compile("\\?\\s*(NAME)|(NAME)\\s*\\?"
+            .replace("NAME", "\\p{javaJavaIdentifierStart}[\\p{javaJavaIdentifierPart}.]*"));
+    /** A record as JShell names it before one of its methods: with all its components. */
+    private static final Pattern RECORD_HEADER = Pattern.compile("\\b(\\w+)\\([^()]*\\)\\.(?=\\w+\\()");
     /** Code in a Javadoc, whose own braces and indentation stay. */
     private static final Pattern EXAMPLE = Pattern.compile("<pre>\\{@code[ \\t]*\\n(.*?)}</pre>", Pattern.DOTALL);
+
+    /** The name that a cell asks about which is nothing but {@code name?} or {@code ?name}; neither is Java. */
+    static Optional<String> question(String cell) {
+        Matcher asked = QUESTION.matcher(cell.strip());
+        return asked.matches() ? Optional.of(asked.group(1) != null ? asked.group(1) : asked.group(2)) : Optional.empty();
+    }
+
+    /** What a cell shows that asks about {@code name}: a type or a variable, or else all methods of this name; null where there is none. */
+    DisplayData help(String name) {
+        DisplayData found = inspect(name, name.length());
+        return found != null ? found : inspect(name + "(", name.length());
+    }
 
     /** Signatures and documentation of what stands at {@code at}, or its type; null where there is neither. */
     DisplayData inspect(String cell, int at) {
@@ -34,8 +50,9 @@ record Assistance(SourceCodeAnalysis java, LibraryDocs library) {
         DisplayData shown = new DisplayData();
         List<String> text = new ArrayList<>();
         for (Documentation one : found) {
-            String prose = Optional.ofNullable(one.javadoc()).or(() -> library.ofMember(one.signature())).map(Assistance::plain).orElse("");
-            text.add(prose.isEmpty() ? one.signature() : one.signature() + "\n\n" + prose.indent(2).stripTrailing());
+            String signature = RECORD_HEADER.matcher(one.signature()).replaceAll("$1.");
+            String prose = Optional.ofNullable(one.javadoc()).or(() -> library.ofMember(signature)).map(Assistance::plain).orElse("");
+            text.add(prose.isEmpty() ? signature : signature + "\n\n" + prose.indent(2).stripTrailing());
         }
         String word = source.substring(start, end);
         if (text.isEmpty()) {
@@ -53,6 +70,9 @@ record Assistance(SourceCodeAnalysis java, LibraryDocs library) {
 
     /** Whether {@code cell} could run as it stands; if not, how to indent its next line. */
     String isComplete(String cell) {
+        if (question(cell).isPresent()) {
+            return BaseKernel.IS_COMPLETE_YES;
+        }
         String source = CellSource.blanked(cell);
         CompletionInfo unit = java.analyzeCompletion(source);
         while (unit.completeness() == Completeness.COMPLETE && !unit.remaining().isBlank()) {

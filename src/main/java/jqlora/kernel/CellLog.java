@@ -27,8 +27,14 @@ final class CellLog {
     /** What has been loaded from files is numbered from here on. */
     static final int FIRST_LOADED = 1_000_000;
 
+    /** Stands for an expression that came along with a cell. */
+    static final int SENT_ALONG = -1;
+
     /** {@code cell} in words. */
     static String name(int cell) {
+        if (cell == SENT_ALONG) {
+            return "an expression of the front end";
+        }
         return cell < FIRST_LOADED ? "cell " + cell : "what was loaded (" + (cell - FIRST_LOADED) + ")";
     }
 

@@ -65,6 +65,14 @@ final class CellRunner {
         });
     }
 
+    /**
+     * Evaluates {@code expression}, which the front end sent along with a cell, and returns what {@code draw} makes of its value, or
+     * null where it has none.
+     */
+    <T> T evaluate(String expression, Function<Object, T> draw) throws CellFailure {
+        return run(CellLog.SENT_ALONG, expression, draw);
+    }
+
     /** The cell taken apart; a name after {@code %} that is no magic is one of Java's where an expression may go on. */
     private CellSource parse(String source) {
         shell.prepare(CellSource.blanked(source));

@@ -47,6 +47,7 @@ final class DefaultImports {
         final Set<String> hidden = new HashSet<>();               // names that are the notebook's own
         final Set<String> single = new HashSet<>();               // imported one by one
         boolean onDemand = true;
+        boolean imported;                                         // on demand
 
         Source(String name, boolean methods, boolean jshells) {
             this.name = name;
@@ -63,11 +64,29 @@ final class DefaultImports {
         this.shell = shell;
     }
 
-    /** Imports the members of {@code what}: a package, or {@code static} and a class. */
+    /**
+     * Makes the members of {@code what} known: a package, or {@code static} and a class. It is imported when a cell first mentions
+     * one of them, since each import is a run of javac, and the first cell needs few.
+     */
     void add(String what, boolean jshells) {
         boolean methods = what.startsWith("static ");
         Source source = new Source(methods ? what.substring("static ".length()) : what, methods, jshells);
         sources.put(what, source);
+    }
+
+    /**
+     * Imports one of those that no cell has needed so far.
+     *
+     * @return false where none is left
+     */
+    boolean importNext() {
+        Optional<Source> next = sources.values().stream().filter(source -> source.onDemand && !source.imported).findFirst();
+        next.ifPresent(this::importOnDemand);
+        return next.isPresent();
+    }
+
+    private void importOnDemand(Source source) {
+        source.imported = true;
         shell.add(source.importOf("*"));
     }
 
@@ -96,6 +115,8 @@ final class DefaultImports {
             }
             if (!source.onDemand) {
                 names.mentioned().forEach(name -> addSingle(source, name));
+            } else if (!source.imported && names.mentioned().stream().anyMatch(name -> has(source, name))) {
+                importOnDemand(source);
             }
         }
     }
@@ -166,7 +187,9 @@ final class DefaultImports {
         if (source.onDemand) {
             source.onDemand = false;
             mentioned.stream().filter(name -> !name.equals(without)).forEach(name -> addSingle(source, name));
-            shell.drop(source.importOf("*"));
+            if (source.imported) {
+                shell.drop(source.importOf("*"));
+            }
         }
     }
 

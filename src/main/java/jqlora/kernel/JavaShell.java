@@ -32,7 +32,6 @@ final class JavaShell {
     private static final int MAX_DEPTH = 1_000;                   // of brackets; javac takes minutes for calls within calls beyond that
     private static final Pattern BROKEN_CLASS = Pattern.compile("REPL\\.\\$JShell\\$\\w+\\$(\\w+).*");
 
-
     private final JShell shell;
     private final CellExecution execution;
     private final CellLog log;
@@ -166,6 +165,9 @@ final class JavaShell {
         running = new Place(cell, line);
         replaceBroken(source);
         List<SnippetEvent> events = javac.evaluate(source, cell, line);
+        if (rejected(events) && importRest()) {                   // a name that is written in an unusual way
+            events = javac.evaluate(source, cell, line);
+        }
         if (rejected(events)) {
             events = withoutOurs(source, line, events);
         }
@@ -342,7 +344,29 @@ final class JavaShell {
         };
     }
 
-    /** The imports that every notebook begins with: packages, or {@code static} and a class. */
+    /**
+     * Imports one of what every notebook begins with that no cell has needed so far.
+     *
+     * @return false where none is left
+     */
+    boolean importNext() {
+        return imports.importNext();
+    }
+
+    /**
+     * Imports all that no cell has needed so far.
+     *
+     * @return whether there was something
+     */
+    boolean importRest() {
+        boolean some = false;
+        while (importNext()) {
+            some = true;
+        }
+        return some;
+    }
+
+    /** What every notebook begins with, imported where it is needed: packages, or {@code static} and a class. */
     void importAll(List<Notebook.Import> all) {
         all.forEach(one -> imports.add(one.what(), one.jshells()));
     }

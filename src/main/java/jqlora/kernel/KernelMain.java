@@ -1,35 +1,62 @@
 package jqlora.kernel;
 
 import java.io.IOException;
+import java.io.PrintStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.GeneralSecurityException;
 import org.dflib.jjava.jupyter.channels.Loop;
 import org.dflib.jjava.jupyter.kernel.KernelConnectionProperties;
 
-/** The kernel's process: {@code java ... jqlora.kernel.KernelMain CONNECTION_FILE}. Jupyter starts it; it ends when Jupyter says so or is gone. */
+/**
+ * The kernel's process: {@code java ... jqlora.kernel.KernelMain CONNECTION_FILE}. Jupyter starts it; it ends when Jupyter says so or
+ * is gone. With {@code --rehearse} instead of a file it runs the cells of {@link Rehearsal} and ends: so the cache for its quick
+ * start is made.
+ */
 public final class KernelMain {
     private static final long SEND_MILLIS = 100;
     private static final long EXIT_HOOKS_MILLIS = 600;
 
     private KernelMain() { }
 
-    /** @param arguments the path of the connection file that Jupyter has written */
+    /** @param arguments the path of the connection file that Jupyter has written, or {@code --rehearse} */
     public static void main(String[] arguments) throws IOException, GeneralSecurityException {
         if (arguments.length != 1) {
-            System.err.println("usage: java ... jqlora.kernel.KernelMain CONNECTION_FILE");
+            System.err.println("usage: java ... jqlora.kernel.KernelMain CONNECTION_FILE | --rehearse");
             System.exit(2);
         }
         CellLogging.install();
+        if (arguments[0].equals("--rehearse")) {
+            rehearse();
+            return;
+        }
         exitWithParent(System.getenv("JPY_PARENT_PID"));
-        KernelConnection connection = new KernelConnection(KernelConnectionProperties.parse(Files.readString(Path.of(arguments[0]))));
         Path home = Path.of(System.getenv().getOrDefault("QLORA_HOME", "."));
+        serve(KernelConnectionProperties.parse(Files.readString(Path.of(arguments[0]))), home).waitUntilClose();
+    }
+
+    private static KernelConnection serve(KernelConnectionProperties properties, Path home) throws GeneralSecurityException {
+        KernelConnection connection = new KernelConnection(properties);
         QloraKernel kernel = new QloraKernel(connection, home, () -> exit(SEND_MILLIS));
         Thread.setDefaultUncaughtExceptionHandler((thread, thrown) -> uncaught(kernel, thread, thrown));
         kernel.serve();
         connection.getIOPub().setSndHWM(0);                       // never drop a message on our side
         connection.connect();
-        connection.waitUntilClose();
+        return connection;
+    }
+
+    /** Ends with status 0 where every cell was answered. The folder of this session is one without models, data sets and former cells. */
+    private static void rehearse() throws IOException, GeneralSecurityException {
+        PrintStream terminal = System.err;
+        KernelConnectionProperties properties = Rehearsal.onThisMachine();
+        serve(properties, Path.of(System.getProperty("java.io.tmpdir"), "no-jqlora"));
+        try (Rehearsal session = new Rehearsal(properties)) {
+            session.run();
+        } catch (RuntimeException failed) {
+            failed.printStackTrace(terminal);
+            System.exit(1);
+        }
+        System.exit(0);                                           // the kernel's threads would go on
     }
 
     /** Ends the process within a second: messages get {@code sendMillis} to leave, shutdown hooks and libraries' threads little more. */

@@ -16,16 +16,40 @@ import java.util.stream.Stream;
  */
 record LibraryDocs(Path sources) {
     private static final Pattern SIGNATURE = Pattern.compile("(?:\\b(\\w+)\\.)?\\b(\\w+)\\(([^()]*)\\)");
+    private static final Pattern ACCESSOR = Pattern.compile("\\b(\\w+)\\.(\\w+)\\(\\)");
+    private static final Pattern QUALIFIED = Pattern.compile("jqlora\\.(?:[a-z]\\w*\\.)+([A-Z]\\w*)(?=[(<]|$)");
     private static final Pattern DOCUMENTED = Pattern.compile("/\\*\\*(.*?)\\*/\\s*([^;{]*)[;{]", Pattern.DOTALL);
 
-    /** The comment of the method, constructor or record that JShell names with {@code signature}, as in {@code void Qlora.show(Object value)}. */
+    /**
+     * The comment of the method, constructor or record that JShell names with {@code signature}, as in
+     * {@code void Qlora.show(Object value)}; of a record's accessor without one, what its record says of the component.
+     */
     Optional<String> ofMember(String signature) {
+        return ofDeclared(signature).or(() -> ofComponent(signature)).or(() -> ofWhole(signature));
+    }
+
+    /** A type as JShell names it alone: {@code jqlora.lora.LoraConfig(int r)} or {@code jqlora.notebook.HtmlTable}. */
+    private Optional<String> ofWhole(String signature) {
+        Matcher type = QUALIFIED.matcher(signature);
+        return type.lookingAt() ? ofType(type.group(1)) : Optional.empty();
+    }
+
+    private Optional<String> ofDeclared(String signature) {
         Matcher parts = SIGNATURE.matcher(signature);
         if (!parts.find()) {
             return Optional.empty();
         }
         String declared = oneLine(parts.group(2) + "(" + parts.group(3) + ")");
         return comment(parts.group(1) == null ? parts.group(2) : parts.group(1), declaration -> declaration.contains(" " + declared));
+    }
+
+    private Optional<String> ofComponent(String signature) {
+        Matcher accessor = ACCESSOR.matcher(signature);
+        if (!accessor.find()) {
+            return Optional.empty();
+        }
+        Pattern described = Pattern.compile("(?ms)^@param\\s+" + Pattern.quote(accessor.group(2)) + "\\s+(.*?)(?=^@|\\z)");
+        return ofType(accessor.group(1)).map(described::matcher).filter(Matcher::find).map(text -> oneLine(text.group(1)));
     }
 
     /** The comment of the type with this simple name. */

@@ -16,6 +16,7 @@ import org.dflib.jjava.jupyter.kernel.display.DisplayData;
 import org.dflib.jjava.jupyter.messages.ContentType;
 import org.dflib.jjava.jupyter.messages.Message;
 import org.dflib.jjava.jupyter.messages.MessageContext;
+import org.dflib.jjava.jupyter.messages.publish.PublishClearOutput;
 import org.dflib.jjava.jupyter.messages.publish.PublishDisplayData;
 import org.dflib.jjava.jupyter.messages.publish.PublishStream;
 import org.dflib.jjava.jupyter.messages.publish.PublishUpdateDisplayData;
@@ -96,6 +97,11 @@ final class NotebookOutput implements Screen {
     @Override
     public void update(String id, Rendered content, boolean last) {
         send(new PublishUpdateDisplayData(KernelScreen.message(id, content)), size(content));
+    }
+
+    @Override
+    public void clear() {
+        send(PublishClearOutput.NOW, 0);
     }
 
     @Override

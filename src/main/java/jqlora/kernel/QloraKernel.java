@@ -7,13 +7,17 @@ import java.time.OffsetDateTime;
 import java.time.format.DateTimeParseException;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
+import jdk.jshell.SourceCodeAnalysis;
 import jqlora.notebook.Display;
 import jqlora.notebook.Screen;
 import org.dflib.jjava.jupyter.channels.JupyterSocket;
+import org.dflib.jjava.jupyter.channels.ReplyEnvironment;
 import org.dflib.jjava.jupyter.channels.ShellChannel;
 import org.dflib.jjava.jupyter.channels.ShellHandler;
 import org.dflib.jjava.jupyter.channels.ShellReplyEnvironment;
@@ -55,6 +59,7 @@ final class QloraKernel extends BaseKernel implements Screen.Owner {
     private final CompilerThread compiler = new CompilerThread();
     private final CompletableFuture<CellRunner> ready = new CompletableFuture<>();
     private volatile CellRunner cells;
+    private boolean importing;
     private final Runnable exit;
     private final Path home;
     private final LibraryDocs library;
@@ -87,6 +92,7 @@ final class QloraKernel extends BaseKernel implements Screen.Owner {
     }
 
     private CellRunner start() {
+        CompletableFuture<Void> vectors = CompletableFuture.runAsync(VectorModule::load, load -> Thread.ofPlatform().daemon().start(load));
         cells = new CellRunner(this, getMagicsRegistry(), execution, compiler);
         onStartup();
         cells.shell().importAll(Notebook.imports());
@@ -95,6 +101,7 @@ final class QloraKernel extends BaseKernel implements Screen.Owner {
         } catch (CellFailure interrupted) {
             // by an interrupt that is meant for the first cell
         }
+        vectors.join();
         return cells;
     }
 
@@ -130,12 +137,16 @@ final class QloraKernel extends BaseKernel implements Screen.Owner {
             if (counted) {
                 history.add(cell, request.getCode());
             }
-            DisplayData value = ready.join().run(cell, request.getCode(), this::draw);
+            Optional<String> question = Assistance.question(request.getCode());
+            Optional<DisplayData> page = question.isPresent() ? Optional.of(help(question.get())) : Optional.empty();
+            DisplayData value = page.isPresent() ? null : ready.join().run(cell, request.getCode(), this::draw);
+            Map<String, Object> expressions = evaluated(request.getUserExpr());
             output.endCell();
             if (value != null && !request.isSilent()) {
                 env.publish(new PublishExecuteResult(cell, value));
             }
-            env.defer().reply(new ExecuteReply(cell, Map.of()));
+            reply(env.defer(), message, MessageType.EXECUTE_REPLY, CellReply.of(cell, expressions, page));
+            importRest();
             execution.heededAt().ifPresent(stopped -> {           // "Run All" goes no further, what was sent since does run
                 List<Message<?>> waiting = takeWaiting(env.getShell());
                 env.resolveDeferrals();
@@ -148,6 +159,35 @@ final class QloraKernel extends BaseKernel implements Screen.Owner {
         } finally {
             cellIo.detach(env);
         }
+    }
+
+    /** Imports after the first cell, one by one behind what is asked meanwhile, what a question about source will need. */
+    private void importRest() {
+        if (!importing) {
+            importing = true;
+            Thread.ofPlatform().daemon().name("imports").start(() -> {
+                try {
+                    while (compiler.call(cells.shell()::importNext)) { }
+                } catch (CellFailure never) {
+                    throw new AssertionError(never);
+                }
+            });
+        }
+    }
+
+    /** What has become of the expressions that came with a cell, in their order. */
+    private Map<String, Object> evaluated(Map<String, String> expressions) {
+        Map<String, Object> evaluated = new LinkedHashMap<>();
+        if (expressions != null) {
+            expressions.forEach((name, expression) -> {
+                try {
+                    evaluated.put(name, CellReply.value(ready.join().evaluate(expression, getRenderer()::render)));
+                } catch (CellFailure failure) {
+                    evaluated.put(name, CellReply.failure(failure));
+                }
+            });
+        }
+        return evaluated;
     }
 
     /** A thread of a cell has ended with {@code thrown}. */
@@ -245,7 +285,7 @@ final class QloraKernel extends BaseKernel implements Screen.Owner {
     }
 
     private Completions.Found completions(String code, int at) {
-        return asked(() -> new Completions(cells.shell().analysis(), getMagicsRegistry(), cells.shell()::declares, home.resolve("datasets")).at(code, at),
+        return asked(() -> new Completions(analysis(), getMagicsRegistry(), cells.shell()::declares, home.resolve("datasets")).at(code, at),
                 new Completions.Found(at, Map.of()));
     }
 
@@ -259,9 +299,17 @@ final class QloraKernel extends BaseKernel implements Screen.Owner {
         return asked(() -> assistance().inspect(code, inChars(code, at)), null);
     }
 
+    private DisplayData help(String name) throws CellFailure {
+        DisplayData found = asked(() -> assistance().help(name), null);
+        if (found == null) {
+            throw ErrorText.plain("NoHelp", name + ": no type, method or variable of this name is known");
+        }
+        return found;
+    }
+
     @Override
     public String isComplete(String code) {
-        return asked(() -> assistance().isComplete(code), IS_COMPLETE_MAYBE);
+        return asked(() -> new Assistance(cells.shell().analysis(), library).isComplete(code), IS_COMPLETE_MAYBE);
     }
 
     /** The answer to a question about source, or {@code otherwise} where the compiler fails on it. */
@@ -277,7 +325,12 @@ final class QloraKernel extends BaseKernel implements Screen.Owner {
     }
 
     private Assistance assistance() {
-        return new Assistance(cells.shell().analysis(), library);
+        return new Assistance(analysis(), library);
+    }
+
+    private SourceCodeAnalysis analysis() {
+        cells.shell().importRest();
+        return cells.shell().analysis();
     }
 
     @Override
@@ -306,7 +359,7 @@ final class QloraKernel extends BaseKernel implements Screen.Owner {
 
     /** A reply with a status, which the base kernel's own lack. */
     @SuppressWarnings({"unchecked", "rawtypes"})
-    private static void reply(ShellReplyEnvironment env, Message<?> request, MessageType<?> type, Map<String, Object> content) {
+    private static void reply(ReplyEnvironment env, Message<?> request, MessageType<?> type, Map<String, Object> content) {
         env.reply(new Message(request, type, content));
     }
 

@@ -5,7 +5,7 @@ import org.dflib.jjava.jupyter.kernel.BaseKernel;
 import org.dflib.jjava.jupyter.kernel.display.DisplayData;
 import org.dflib.jjava.jupyter.kernel.display.mime.MIMEType;
 
-/** The outputs of a stock JJava notebook, which takes them only while a cell runs. */
+/** The outputs of a stock JJava notebook, which takes them only while a cell runs, and takes none back. */
 public record KernelScreen(BaseKernel kernel) implements Screen {
     @Override
     public void show(Rendered content) {
@@ -23,6 +23,9 @@ public record KernelScreen(BaseKernel kernel) implements Screen {
     public void update(String id, Rendered content, boolean last) {
         kernel.getIO().display.updateDisplay(message(id, content));
     }
+
+    @Override
+    public void clear() { }
 
     @Override
     public void atCellEnd(Runnable action) { }

@@ -85,6 +85,17 @@ public final class Qlora {
     }
 
     /**
+     * Takes away what the cell has shown and printed so far.
+     *
+     * <pre>{@code
+     * clearOutput();
+     * }</pre>
+     */
+    public static void clearOutput() {
+        Screen.current().clear();
+    }
+
+    /**
      * A progress bar for {@code total} pieces of work; close it at the end.
      *
      * <pre>{@code

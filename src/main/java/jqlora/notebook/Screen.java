@@ -18,6 +18,9 @@ public interface Screen {
      */
     void update(String id, Rendered content, boolean last);
 
+    /** Takes away what the running cell has shown and printed so far; nothing where that cannot be taken back, as on a terminal. */
+    void clear();
+
     /** Runs {@code action} once when the current cell ends, before the front end hears that it is idle; never where there are no cells. */
     void atCellEnd(Runnable action);
 

@@ -62,6 +62,9 @@ final class TerminalScreen implements Screen {
     }
 
     @Override
+    public void clear() { }
+
+    @Override
     public void atCellEnd(Runnable action) { }
 
     private void closeLine() {

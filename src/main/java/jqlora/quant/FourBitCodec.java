@@ -35,8 +35,13 @@ public interface FourBitCodec {
         return vectorModulePresent() && VectorFourBitCodec.fitsProcessor() ? new VectorFourBitCodec(workers) : new PlainFourBitCodec();
     }
 
-    /** Whether the JVM was started with {@code --add-modules jdk.incubator.vector}. */
+    /** Whether the Vector API is there: from the start, by {@code --add-modules jdk.incubator.vector}, or brought in since. */
     static boolean vectorModulePresent() {
-        return ModuleLayer.boot().findModule("jdk.incubator.vector").isPresent();
+        try {
+            Class.forName("jdk.incubator.vector.Vector", false, null);
+            return true;
+        } catch (ClassNotFoundException absent) {
+            return false;
+        }
     }
 }

@@ -41,7 +41,17 @@ class LibraryDocsTest {
     }
 
     @Test
+    void accessorsOfRecordsSayWhatTheirComponentIs() {
+        assertEquals("inner size of A [r, in] and B [out, r]; at least 1", docs.ofMember("int LoraConfig.r()").orElseThrow());
+        assertEquals(Optional.empty(), docs.ofMember("int LoraConfig.noComponent()"));
+        assertTrue(docs.ofMember("Path Home.folder()").orElseThrow().startsWith("jqlora"), "a method with a comment of its own");
+    }
+
+    @Test
     void typesAreFound() {
+        assertTrue(docs.ofMember("jqlora.lora.LoraConfig(int r, double loraAlpha)").orElseThrow().contains("@param r inner size of A"));
+        assertTrue(docs.ofMember("jqlora.notebook.HtmlTable").orElseThrow().startsWith("A small table for a report"));
+        assertEquals(Optional.empty(), docs.ofMember("jqlora.notebook.HtmlTable value"));
         assertTrue(docs.ofType("HtmlTable").orElseThrow().startsWith("A small table for a report"));
         assertEquals(Optional.empty(), docs.ofType("String"));
         assertEquals(Optional.empty(), docs.ofType(""));

@@ -15,6 +15,7 @@ import org.dflib.jjava.jupyter.kernel.display.mime.MIMEType;
 import org.dflib.jjava.jupyter.messages.Header;
 import org.dflib.jjava.jupyter.messages.Message;
 import org.dflib.jjava.jupyter.messages.MessageType;
+import org.dflib.jjava.jupyter.messages.publish.PublishClearOutput;
 import org.dflib.jjava.jupyter.messages.publish.PublishStream;
 import org.dflib.jjava.jupyter.messages.publish.PublishStream.StreamType;
 import org.dflib.jjava.jupyter.messages.request.ExecuteRequest;
@@ -81,6 +82,18 @@ class NotebookOutputTest {
                 ? piece.getText() : (String) ((DisplayData) message.getContent()).getData(MIMEType.TEXT_PLAIN)).toList();
         assertEquals("one two three four five", String.join(" ", order).replace("onetwo", "one two"));
         assertTrue(sent.stream().allMatch(message -> message.getParentHeader() == cell.getHeader()));
+    }
+
+    @Test
+    void whatIsClearedComesBeforeAndWhatStaysBehind() {
+        output.beginCell(cell);
+        output.out().print("gone");
+        output.clear();
+        output.out().print("stays");
+        output.endCell();
+        assertEquals(List.of("gone", "clear", "stays"), sent.stream().map(message ->
+                message.getContent() instanceof PublishStream piece ? piece.getText()
+                        : message.getContent() == PublishClearOutput.NOW ? "clear" : "?").toList());
     }
 
     @Test

@@ -25,6 +25,11 @@ final class RecordingScreen implements Screen {
     }
 
     @Override
+    public synchronized void clear() {
+        shown.add("clear");
+    }
+
+    @Override
     public synchronized void atCellEnd(Runnable action) {
         atCellEnd.add(action);
     }
