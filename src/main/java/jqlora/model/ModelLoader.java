@@ -197,21 +197,28 @@ public final class ModelLoader implements AutoCloseable {
         for (Projection projection : attention.qkv().projections()) {
             qkv.add(linear(prefix, projection, features[qkv.size()], hidden));
         }
-        AttentionBranch attentionBranch = new AttentionBranch(index, shape, attentionNorms, qkv, attention.qkv().order(), headNorms(spec, prefix),
-                linear(prefix, attention.output(), hidden, shape.queryColumns()));
+        AttentionBranch attentionBranch = new AttentionBranch(index, shape, attentionNorms, spec.layer().branchScale(), qkv, attention.qkv().order(), headNorms(spec, prefix),
+                attention.rope(index), linear(prefix, attention.output(), hidden, shape.queryColumns()));
         Branch.Norms mlpNorms = norms(spec, prefix, mlp.norms(), norms);
         List<Linear> up = new ArrayList<>();
         for (Projection projection : mlp.up()) {
             up.add(linear(prefix, projection, mlp.upFeatures(), hidden));
         }
-        MlpBranch mlpBranch = new MlpBranch(mlpNorms, up, mlp.activation(), mlp.gated(), linear(prefix, mlp.down(), hidden, mlp.intermediateSize()));
+        MlpBranch mlpBranch = new MlpBranch(mlpNorms, spec.layer().branchScale(), up, mlp.activation(), mlp.gated(), linear(prefix, mlp.down(), hidden, mlp.intermediateSize()));
         return new DecoderLayer(index, spec.layer().residual(), attentionBranch, mlpBranch);
     }
 
     private HeadNorms headNorms(DecoderSpec spec, String prefix) throws IOException {
         AttentionSpec.HeadNormNames names = spec.attention().headNorms();
         Shape head = Shape.of(spec.attention().headDim());
-        return names == null ? null : new HeadNorms(parameter(prefix + names.query() + ".weight", head), parameter(prefix + names.key() + ".weight", head), spec.norm().eps());
+        if (names == null) {
+            return null;
+        }
+        AttentionShape shape = spec.attentionShape(0);
+        Shape query = names.acrossHeads() ? Shape.of(shape.queryColumns()) : head, key = names.acrossHeads() ? Shape.of(shape.keyColumns()) : head;
+        float offset = spec.norm().weightOffset();
+        return new HeadNorms(new Norm.Rms(parameter(prefix + names.query() + ".weight", query), offset, spec.norm().eps()),
+                new Norm.Rms(parameter(prefix + names.key() + ".weight", key), offset, spec.norm().eps()), names.acrossHeads());
     }
 
     private Branch.Norms norms(DecoderSpec spec, String prefix, BranchNorms names, Map<String, Norm> made) throws IOException {

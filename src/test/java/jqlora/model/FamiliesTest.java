@@ -98,7 +98,7 @@ class FamiliesTest {
     }
 
     /** Of a weight that the checkpoint has transposed, so is the gradient; the output layer that GPT-NeoX's files call embed_out is lm_head in transformers. */
-    private static float[] expected(CausalLm model, SafetensorsFile file, Parameter parameter) throws IOException {
+    static float[] expected(CausalLm model, SafetensorsFile file, Parameter parameter) throws IOException {
         TensorView gradient = file.get("grad." + parameter.name().replace("embed_out", "lm_head"));
         return (model.spec().isTransposed(parameter.name()) && gradient.shape().rank() == 2 ? StoredTensors.transposed(gradient) : gradient).toFloats();
     }

@@ -60,7 +60,7 @@ final class LlamaFamily {
         int heads = config.positive("num_attention_heads");
         Qkv qkv = new Qkv.Separate(new Projection("self_attn.q_proj", qkvBias), new Projection("self_attn.k_proj", qkvBias), new Projection("self_attn.v_proj", qkvBias));
         return new AttentionSpec(heads, config.kvHeads("num_key_value_heads", heads), headDim, qkv, new Projection("self_attn.o_proj", outputBias), headNorms, windows,
-                AttentionSpec.scaleFor(headDim), 0, new Positions.Rotary(rope), ATTENTION_NORMS);
+                AttentionSpec.scaleFor(headDim), 0, Positions.Rotary.of(rope, windows.size()), ATTENTION_NORMS);
     }
 
     static MlpSpec gatedMlp(FamilyConfig config, boolean bias, Activation activation, BranchNorms norms) throws IOException {

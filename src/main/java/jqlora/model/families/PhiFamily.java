@@ -35,12 +35,12 @@ final class PhiFamily {
     }
 
     static DecoderSpec phi3(FamilyConfig config) throws IOException {
-        int heads = config.positive("num_attention_heads"), headDim = config.headDim("num_attention_heads", config.positive("hidden_size"));
+        int heads = config.positive("num_attention_heads"), layers = config.positive("num_hidden_layers"), headDim = config.headDim("num_attention_heads", config.positive("hidden_size"));
         RopeSpec rope = config.partialRope(headDim, 1);
         AttentionSpec attention = new AttentionSpec(heads, config.kvHeads("num_key_value_heads", heads), headDim,
                 new Qkv.Fused(new Projection("self_attn.qkv_proj", false), HeadOrder.SEPARATE), new Projection("self_attn.o_proj", false), null,
-                FamilyConfig.windows(config.positive("num_hidden_layers"), config.positive("sliding_window", 0)), AttentionSpec.scaleFor(headDim), 0,
-                new Positions.Rotary(rope), LlamaFamily.ATTENTION_NORMS);
+                FamilyConfig.windows(layers, config.positive("sliding_window", 0)), AttentionSpec.scaleFor(headDim), 0,
+                Positions.Rotary.of(rope, layers), LlamaFamily.ATTENTION_NORMS);
         MlpSpec mlp = new MlpSpec(config.positive("intermediate_size"), config.activation("hidden_act", "silu"), true, List.of(new Projection("mlp.gate_up_proj", false)),
                 new Projection("mlp.down_proj", false), LlamaFamily.MLP_NORMS);
         NormSpec norm = new NormSpec(NormSpec.Kind.RMS, config.number("rms_norm_eps", 1e-5));
