@@ -10,9 +10,9 @@ import java.util.Collections;
 import java.util.List;
 import java.util.Optional;
 import java.util.stream.Stream;
+import jqlora.device.Device;
+import jqlora.device.Nvidia;
 import jqlora.ops.Ops;
-import jqlora.ops.cpu.CpuOps;
-import jqlora.ops.cuda.CudaLibraries;
 
 /**
  * What this machine has, and what the notebook makes of it.
@@ -35,11 +35,11 @@ public record Machine(String processor, int cores, long memoryBytes, long heapBy
     }
 
     /** This machine, computing on {@code ops}. */
-    static Machine of(Ops ops, CudaLibraries libraries) {
-        int devices = libraries.devices();
+    static Machine of(Ops ops, Nvidia nvidia) {
+        int devices = nvidia.gpus();
         List<String> names = names(NVIDIA);
         List<String> gpus = devices == 0 ? List.of() : names.size() == devices ? names : Collections.nCopies(devices, "NVIDIA GPU");
-        String note = devices == 0 || !(ops instanceof CpuOps) ? "" : libraries.missing().isEmpty() ? "not used in this notebook" : String.join("; ", libraries.missing());
+        String note = devices == 0 || !Device.isProcessor(ops) ? "" : nvidia.missing().isEmpty() ? "not used in this notebook" : String.join("; ", nvidia.missing());
         long memory = ManagementFactory.getPlatformMXBean(OperatingSystemMXBean.class).getTotalMemorySize();
         return new Machine(processor(PROCESSORS), Runtime.getRuntime().availableProcessors(), memory, Runtime.getRuntime().maxMemory(), gpus, note,
                 ops.name() + ": " + ops.description(), ops.computeType().name(),

@@ -21,6 +21,7 @@ import jqlora.TinyModel;
 import jqlora.data.InstructionRow;
 import jqlora.data.InstructionSet;
 import jqlora.data.TokenizedRow;
+import jqlora.device.Device;
 import jqlora.evaluate.MergeReport;
 import jqlora.experiment.GridCell;
 import jqlora.experiment.GridResult;
@@ -219,7 +220,18 @@ class QloraTest {
     @Test
     void aSecondBackendIsRefused() {
         String open = Qlora.ops().description();
-        assertFails(IllegalStateException.class, () -> Qlora.useGpu(gpu -> gpu), "the backend of this notebook is open already: " + open);
+        Device other = Device.cuda(0).withPrecision(Qlora.FP8).withBudget(Qlora.gigabytes(8));
+        assertFails(IllegalStateException.class, () -> Qlora.useDevice(other),
+                "the backend of this notebook is open already: " + open + "; to compute on cuda:0, FP8, at most 8000000000 bytes choose it before the first model");
+    }
+
+    @Test
+    void gigabytesAreBytesInPowersOfTen() {
+        assertEquals(8_000_000_000L, Qlora.gigabytes(8));
+        assertEquals(500_000_000L, Qlora.gigabytes(0.5));
+        for (double wrong : new double[] {0, -1, 2e9, Double.NaN}) {
+            assertFails(IllegalArgumentException.class, () -> Qlora.gigabytes(wrong), "gigabytes: " + wrong + " must be above 0");
+        }
     }
 
     @Test
