@@ -11,6 +11,7 @@ import jqlora.data.BatchPlan;
 import jqlora.data.TokenFile;
 import jqlora.data.TokenizedRow;
 import jqlora.device.Device;
+import jqlora.format.FolderUse;
 import jqlora.format.HfConfig;
 import jqlora.model.ActivationBudget;
 import jqlora.model.CausalLm;
@@ -92,6 +93,10 @@ final class PretrainCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
+        if (Files.exists(output) && Files.exists(base) && Files.isSameFile(output, base)) {
+            throw new IOException("--output is " + output + ", the folder of --base, it must be another one");
+        }
+        FolderUse.requireForModel(output);                        // before the long work
         HfConfig config = HfConfig.read(base);
         int vocabSize = config.values().positive("vocab_size");
         Device computes = Device.parse("--device", device);

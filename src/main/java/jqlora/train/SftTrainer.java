@@ -70,7 +70,8 @@ public final class SftTrainer {
      * thread's interrupt flag stays set; in the last step it changes nothing else. When it fails, the weights are put back to those of the
      * newest checkpoint.
      *
-     * @throws IOException if a checkpoint cannot be written or read, or is of another run
+     * @throws IOException before the first step, if the output folder cannot be written or holds what the result would hide; or if a checkpoint
+     *         cannot be written or read, or is of another run
      * @throws IllegalArgumentException before the first step, if the largest micro-batch does not fit into the backend's memory
      * @throws IllegalStateException if the model is closed, or lent to another thread
      * @throws TrainingException if the loss is no longer a finite number, or nothing is learned
@@ -78,6 +79,9 @@ public final class SftTrainer {
     public TrainResult train(TrainListener listener) throws IOException {
         model.use().require("training");
         weights.requireInForce();
+        if (checkpoints.folder() != null) {
+            weights.requireOutput(checkpoints.folder().output());
+        }
         InterruptShield shield = new InterruptShield();
         try {
             return train(listener, shield);
