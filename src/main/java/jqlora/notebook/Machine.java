@@ -13,6 +13,7 @@ import java.util.stream.Stream;
 import jqlora.device.Device;
 import jqlora.device.Nvidia;
 import jqlora.ops.Ops;
+import jqlora.train.TrainingPlan;
 
 /**
  * What this machine has, and what the notebook makes of it.
@@ -40,10 +41,19 @@ public record Machine(String processor, int cores, long memoryBytes, long heapBy
         List<String> names = names(NVIDIA);
         List<String> gpus = devices == 0 ? List.of() : names.size() == devices ? names : Collections.nCopies(devices, "NVIDIA GPU");
         String note = devices == 0 || !Device.isProcessor(ops) ? "" : nvidia.missing().isEmpty() ? "not used in this notebook" : String.join("; ", nvidia.missing());
-        long memory = ManagementFactory.getPlatformMXBean(OperatingSystemMXBean.class).getTotalMemorySize();
-        return new Machine(processor(PROCESSORS), Runtime.getRuntime().availableProcessors(), memory, Runtime.getRuntime().maxMemory(), gpus, note,
+        return new Machine(processor(PROCESSORS), Runtime.getRuntime().availableProcessors(), memory(), Runtime.getRuntime().maxMemory(), gpus, note,
                 ops.name() + ": " + ops.description(), ops.computeType().name(),
                 System.getProperty("os.name") + " " + System.getProperty("os.arch") + ", Java " + Runtime.version());
+    }
+
+    /** What the system has, or a container's limit where that is less. */
+    private static long memory() {
+        return ManagementFactory.getPlatformMXBean(OperatingSystemMXBean.class).getTotalMemorySize();
+    }
+
+    /** {@code plan} for {@code ops}: on the processor, which sets no limit itself, within the memory of this machine. */
+    static TrainingPlan planned(Ops ops, TrainingPlan plan) {
+        return Device.isProcessor(ops) ? plan.within(memory()) : plan;
     }
 
     /** The name in Linux's list of processors; the architecture where there is none. */

@@ -252,7 +252,7 @@ public final class OpenModel implements AutoCloseable {
      */
     public TrainingPlan plan(LoraAdapter adapter, SftConfig config, int... lengths) {
         require("plan");
-        return TrainingPlan.of(adapter, config, lengths);
+        return Machine.planned(model.ops(), TrainingPlan.of(adapter, config, lengths));
     }
 
     /**

@@ -271,6 +271,7 @@ public final class Qlora {
             };
             BACKEND.use().require("openModel");
             OpenModel open = OpenModel.open(folder, options, ops(), listener, BACKEND.use());
+            bar.step(PERCENT - shown[0]);                         // files of 4-bit weights hold more than weights
             open.tokenizer().notices().forEach(Qlora::show);
             open.model().loadReport().warnings().forEach(warning -> show("warning: " + warning));
             return open;
@@ -314,7 +315,7 @@ public final class Qlora {
 
     private static TrainingPlan plan(Ops ops, Path folder, LoadOptions options, LoraConfig lora, SftConfig config, int... lengths) throws IOException {
         try (CausalLm planned = MemoryPlanner.plannedModel(HfConfig.read(folder), options, ops); LoraAdapter adapter = LoraAdapter.create(planned, lora, 0)) {
-            return TrainingPlan.of(adapter, config, lengths);
+            return Machine.planned(ops, TrainingPlan.of(adapter, config, lengths));
         }
     }
 
