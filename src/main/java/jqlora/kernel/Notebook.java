@@ -11,7 +11,7 @@ final class Notebook {
             "java.util.function", "java.util.prefs", "java.util.regex", "java.util.stream");
     private static final List<String> OURS = List.of("java.time", "tech.tablesaw.api", "org.knowm.xchart",
             "jqlora.tensor", "jqlora.quant", "jqlora.format", "jqlora.model", "jqlora.lora", "jqlora.data", "jqlora.generate",
-            "jqlora.train", "jqlora.evaluate", "jqlora.inspect", "jqlora.experiment", "jqlora.notebook", "static jqlora.notebook.Qlora");
+            "jqlora.train", "jqlora.evaluate", "jqlora.inspect", "jqlora.experiment", "jqlora.device", "jqlora.notebook", "static jqlora.notebook.Qlora");
 
     /**
      * An import on demand.

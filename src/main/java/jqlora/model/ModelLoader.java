@@ -71,6 +71,7 @@ public final class ModelLoader implements AutoCloseable {
                 weights.requireAllRead();
                 loader.warnings.addAll(weights.warnings());
                 loader.noteKept(options, model);
+                loader.warnOfFormats(model);
                 model.setName(ModelName.of(folder));
                 model.setLoadReport(new LoadReport(loader.notes, loader.warnings));
                 return loader.finished(model);
@@ -99,6 +100,14 @@ public final class ModelLoader implements AutoCloseable {
                     .map(Linear::name).toList();
             notes.add("the checkpoint is in 4 bits itself and decides what is: " + (numbers.isEmpty() ? "every linear layer of the decoder"
                     : numbers.size() + " linear layers stay as numbers, such as " + numbers.getFirst() + "; LoadOptions.withQuantizeRest(true) puts them into 4 bits too"));
+        }
+    }
+
+    private void warnOfFormats(CausalLm model) {
+        List<FourBitFormat> formats = ModelWriter.formats(model);
+        if (formats.size() > 1) {
+            warnings.add("the 4-bit weights have different formats, " + formats + ": the model computes and trains, but it cannot be saved, since a config.json names one;"
+                    + " load it without withQuantizeRest, or with withQuantization as the checkpoint's own");
         }
     }
 

@@ -4,12 +4,13 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Collection;
 import java.util.List;
-import java.util.function.UnaryOperator;
 import jqlora.data.InstructionFile;
 import jqlora.data.InstructionRow;
 import jqlora.data.InstructionSet;
 import jqlora.data.TokenizedRow;
 import jqlora.data.TokenizedSet;
+import jqlora.device.Device;
+import jqlora.device.Precision;
 import jqlora.experiment.ExperimentListener;
 import jqlora.experiment.GridCell;
 import jqlora.experiment.GridResult;
@@ -26,11 +27,6 @@ import jqlora.model.LoadListener;
 import jqlora.model.LoadOptions;
 import jqlora.model.MemoryPlanner;
 import jqlora.ops.Ops;
-import jqlora.ops.cpu.CpuOps;
-import jqlora.ops.cpu.CpuOptions;
-import jqlora.ops.cuda.CudaException;
-import jqlora.ops.cuda.CudaOps;
-import jqlora.ops.cuda.CudaOptions;
 import jqlora.train.SftConfig;
 import jqlora.train.SftTrainer;
 import jqlora.train.TrainEvent;
@@ -47,6 +43,9 @@ import jqlora.train.TrainingPlan;
 public final class Qlora {
     private static final int PERCENT = 100;
     private static final long SPLIT_SEED = 42;
+
+    /** For {@code Device.cuda(0).withPrecision(FP8)}. */
+    public static final Precision FP8 = Precision.FP8, BF16 = Precision.BF16;
 
     private Qlora() { }
 
@@ -150,16 +149,6 @@ public final class Qlora {
     }
 
     /**
-     * Computes on a GPU with other options than the default ones, such as {@code useGpu(gpu -> gpu.withBudgetBytes(8L << 30))}; for a first cell.
-     *
-     * @throws IllegalStateException if the backend is open already
-     * @throws CudaException if there is no such GPU, or it cannot be used; the message says what is missing
-     */
-    public static Ops useGpu(UnaryOperator<CudaOptions> options) {
-        return BACKEND.open(() -> CudaOps.open(options.apply(CudaOptions.defaults().withLibraries(Home.cudaLibraries()).withCache(Home.kernelCache()))));
-    }
-
-    /**
      * Computes where {@code device} says: {@code auto}, {@code cpu}, {@code cuda} or {@code cuda:1}; for a first cell. {@code auto} is what was chosen outside of
      * the notebook ({@code --device}, JQLORA_DEVICE), else the first GPU that can be used, else the processor. A second call with the same device changes nothing.
      *
@@ -169,10 +158,38 @@ public final class Qlora {
      *
      * @throws IllegalStateException if the backend is open already on another device
      * @throws IllegalArgumentException for another name
-     * @throws CudaException if a GPU that is asked for by name cannot be used
+     * @throws RuntimeException if a GPU that is asked for by name cannot be used; the message says what is missing
      */
     public static Ops useDevice(String device) {
-        return BACKEND.on(ComputeDevice.parse("useDevice: the device", device));
+        return useDevice(Device.parse("useDevice: the device", device));
+    }
+
+    /**
+     * As {@link #useDevice(String)}, with how it is used, such as {@code Device.cpu().withThreads(1)} or
+     * {@code Device.cuda(0).withPrecision(FP8).withBudget(gigabytes(8))}.
+     *
+     * <pre>{@code
+     * useDevice(Device.cpu());
+     * }</pre>
+     */
+    public static Ops useDevice(Device device) {
+        return BACKEND.on(device);
+    }
+
+    /**
+     * Gigabytes as bytes, in powers of ten.
+     *
+     * <pre>{@code
+     * gigabytes(7.5)
+     * }</pre>
+     *
+     * @param gigabytes above 0, at most a thousand million
+     */
+    public static long gigabytes(double gigabytes) {
+        if (!(gigabytes > 0 && gigabytes <= 1e9)) {
+            throw new IllegalArgumentException("gigabytes: " + gigabytes + " must be above 0 and at most 1e9, such as gigabytes(8)");
+        }
+        return Math.max(1, Math.round(gigabytes * 1e9));
     }
 
     /**
@@ -183,17 +200,7 @@ public final class Qlora {
      * }</pre>
      */
     public static Machine machine() {
-        return Machine.of(ops(), Home.cudaLibraries());
-    }
-
-    /**
-     * Computes on the processor with other options than the default ones, such as {@code useProcessor(cpu -> cpu.withThreads(1))}; for a first cell.
-     *
-     * @throws IllegalStateException if the backend is open already
-     * @throws IllegalArgumentException if an option is out of its range
-     */
-    public static Ops useProcessor(UnaryOperator<CpuOptions> options) {
-        return BACKEND.open(() -> CpuOps.open(options.apply(Home.processor())));
+        return Machine.of(ops(), Home.nvidia());
     }
 
     private static final NotebookBackend BACKEND = new NotebookBackend();
@@ -275,6 +282,7 @@ public final class Qlora {
             };
             BACKEND.use().require("openModel");
             OpenModel open = OpenModel.open(folder, options, ops(), listener, BACKEND.use());
+            bar.step(PERCENT - shown[0]);                         // files of 4-bit weights hold more than weights
             open.tokenizer().notices().forEach(Qlora::show);
             open.model().loadReport().warnings().forEach(warning -> show("warning: " + warning));
             return open;
@@ -301,7 +309,7 @@ public final class Qlora {
      * As {@link #plan}, for an NVIDIA GPU that need not be here.
      *
      * <pre>{@code
-     * planOnGpu(24_000_000_000L, chosenModel(), LoadOptions.defaults(), LoraConfig.defaults(), SftConfig.defaults().withBatchSize(4), 512, 2048)
+     * planOnGpu(gigabytes(24), chosenModel(), LoadOptions.defaults(), LoraConfig.defaults(), SftConfig.defaults().withBatchSize(4), 512, 2048)
      * }</pre>
      *
      * @param gpuBytes of its memory that may be taken; of a card of 24 GB the system may keep some
@@ -313,12 +321,12 @@ public final class Qlora {
         if (gpuBytes < 1) {
             throw new IllegalArgumentException("planOnGpu: gpuBytes is " + gpuBytes + ", it must be at least 1");
         }
-        return plan(CudaOps.rehearsalOf(gpuBytes), folder, options, lora, config, lengths);
+        return plan(Device.cuda(0).withBudget(gpuBytes).rehearsal(), folder, options, lora, config, lengths);
     }
 
     private static TrainingPlan plan(Ops ops, Path folder, LoadOptions options, LoraConfig lora, SftConfig config, int... lengths) throws IOException {
         try (CausalLm planned = MemoryPlanner.plannedModel(HfConfig.read(folder), options, ops); LoraAdapter adapter = LoraAdapter.create(planned, lora, 0)) {
-            return TrainingPlan.of(adapter, config, lengths);
+            return Machine.planned(ops, TrainingPlan.of(adapter, config, lengths));
         }
     }
 
