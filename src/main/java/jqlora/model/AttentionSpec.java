@@ -36,6 +36,26 @@ public record AttentionSpec(int numAttentionHeads, int numKeyValueHeads, int hea
         return positions instanceof Positions.Rotary rotary ? rotary.layers().stream().filter(Objects::nonNull).distinct().toList() : List.of();
     }
 
+    /** As this one, normalised by {@code others}. */
+    public AttentionSpec withNorms(BranchNorms others) {
+        return new AttentionSpec(numAttentionHeads, numKeyValueHeads, headDim, qkv, output, headNorms, slidingWindows, scale, softCap, positions, others);
+    }
+
+    /** As this one, with {@code others}. */
+    public AttentionSpec withPositions(Positions others) {
+        return new AttentionSpec(numAttentionHeads, numKeyValueHeads, headDim, qkv, output, headNorms, slidingWindows, scale, softCap, others, norms);
+    }
+
+    /** As this one, with another scale and cap of the scores. */
+    public AttentionSpec withScores(float otherScale, float otherCap) {
+        return new AttentionSpec(numAttentionHeads, numKeyValueHeads, headDim, qkv, output, headNorms, slidingWindows, otherScale, otherCap, positions, norms);
+    }
+
+    /** As this one, with another last layer. */
+    public AttentionSpec withOutput(Projection other) {
+        return new AttentionSpec(numAttentionHeads, numKeyValueHeads, headDim, qkv, other, headNorms, slidingWindows, scale, softCap, positions, norms);
+    }
+
     AttentionShape shape(int layer) {
         float alibi = positions instanceof Positions.Alibi linear ? linear.max() : 0;
         return new AttentionShape(numAttentionHeads, numKeyValueHeads, headDim, slidingWindows.get(layer), scale, softCap, alibi);

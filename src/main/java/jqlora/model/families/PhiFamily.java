@@ -24,9 +24,8 @@ final class PhiFamily {
         config.requireOff("qk_layernorm");
         int hidden = config.positive("hidden_size"), layers = config.positive("num_hidden_layers"), headDim = config.headDim("num_attention_heads", hidden);
         BranchNorms norms = BranchNorms.before("input_layernorm");
-        AttentionSpec like = LlamaFamily.attention(config, headDim, true, true, null, FamilyConfig.windows(layers, 0), config.partialRope(headDim, 0.5));
-        AttentionSpec attention = new AttentionSpec(like.numAttentionHeads(), like.numKeyValueHeads(), headDim, like.qkv(), new Projection("self_attn.dense", true), null,
-                like.slidingWindows(), like.scale(), 0, like.positions(), norms);
+        AttentionSpec attention = LlamaFamily.attention(config, headDim, true, true, null, FamilyConfig.windows(layers, 0), config.partialRope(headDim, 0.5))
+                .withOutput(new Projection("self_attn.dense", true)).withNorms(norms);
         MlpSpec mlp = new MlpSpec(config.positive("intermediate_size", 4 * hidden), config.activation("hidden_act", "gelu_new"), false, List.of(new Projection("mlp.fc1", true)),
                 new Projection("mlp.fc2", true), norms);
         return new DecoderSpec(config.config().modelType(), config.positive("vocab_size"), hidden, layers, LlamaFamily.embedding(config, false, 1),
