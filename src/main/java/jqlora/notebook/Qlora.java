@@ -51,7 +51,6 @@ public final class Qlora {
 
     /**
      * Shows {@code value} below the cell: a table, a chart, an array, one of our reports, or anything else as text.
-     *
      * <pre>{@code
      * show(model.memory());
      * }</pre>
@@ -62,7 +61,6 @@ public final class Qlora {
 
     /**
      * Shows {@code table} in at most {@code rows} rows.
-     *
      * <pre>{@code
      * show(dataSet("en-wiki-questions").train(), 5);
      * }</pre>
@@ -73,7 +71,6 @@ public final class Qlora {
 
     /**
      * Shows {@code value} like {@link #show(Object)} and returns the handle that replaces it.
-     *
      * <pre>{@code
      * Display state = display("waiting");
      * state.update("done");
@@ -85,7 +82,6 @@ public final class Qlora {
 
     /**
      * Takes away what the cell has shown and printed so far.
-     *
      * <pre>{@code
      * clearOutput();
      * }</pre>
@@ -96,7 +92,6 @@ public final class Qlora {
 
     /**
      * A progress bar for {@code total} pieces of work; close it at the end.
-     *
      * <pre>{@code
      * try (Progress bar = progress("steps", 3)) {
      *     for (int i = 0; i < 3; i++) bar.step();
@@ -111,7 +106,6 @@ public final class Qlora {
 
     /**
      * {@code items} for a for-each loop, with a bar that moves as they are taken.
-     *
      * <pre>{@code
      * for (String text : progress("texts", texts)) count(text);
      * }</pre>
@@ -122,7 +116,6 @@ public final class Qlora {
 
     /**
      * A line chart that grows as points are added to it; close it at the end.
-     *
      * <pre>{@code
      * try (LiveChart loss = liveChart("Loss", "step", "loss")) {
      *     loss.add("train", 1, 4.2);
@@ -178,7 +171,6 @@ public final class Qlora {
 
     /**
      * Gigabytes as bytes, in powers of ten.
-     *
      * <pre>{@code
      * gigabytes(7.5)
      * }</pre>
@@ -194,7 +186,6 @@ public final class Qlora {
 
     /**
      * What this machine has: processor, cores, memory, GPU, and what models compute on. Opens the backend, as {@link #ops}.
-     *
      * <pre>{@code
      * machine()
      * }</pre>
@@ -207,7 +198,6 @@ public final class Qlora {
 
     /**
      * The folder of the model that {@code ./jqlora run --model} names, or of the small one that ships with jqlora.
-     *
      * <pre>{@code
      * OpenModel opened = openModel(chosenModel());
      * }</pre>
@@ -218,7 +208,6 @@ public final class Qlora {
 
     /**
      * Whether {@code folder} is the small model that ships with jqlora.
-     *
      * <pre>{@code
      * int steps = isEmbedded(chosenModel()) ? 60 : 20;
      * }</pre>
@@ -243,7 +232,6 @@ public final class Qlora {
 
     /**
      * As {@link #openModel(String)}, with other options.
-     *
      * <pre>{@code
      * openModel("jqlora-tiny", LoadOptions.asStored())
      * }</pre>
@@ -255,7 +243,6 @@ public final class Qlora {
 
     /**
      * Opens the model in {@code folder} in 4 bits, as {@link #openModel(String)}.
-     *
      * <pre>{@code
      * openModel(chosenModel())
      * }</pre>
@@ -266,7 +253,6 @@ public final class Qlora {
 
     /**
      * Opens a model, with a bar that shows what is being read.
-     *
      * <pre>{@code
      * openModel(chosenModel(), LoadOptions.defaults())
      * }</pre>
@@ -307,7 +293,6 @@ public final class Qlora {
 
     /**
      * As {@link #plan}, for an NVIDIA GPU that need not be here.
-     *
      * <pre>{@code
      * planOnGpu(gigabytes(24), chosenModel(), LoadOptions.defaults(), LoraConfig.defaults(), SftConfig.defaults().withBatchSize(4), 512, 2048)
      * }</pre>
@@ -332,7 +317,6 @@ public final class Qlora {
 
     /**
      * A data set that ships with jqlora, such as {@code en-wiki-questions}, {@code zh-riddles} or {@code ja-phrases}.
-     *
      * <pre>{@code
      * dataSet("zh-riddles").train().getFirst()
      * }</pre>
@@ -378,7 +362,6 @@ public final class Qlora {
 
     /**
      * An empty folder for what this notebook writes.
-     *
      * <pre>{@code
      * Path output = freshFolder("my-run");
      * }</pre>
@@ -389,7 +372,6 @@ public final class Qlora {
 
     /**
      * {@code row} as it is trained on: what is read, and what is learned.
-     *
      * <pre>{@code
      * preview(model, english.train().getFirst())
      * }</pre>
@@ -400,7 +382,6 @@ public final class Qlora {
 
     /**
      * {@code row}, whose mask may be your own, as it is trained on.
-     *
      * <pre>{@code
      * preview(model, model.tokenize(english.train()).rows().getFirst())
      * }</pre>
@@ -458,7 +439,6 @@ public final class Qlora {
 
     /**
      * Shows a run that is not started by {@link #fineTune}.
-     *
      * <pre>{@code
      * TrainListener view = trainingView("my training");
      * }</pre>
@@ -469,7 +449,6 @@ public final class Qlora {
 
     /**
      * Shows the runs of an experiment.
-     *
      * <pre>{@code
      * ExperimentListener view = experimentView();
      * }</pre>
@@ -480,7 +459,6 @@ public final class Qlora {
 
     /**
      * Trains the cells that the folder of {@code grid} does not hold yet, with one bar for all of them. A cell that is stopped can be run again: it goes on.
-     *
      * <pre>{@code
      * TargetGrid grid = new TargetGrid(model.model(), model.rows(), sets, lora, config, freshFolder("my-grid"));
      * GridResult found = runGrid(grid, grid.cells(List.of(TargetModules.names("q_proj"), new TargetModules.AllLinear()), 1e-3, 5e-3));

@@ -25,9 +25,12 @@ import jqlora.ops.Ops;
 import jqlora.ops.Parameter;
 import jqlora.ops.Weight;
 import jqlora.ops.cpu.CpuOps;
+import jqlora.ops.cuda.CudaOps;
+import jqlora.ops.cuda.Gpu;
 import jqlora.tensor.DType;
 import jqlora.tensor.Tensor;
 import jqlora.tensor.TensorView;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
@@ -40,6 +43,20 @@ class AdaptedFamiliesTest {
     private static final double RTOL = 1e-4, ATOL = 1e-5;
     private static final int RANK = 3;
 
+    /** On a GPU in bfloat16: what is kept, computed again or brought from the host's memory gives the same bits. */
+    @Tag("gpu")
+    @ParameterizedTest
+    @MethodSource("jqlora.model.FamiliesTest#families")
+    void activationsAnywhereOnAGpu(Path folder) throws IOException {
+        try (Ops ops = CudaOps.open(Gpu.options()); SafetensorsFile file = SafetensorsFile.open(folder.resolve("case.safetensors"));
+                CausalLm quantized = ModelLoader.load(folder, LoadOptions.defaults(), ops, LoadListener.SILENT);
+                LoraAdapter adapter = LoraAdapter.create(quantized, LoraConfig.defaults().withR(RANK).withTargetModules(inner(quantized)), 11)) {
+            randomize(ops, adapter);
+            PaddedBatch batch = PaddedBatch.of(file, "");
+            assertSameBitsInEveryPlace(ops, quantized, adapter, batch, backward(quantized, adapter, batch, ActivationBudget.keepAll()));
+        }
+    }
+
     @ParameterizedTest
     @MethodSource("jqlora.model.FamiliesTest#families")
     void adapterOnFourBits(Path folder) throws IOException {
@@ -47,10 +64,7 @@ class AdaptedFamiliesTest {
                 CausalLm quantized = ModelLoader.load(folder, LoadOptions.defaults(), ops, LoadListener.SILENT);
                 CausalLm dense = ModelLoader.load(folder, LoadOptions.fullFineTuning(), ops, LoadListener.SILENT);
                 LoraAdapter adapter = LoraAdapter.create(quantized, LoraConfig.defaults().withR(RANK).withTargetModules(inner(quantized)), 11)) {
-            Random random = new Random(7);
-            for (LoraFactors factors : adapter.factors().values()) {
-                put(ops, factors.b(), Matrix.random(random, (int) factors.b().value().shape().dim(0), RANK).scaled(0.05));
-            }
+            randomize(ops, adapter);
             Map<String, Parameter> merged = new LinkedHashMap<>();
             adapter.factors().forEach((name, factors) -> merged.put(name, merge(ops, quantized.linear(name), dense.linear(name), factors)));
             assertFalse(merged.isEmpty());
@@ -64,13 +78,25 @@ class AdaptedFamiliesTest {
                 assertClose(name + " dA", floats(ops, factors.a().gradient()), b.transposed().times(dW).scaled(factors.scaling()).toFloats(), RTOL, ATOL);
                 assertClose(name + " dB", floats(ops, factors.b().gradient()), dW.times(a.transposed()).scaled(factors.scaling()).toFloats(), RTOL, ATOL);
             });
-            for (ActivationBudget budget : List.of(ActivationBudget.recomputeAll(), new ActivationBudget(0, ActivationBudget.Kept.ATTENTION, ActivationBudget.Place.DEVICE),
-                    new ActivationBudget(0, ActivationBudget.Kept.INPUT, ActivationBudget.Place.HOST))) {
-                ops.zeroGradients(adapter.parameters());
-                List<float[]> again = backward(quantized, adapter, batch, budget);
-                for (int i = 0; i < kept.size(); i++) {
-                    assertSameBits(adapter.parameters().get(i).name() + ", " + budget, again.get(i), kept.get(i));
-                }
+            assertSameBitsInEveryPlace(ops, quantized, adapter, batch, kept);
+        }
+    }
+
+    /** Factors B that are not 0, so that A learns too. */
+    private static void randomize(Ops ops, LoraAdapter adapter) {
+        Random random = new Random(7);
+        for (LoraFactors factors : adapter.factors().values()) {
+            put(ops, factors.b(), Matrix.random(random, (int) factors.b().value().shape().dim(0), RANK).scaled(0.05));
+        }
+    }
+
+    private static void assertSameBitsInEveryPlace(Ops ops, CausalLm model, LoraAdapter adapter, PaddedBatch batch, List<float[]> kept) {
+        for (ActivationBudget budget : List.of(ActivationBudget.recomputeAll(), new ActivationBudget(0, ActivationBudget.Kept.ATTENTION, ActivationBudget.Place.DEVICE),
+                new ActivationBudget(0, ActivationBudget.Kept.INPUT, ActivationBudget.Place.HOST))) {
+            ops.zeroGradients(adapter.parameters());
+            List<float[]> again = backward(model, adapter, batch, budget);
+            for (int i = 0; i < kept.size(); i++) {
+                assertSameBits(adapter.parameters().get(i).name() + ", " + budget, again.get(i), kept.get(i));
             }
         }
     }

@@ -102,7 +102,7 @@ class FamiliesTest {
     }
 
     /** Cases of the later families are kept without the gradients of the second layer's matrices, to be small; the first layer's, which the second one's backward makes, are there. */
-    private static boolean isTrimmed(Path folder, SafetensorsFile file, Parameter parameter) {
+    static boolean isTrimmed(Path folder, SafetensorsFile file, Parameter parameter) {
         return folder.getParent().endsWith("families_more") && !file.names().contains("grad." + parameter.name()) && parameter.name().contains(".layers.1.")
                 && parameter.value().shape().rank() == 2;
     }

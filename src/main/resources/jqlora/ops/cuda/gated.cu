@@ -177,7 +177,7 @@ PLAIN_KERNELS(gelu, Gelu)
 PLAIN_KERNELS(gelu_tanh, GeluTanh)
 PLAIN_KERNELS(relu, Relu)
 PLAIN_KERNELS(relu_squared, ReluSquared)
-KERNELS(relu_squared, ReluSquared)
+
 
 #if __CUDA_ARCH__ >= 890
 #define HELD 7
