@@ -6,7 +6,7 @@ import jqlora.tensor.Tensor;
 /** A trained parameter and its moments in 8 bits. */
 public record AdamW8bitState(Parameter parameter, EightBitMoment firstMoment, EightBitMoment secondMoment) implements AutoCloseable {
     /** The state before step 1. */
-    public static AdamW8bitState create(Ops ops, Parameter parameter) {
+    public static AdamW8bitState create(Store ops, Parameter parameter) {
         long[] dims = parameter.value().shape().toArray();
         return new AdamW8bitState(parameter, EightBitMoment.zeros(ops, dims), EightBitMoment.zeros(ops, dims));
     }

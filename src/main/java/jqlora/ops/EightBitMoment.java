@@ -15,7 +15,7 @@ public record EightBitMoment(Tensor codes, Tensor absmax) implements AutoCloseab
     public static final int BLOCK_SIZE = 256;
 
     /** A moment of zero, for a parameter of {@code dims}. */
-    static EightBitMoment zeros(Ops ops, long... dims) {
+    static EightBitMoment zeros(Store ops, long... dims) {
         Tensor codes = ops.zeros(DType.U8, dims);
         return new EightBitMoment(codes, ops.zeros(DType.F32, blocks(codes.shape().size())));
     }

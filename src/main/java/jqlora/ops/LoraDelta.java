@@ -26,7 +26,7 @@ public final class LoraDelta {
     }
 
     /** The update that {@code factors} make, copied to the host. */
-    public static LoraDelta of(Ops ops, LoraFactors factors) {
+    public static LoraDelta of(Store ops, LoraFactors factors) {
         return new LoraDelta(ops.download(factors.a().value()).toFloats(), ops.download(factors.b().value()).toFloats(), (int) factors.r(), factors.scaling());
     }
 

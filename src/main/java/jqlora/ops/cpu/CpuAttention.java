@@ -19,11 +19,11 @@ import jqlora.tensor.Tensor;
 final class CpuAttention {
     private static final int BAND = 128;
 
-    private final CpuOps ops;
+    private final CpuStage stage;
     private final ThreadLocal<Scratch> scratch = ThreadLocal.withInitial(Scratch::new);
 
-    CpuAttention(CpuOps ops) {
-        this.ops = ops;
+    CpuAttention(CpuStage stage) {
+        this.stage = stage;
     }
 
     /** Buffers of one thread; the garbage collector frees them with the thread. */
@@ -78,9 +78,9 @@ final class CpuAttention {
     }
 
     Tensor forward(Tensor qkv, AttentionShape shape, Sequences sequences, Tensor logSumExp) {
-        Tensor y = ops.allocate(DType.F32, sequences.rows(), shape.queryColumns());
+        Tensor y = stage.allocate(DType.F32, sequences.rows(), shape.queryColumns());
         int heads = shape.numAttentionHeads();
-        ops.workers().run(sequences.count() * heads, task -> {
+        stage.workers().run(sequences.count() * heads, task -> {
             int sequence = task / heads, head = task % heads;
             Head q = query(qkv, shape, sequences, sequence, head), out = output(y, shape, sequences, sequence, head);
             int kvHead = head * shape.numKeyValueHeads() / heads;
@@ -103,15 +103,15 @@ final class CpuAttention {
 
     private void attend(Band band, int past, AttentionShape shape, float slope, Head q, Head k, Head v, Head out, RowResult result) {
         MemorySegment scores = scratch.get().scores((long) BAND * band.keys);
-        ops.product().multiply(Factor.of(q.rows(band.first, band.queries())), Factor.transposed(k.rows(band.firstKey, band.keys)),
+        stage.product().multiply(Factor.of(q.rows(band.first, band.queries())), Factor.transposed(k.rows(band.firstKey, band.keys)),
                 new Target(scores, 0, band.keys), 1f, false);
         for (int row = 0; row < band.queries(); row++) {
             int from = band.from(row, past, shape), to = band.to(row, past);
             long at = (long) row * band.keys;
-            result.accept(band.first + row, ops.math().softmax(scores, at + from, to - from, adjust(scores, at + from, to - from, shape, slope, null)));
+            result.accept(band.first + row, stage.math().softmax(scores, at + from, to - from, adjust(scores, at + from, to - from, shape, slope, null)));
             hide(scores, at, from, to, band.keys);
         }
-        ops.product().multiply(Factor.of(new MatrixSource.Floats(scores, 0, band.keys, band.queries(), band.keys)),
+        stage.product().multiply(Factor.of(new MatrixSource.Floats(scores, 0, band.keys, band.queries(), band.keys)),
                 Factor.of(v.rows(band.firstKey, band.keys)), out.target(band.first), 1f, false);
     }
 
@@ -142,7 +142,7 @@ final class CpuAttention {
 
     void backward(Tensor dQkv, Tensor dY, Tensor qkv, Tensor y, Tensor logSumExp, AttentionShape shape, Sequences sequences) {
         int kvHeads = shape.numKeyValueHeads(), group = shape.numAttentionHeads() / kvHeads;
-        ops.workers().run(sequences.count() * kvHeads, task -> {
+        stage.workers().run(sequences.count() * kvHeads, task -> {
             int sequence = task / kvHeads, kvHead = task % kvHeads;
             Head k = key(qkv, shape, sequences, sequence, kvHead), v = value(qkv, shape, sequences, sequence, kvHead);
             Head dK = key(dQkv, shape, sequences, sequence, kvHead), dV = value(dQkv, shape, sequences, sequence, kvHead);
@@ -175,25 +175,25 @@ final class CpuAttention {
         MemorySegment p = scratch.get().scores((long) BAND * keys), dP = scratch.get().gradients((long) BAND * keys);
         MatrixSource q = forward.q.rows(band.first, queries), k = forward.k.rows(band.firstKey, keys), v = forward.v.rows(band.firstKey, keys);
         MatrixSource dO = dOut.rows(band.first, queries);
-        ops.product().multiply(Factor.of(q), Factor.transposed(k), new Target(p, 0, keys), 1f, false);
-        ops.product().multiply(Factor.of(dO), Factor.transposed(v), new Target(dP, 0, keys), 1f, false);
+        stage.product().multiply(Factor.of(q), Factor.transposed(k), new Target(p, 0, keys), 1f, false);
+        stage.product().multiply(Factor.of(dO), Factor.transposed(v), new Target(dP, 0, keys), 1f, false);
         for (int row = 0; row < queries; row++) {
             int from = band.from(row, 0, shape), to = band.to(row, 0);
             long at = (long) row * keys;
-            float delta = ops.math().dot(dOut.memory, dOut.first + (band.first + row) * dOut.stride,
+            float delta = stage.math().dot(dOut.memory, dOut.first + (band.first + row) * dOut.stride,
                     forward.out.memory, forward.out.first + (band.first + row) * forward.out.stride, shape.headDim());
-            MemorySegment slopes = shape.softCap() > 0 ? ops.rowScratch(to - from) : null;
-            ops.math().softmaxAgain(p, at + from, to - from, adjust(p, at + from, to - from, shape, slope, slopes), logSum.get(band.first + row));
+            MemorySegment slopes = shape.softCap() > 0 ? stage.rowScratch(to - from) : null;
+            stage.math().softmaxAgain(p, at + from, to - from, adjust(p, at + from, to - from, shape, slope, slopes), logSum.get(band.first + row));
             hide(p, at, from, to, keys);
-            ops.math().softmaxBackward(dP, p, at, keys, delta, slopes == null ? shape.scale() : 1f);
+            stage.math().softmaxBackward(dP, p, at, keys, delta, slopes == null ? shape.scale() : 1f);
             if (slopes != null) {
-                ops.math().scale(dP, at + from, 1f, slopes, dP, at + from, to - from);
+                stage.math().scale(dP, at + from, 1f, slopes, dP, at + from, to - from);
             }
         }
         MatrixSource probabilities = new MatrixSource.Floats(p, 0, keys, queries, keys), dScores = new MatrixSource.Floats(dP, 0, keys, queries, keys);
-        ops.product().multiply(Factor.transposed(probabilities), Factor.of(dO), gradients.dV.target(band.firstKey), 1f, true);
-        ops.product().multiply(Factor.transposed(dScores), Factor.of(q), gradients.dK.target(band.firstKey), 1f, true);
-        ops.product().multiply(Factor.of(dScores), Factor.of(k), gradients.dQ.target(band.first), 1f, false);
+        stage.product().multiply(Factor.transposed(probabilities), Factor.of(dO), gradients.dV.target(band.firstKey), 1f, true);
+        stage.product().multiply(Factor.transposed(dScores), Factor.of(q), gradients.dK.target(band.firstKey), 1f, true);
+        stage.product().multiply(Factor.of(dScores), Factor.of(k), gradients.dQ.target(band.first), 1f, false);
     }
 
     private static void clear(Head head, int rows) {
@@ -214,8 +214,8 @@ final class CpuAttention {
                 MemorySegment.copy(CpuTensor.memory(qkv), from + columns * 4L, CpuTensor.memory(values), to, columns * 4L);
             }
         }
-        Tensor y = ops.allocate(DType.F32, sequences.rows(), shape.queryColumns());
-        ops.workers().run(sequences.count() * heads, task -> {
+        Tensor y = stage.allocate(DType.F32, sequences.rows(), shape.queryColumns());
+        stage.workers().run(sequences.count() * heads, task -> {
             int sequence = task / heads, head = task % heads, kvHead = head * shape.numKeyValueHeads() / heads;
             long first = (long) sequence * cache.maxLength() * columns + (long) kvHead * shape.headDim();
             Head q = query(qkv, shape, sequences, sequence, head), out = output(y, shape, sequences, sequence, head);

@@ -12,19 +12,19 @@ import jqlora.tensor.Tensor;
 final class CpuEmbedding {
     private static final int GRAIN = 16;                          // rows that one task takes at least
 
-    private final CpuOps ops;
+    private final CpuStage stage;
 
-    CpuEmbedding(CpuOps ops) {
-        this.ops = ops;
+    CpuEmbedding(CpuStage stage) {
+        this.stage = stage;
     }
 
     Tensor forward(Tensor table, Tensor ids, int first, float scale) {
         int hidden = (int) table.shape().dim(1);
         long rows = ids.shape().size();
         requireIds("embedding", ids, first, table);
-        Tensor y = ops.allocate(DType.F32, rows, hidden);
-        MatrixSource source = ops.matrix(table);
-        ops.workers().ranges(rows, GRAIN, (from, to) -> {
+        Tensor y = stage.allocate(DType.F32, rows, hidden);
+        MatrixSource source = stage.matrix(table);
+        stage.workers().ranges(rows, GRAIN, (from, to) -> {
             float[] buffer = new float[hidden];
             for (long row = from; row < to; row++) {
                 source.read(first + CpuTensor.memory(ids).get(INT, row * 4), 0, hidden, buffer, 0);
@@ -48,11 +48,11 @@ final class CpuEmbedding {
         requireIds("embeddingBackward", ids, first, dTable);
         int hidden = (int) dTable.shape().dim(1);
         MemorySegment in = CpuTensor.memory(dY), sums = CpuTensor.memory(dTable), rows = CpuTensor.memory(ids);
-        ops.columns(hidden, (from, count) -> {
-            MemorySegment scaled = ops.rowScratch(count);
+        stage.columns(hidden, (from, count) -> {
+            MemorySegment scaled = stage.rowScratch(count);
             for (long row = 0; row < ids.shape().size(); row++) {
-                ops.math().scale(in, row * hidden + from, scale, null, scaled, 0, count);
-                ops.math().add(scaled, 0, sums, (first + (long) rows.get(INT, row * 4)) * hidden + from, count);
+                stage.math().scale(in, row * hidden + from, scale, null, scaled, 0, count);
+                stage.math().add(scaled, 0, sums, (first + (long) rows.get(INT, row * 4)) * hidden + from, count);
             }
         });
     }

@@ -15,11 +15,11 @@ import jqlora.tensor.Tensor;
 final class CpuHeads {
     private static final int GRAIN = 16;                          // rows that one task takes at least
 
-    private final CpuOps ops;
+    private final CpuStage stage;
     private final CpuNorm norms;
 
-    CpuHeads(CpuOps ops, CpuNorm norms) {
-        this.ops = ops;
+    CpuHeads(CpuStage stage, CpuNorm norms) {
+        this.stage = stage;
         this.norms = norms;
     }
 
@@ -59,9 +59,9 @@ final class CpuHeads {
     private Tensor arranged(Tensor from, Heads heads, boolean back) {
         int[] blocks = heads.order().blocks(heads.shape());
         long columns = heads.shape().qkvColumns(), bytes = heads.shape().headDim() * 4L;
-        Tensor to = ops.allocate(DType.F32, from.shape().toArray());
+        Tensor to = stage.allocate(DType.F32, from.shape().toArray());
         MemorySegment in = CpuTensor.memory(from), out = CpuTensor.memory(to);
-        ops.workers().ranges(from.shape().dim(0), GRAIN, (first, last) -> {
+        stage.workers().ranges(from.shape().dim(0), GRAIN, (first, last) -> {
             for (long row = first; row < last; row++) {
                 for (int i = 0; i < blocks.length; i++) {
                     long separate = row * columns * 4 + i * bytes, ordered = row * columns * 4 + blocks[i] * bytes;
@@ -80,7 +80,7 @@ final class CpuHeads {
         for (long row = 0; row < qkv.shape().dim(0); row++) {
             OpsArguments.position(positions.get(INT, row * 4), row, table);
         }
-        ops.workers().ranges(qkv.shape().dim(0), GRAIN, (from, to) -> {
+        stage.workers().ranges(qkv.shape().dim(0), GRAIN, (from, to) -> {
             for (long row = from; row < to; row++) {
                 long angles = (long) positions.get(INT, row * 4) * half;
                 for (int head = 0; head < rotated; head++) {
@@ -88,7 +88,7 @@ final class CpuHeads {
                     if (table.interleaved()) {
                         RowMath.rotateNeighbours(memory, at, cos, sin, angles, half, direction);
                     } else {
-                        ops.math().rotate(memory, at, at + half, cos, sin, angles, half, direction);
+                        stage.math().rotate(memory, at, at + half, cos, sin, angles, half, direction);
                     }
                 }
             }

@@ -9,13 +9,13 @@ import jqlora.tensor.Tensor;
 
 /** What linear layers read, made on the way, and chains of them backwards, link by link. */
 final class CpuInputs {
-    private final CpuOps ops;
+    private final CpuStage stage;
     private final CpuLinear linear;
     private final CpuNorm norms;
     private final CpuActivations activations;
 
-    CpuInputs(CpuOps ops, CpuLinear linear, CpuNorm norms, CpuActivations activations) {
-        this.ops = ops;
+    CpuInputs(CpuStage stage, CpuLinear linear, CpuNorm norms, CpuActivations activations) {
+        this.stage = stage;
         this.linear = linear;
         this.norms = norms;
         this.activations = activations;
@@ -48,7 +48,7 @@ final class CpuInputs {
         try (Tensor x = compute(link.input())) {
             Tensor y = linear.forward(x, link.group(), link.inner(), dropout);
             if (added != null) {
-                ops.addInPlace(y, added);
+                stage.addInPlace(y, added);
             }
             return y;
         }
@@ -72,8 +72,8 @@ final class CpuInputs {
             return;
         }
         boolean trained = input instanceof Input.Normed normed && normed.norm().isTrained();
-        try (Tensor dInput = dX == null && !trained ? null : ops.allocate(DType.F32, input.x().shape().dim(0), input.columns());
-                Tensor unwanted = dX == null && trained ? ops.zeros(DType.F32, input.x().shape().toArray()) : null) {
+        try (Tensor dInput = dX == null && !trained ? null : stage.allocate(DType.F32, input.x().shape().dim(0), input.columns());
+                Tensor unwanted = dX == null && trained ? stage.zeros(DType.F32, input.x().shape().toArray()) : null) {
             try (Tensor made = again(input)) {
                 linear.backward(dInput, dY, made, link.group(), link.inner(), dropout);
             }

@@ -9,16 +9,16 @@ import jqlora.tensor.Tensor;
 
 /** Layer normalisation of whole rows; each row's mean and inverse deviation lie side by side. */
 final class CpuLayerNorm {
-    private final CpuOps ops;
+    private final CpuStage stage;
 
-    CpuLayerNorm(CpuOps ops) {
-        this.ops = ops;
+    CpuLayerNorm(CpuStage stage) {
+        this.stage = stage;
     }
 
     /** Writes mean and inverse deviation of {@code row}: the mean of squares is that of the deviations, as the difference of two means would cancel. */
     void statistics(MemorySegment x, long row, int hidden, float eps, MemorySegment statistics) {
-        RowMath math = ops.math();
-        MemorySegment deviations = ops.rowScratch(hidden);
+        RowMath math = stage.math();
+        MemorySegment deviations = stage.rowScratch(hidden);
         float mean = math.sum(x, row * hidden, hidden) / hidden;
         math.normalize(x, row * hidden, mean, 1f, null, null, deviations, 0, hidden);
         statistics.set(FLOAT, row * 8, mean);
@@ -35,12 +35,12 @@ final class CpuLayerNorm {
 
     Tensor again(Tensor x, Norm.Layer norm, Tensor statistics) {
         int hidden = (int) x.shape().dim(1);
-        Tensor y = ops.allocate(DType.F32, x.shape().toArray());
-        try (Tensor weight = CpuNorm.factors(ops, norm); Tensor bias = norm.bias() == null ? null : ops.asFloats(norm.bias().value())) {
+        Tensor y = stage.allocate(DType.F32, x.shape().toArray());
+        try (Tensor weight = CpuNorm.factors(stage, norm); Tensor bias = norm.bias() == null ? null : stage.asFloats(norm.bias().value())) {
             MemorySegment in = CpuTensor.memory(x), out = CpuTensor.memory(y), w = CpuTensor.memory(weight), b = bias == null ? null : CpuTensor.memory(bias);
-            ops.workers().ranges(x.shape().dim(0), CpuNorm.GRAIN, (from, to) -> {
+            stage.workers().ranges(x.shape().dim(0), CpuNorm.GRAIN, (from, to) -> {
                 for (long row = from; row < to; row++) {
-                    ops.math().normalize(in, row * hidden, mean(statistics, row), rstd(statistics, row), w, b, out, row * hidden, hidden);
+                    stage.math().normalize(in, row * hidden, mean(statistics, row), rstd(statistics, row), w, b, out, row * hidden, hidden);
                 }
             });
         }
@@ -52,11 +52,11 @@ final class CpuLayerNorm {
         MemorySegment in = CpuTensor.memory(x), dIn = CpuTensor.memory(dX), dOut = CpuTensor.memory(dY);
         // before dX: that may be dY
         addWeightGradients(dOut, in, norm, statistics, x.shape().dim(0), hidden);
-        try (Tensor floats = CpuNorm.factors(ops, norm)) {
+        try (Tensor floats = CpuNorm.factors(stage, norm)) {
             MemorySegment w = CpuTensor.memory(floats);
-            ops.workers().ranges(x.shape().dim(0), CpuNorm.GRAIN, (from, to) -> {
-                RowMath math = ops.math();
-                MemorySegment weighted = ops.rowScratch(2L * hidden), normalized = weighted.asSlice(4L * hidden);
+            stage.workers().ranges(x.shape().dim(0), CpuNorm.GRAIN, (from, to) -> {
+                RowMath math = stage.math();
+                MemorySegment weighted = stage.rowScratch(2L * hidden), normalized = weighted.asSlice(4L * hidden);
                 for (long row = from; row < to; row++) {
                     float rstd = rstd(statistics, row);
                     math.scale(dOut, row * hidden, 1f, w, weighted, 0, hidden);
@@ -73,16 +73,16 @@ final class CpuLayerNorm {
         if (!norm.isTrained()) {
             return;
         }
-        ops.columns(hidden, (from, count) -> {
-            MemorySegment part = ops.rowScratch(count);
+        stage.columns(hidden, (from, count) -> {
+            MemorySegment part = stage.rowScratch(count);
             for (long row = 0; row < rows; row++) {
                 long at = row * hidden + from;
                 if (norm.weight().isTrained()) {
-                    ops.math().normalize(x, at, mean(statistics, row), rstd(statistics, row), dY.asSlice(at * 4, count * 4L), null, part, 0, count);
-                    ops.math().add(part, 0, CpuTensor.memory(norm.weight().gradient()), from, count);
+                    stage.math().normalize(x, at, mean(statistics, row), rstd(statistics, row), dY.asSlice(at * 4, count * 4L), null, part, 0, count);
+                    stage.math().add(part, 0, CpuTensor.memory(norm.weight().gradient()), from, count);
                 }
                 if (norm.bias() != null && norm.bias().isTrained()) {
-                    ops.math().add(dY, at, CpuTensor.memory(norm.bias().gradient()), from, count);
+                    stage.math().add(dY, at, CpuTensor.memory(norm.bias().gradient()), from, count);
                 }
             }
         });

@@ -20,27 +20,27 @@ import jqlora.tensor.TensorView;
  * packed once; the adapters' products are added into the result.
  */
 final class CpuLinear {
-    private final CpuOps ops;
+    private final CpuStage stage;
 
-    CpuLinear(CpuOps ops) {
-        this.ops = ops;
+    CpuLinear(CpuStage stage) {
+        this.stage = stage;
     }
 
     Tensor forward(Tensor x, LinearGroup group, Tensor inner, Dropout dropout) {
         int rows = (int) x.shape().dim(0), outFeatures = (int) group.outFeatures();
-        Tensor y = ops.allocate(DType.F32, rows, outFeatures);
-        ops.product().multiply(Factor.of(matrix(x)), Factor.transposed(stacked(group)), target(y, 0, outFeatures), 1f, false);
+        Tensor y = stage.allocate(DType.F32, rows, outFeatures);
+        stage.product().multiply(Factor.of(matrix(x)), Factor.transposed(stacked(group)), target(y, 0, outFeatures), 1f, false);
         int column = 0, innerColumn = 0, innerColumns = group.rank();
         for (LinearWeights linear : group.layers()) {
             int out = (int) linear.weight().outFeatures();
             if (linear.lora() != null) {
                 LoraFactors lora = linear.lora();
                 int r = (int) lora.r();
-                try (Dropped dropped = Dropped.of(ops, x, lora, dropout)) {
-                    ops.product().multiply(Factor.of(matrix(dropped.tensor())), Factor.transposed(matrix(lora.a().value())),
+                try (Dropped dropped = Dropped.of(stage, x, lora, dropout)) {
+                    stage.product().multiply(Factor.of(matrix(dropped.tensor())), Factor.transposed(matrix(lora.a().value())),
                             target(inner, innerColumn, innerColumns), 1f, false);
                 }
-                ops.product().multiply(Factor.of(slice(inner, innerColumn, r)), Factor.transposed(matrix(lora.b().value())),
+                stage.product().multiply(Factor.of(slice(inner, innerColumn, r)), Factor.transposed(matrix(lora.b().value())),
                         target(y, column, outFeatures), lora.scaling(), true);
                 innerColumn += r;
             }
@@ -55,14 +55,14 @@ final class CpuLinear {
     void backward(Tensor dX, Tensor dY, Tensor x, LinearGroup group, Tensor inner, Dropout dropout) {
         int outFeatures = (int) group.outFeatures(), inFeatures = (int) x.shape().dim(1);
         if (dX != null) {
-            ops.product().multiply(Factor.of(matrix(dY)), Factor.of(stacked(group)), target(dX, 0, inFeatures), 1f, false);
+            stage.product().multiply(Factor.of(matrix(dY)), Factor.of(stacked(group)), target(dX, 0, inFeatures), 1f, false);
         }
         int column = 0, innerColumn = 0;
         for (LinearWeights linear : group.layers()) {
             int out = (int) linear.weight().outFeatures();
             MatrixSource dOut = slice(dY, column, out);
             if (linear.weight() instanceof jqlora.ops.Weight.Dense(Parameter parameter) && parameter.isTrained()) {
-                ops.product().multiply(Factor.transposed(dOut), Factor.of(matrix(x)), target(parameter.gradient(), 0, inFeatures), 1f, true);
+                stage.product().multiply(Factor.transposed(dOut), Factor.of(matrix(x)), target(parameter.gradient(), 0, inFeatures), 1f, true);
             }
             if (linear.bias() != null && linear.bias().isTrained()) {
                 addColumnSums(dY, column, out, linear.bias().gradient());
@@ -77,26 +77,26 @@ final class CpuLinear {
 
     private void loraBackward(LoraFactors lora, MatrixSource dOut, Tensor dX, Tensor x, MatrixSource inner, Dropout dropout) {
         int r = (int) lora.r(), rows = dOut.rows(), inFeatures = (int) x.shape().dim(1);
-        try (Tensor dInner = ops.allocate(DType.F32, rows, r); Dropped dropped = Dropped.of(ops, x, lora, dropout)) {
-            ops.product().multiply(Factor.of(dOut), Factor.of(matrix(lora.b().value())), target(dInner, 0, r), lora.scaling(), false);
+        try (Tensor dInner = stage.allocate(DType.F32, rows, r); Dropped dropped = Dropped.of(stage, x, lora, dropout)) {
+            stage.product().multiply(Factor.of(dOut), Factor.of(matrix(lora.b().value())), target(dInner, 0, r), lora.scaling(), false);
             if (lora.b().isTrained()) {
-                ops.product().multiply(Factor.transposed(dOut), Factor.of(inner), target(lora.b().gradient(), 0, r), lora.scaling(), true);
+                stage.product().multiply(Factor.transposed(dOut), Factor.of(inner), target(lora.b().gradient(), 0, r), lora.scaling(), true);
             }
             if (lora.a().isTrained()) {
-                ops.product().multiply(Factor.transposed(matrix(dInner)), Factor.of(matrix(dropped.tensor())),
+                stage.product().multiply(Factor.transposed(matrix(dInner)), Factor.of(matrix(dropped.tensor())),
                         target(lora.a().gradient(), 0, inFeatures), 1f, true);
             }
             if (dX == null) {
                 return;
             }
             if (!dropped.isMasked()) {
-                ops.product().multiply(Factor.of(matrix(dInner)), Factor.of(matrix(lora.a().value())), target(dX, 0, inFeatures), 1f, true);
+                stage.product().multiply(Factor.of(matrix(dInner)), Factor.of(matrix(lora.a().value())), target(dX, 0, inFeatures), 1f, true);
                 return;
             }
-            try (Tensor through = ops.allocate(DType.F32, rows, inFeatures)) {
-                ops.product().multiply(Factor.of(matrix(dInner)), Factor.of(matrix(lora.a().value())), target(through, 0, inFeatures), 1f, false);
+            try (Tensor through = stage.allocate(DType.F32, rows, inFeatures)) {
+                stage.product().multiply(Factor.of(matrix(dInner)), Factor.of(matrix(lora.a().value())), target(through, 0, inFeatures), 1f, false);
                 dropped.mask(through);
-                ops.addInPlace(dX, through);
+                stage.addInPlace(dX, through);
             }
         }
     }
@@ -105,13 +105,13 @@ final class CpuLinear {
 
     /** A tensor of rank 2 as a factor. */
     MatrixSource matrix(Tensor tensor) {
-        return ops.matrix(tensor);
+        return stage.matrix(tensor);
     }
 
     private MatrixSource stacked(LinearGroup group) {
         List<MatrixSource> parts = new ArrayList<>();
         for (LinearWeights linear : group.layers()) {
-            parts.add(ops.matrix(linear.weight()));
+            parts.add(stage.matrix(linear.weight()));
         }
         return MatrixSource.Stacked.of(parts);
     }
@@ -127,11 +127,11 @@ final class CpuLinear {
     private void addBias(Tensor y, int column, int columns, Tensor bias) {
         MemorySegment memory = CpuTensor.memory(y);
         int out = (int) bias.shape().size();
-        try (Tensor floats = ops.asFloats(bias)) {
+        try (Tensor floats = stage.asFloats(bias)) {
             MemorySegment values = CpuTensor.memory(floats);
-            ops.workers().ranges(y.shape().dim(0), Math.max(1, CpuOps.COPY_GRAIN / out), (from, to) -> {
+            stage.workers().ranges(y.shape().dim(0), Math.max(1, CpuStage.COPY_GRAIN / out), (from, to) -> {
                 for (long row = from; row < to; row++) {
-                    ops.math().add(values, 0, memory, row * columns + column, out);
+                    stage.math().add(values, 0, memory, row * columns + column, out);
                 }
             });
         }
@@ -139,22 +139,22 @@ final class CpuLinear {
 
     private void addColumnSums(Tensor dY, int column, int count, Tensor gradient) {
         long columns = dY.shape().dim(1);
-        ops.columns(count, (from, part) -> {
+        stage.columns(count, (from, part) -> {
             for (long row = 0; row < dY.shape().dim(0); row++) {
-                ops.math().add(CpuTensor.memory(dY), row * columns + column + from, CpuTensor.memory(gradient), from, part);
+                stage.math().add(CpuTensor.memory(dY), row * columns + column + from, CpuTensor.memory(gradient), from, part);
             }
         });
     }
 
     /** What an adapter reads: x itself, or x with dropped elements zeroed and the others scaled up. */
-    private record Dropped(CpuOps ops, Tensor tensor, LoraFactors lora, long key) implements AutoCloseable {
-        static Dropped of(CpuOps ops, Tensor x, LoraFactors lora, Dropout dropout) {
+    private record Dropped(CpuStage stage, Tensor tensor, LoraFactors lora, long key) implements AutoCloseable {
+        static Dropped of(CpuStage stage, Tensor x, LoraFactors lora, Dropout dropout) {
             if (!dropout.reaches(lora)) {
-                return new Dropped(ops, x, lora, 0);
+                return new Dropped(stage, x, lora, 0);
             }
-            Tensor copy = ops.allocate(DType.F32, x.shape().toArray());
-            ops.copyInto(copy, x);
-            Dropped dropped = new Dropped(ops, copy, lora, dropout.key());
+            Tensor copy = stage.allocate(DType.F32, x.shape().toArray());
+            stage.copyInto(copy, x);
+            Dropped dropped = new Dropped(stage, copy, lora, dropout.key());
             dropped.mask(copy);
             return dropped;
         }
@@ -167,7 +167,7 @@ final class CpuLinear {
         void mask(Tensor tensor) {
             MemorySegment memory = CpuTensor.memory(tensor);
             DropoutMask mask = new DropoutMask(key, lora.module(), lora.dropout());
-            ops.workers().ranges(tensor.shape().size() / DropoutMask.GROUP + 1, 512, (from, to) -> {
+            stage.workers().ranges(tensor.shape().size() / DropoutMask.GROUP + 1, 512, (from, to) -> {
                 boolean[] kept = new boolean[DropoutMask.GROUP];
                 int[] bits = new int[4];
                 for (long group = from; group < to; group++) {

@@ -21,11 +21,11 @@ final class CpuLoss {
     private static final int FEWEST_ROWS = 64;
     private static final int NO_TARGET = -100;
 
-    private final CpuOps ops;
+    private final CpuStage stage;
     private final CpuLinear linear;
 
-    CpuLoss(CpuOps ops, CpuLinear linear) {
-        this.ops = ops;
+    CpuLoss(CpuStage stage, CpuLinear linear) {
+        this.stage = stage;
         this.linear = linear;
     }
 
@@ -35,7 +35,7 @@ final class CpuLoss {
             Tensor scores = linear.forward(x, group, inner, Dropout.NONE);
             if (!head.isPlain()) {
                 int vocab = (int) group.outFeatures();
-                ops.workers().ranges(x.shape().dim(0), 1, (from, to) -> {
+                stage.workers().ranges(x.shape().dim(0), 1, (from, to) -> {
                     for (long row = from; row < to; row++) {
                         bound(CpuTensor.memory(scores), row * vocab, vocab, head, null);
                     }
@@ -46,7 +46,7 @@ final class CpuLoss {
     }
 
     private Tensor inner(LinearGroup group, long rows) {
-        return group.rank() == 0 ? null : ops.allocate(DType.F32, rows, group.rank());
+        return group.rank() == 0 ? null : stage.allocate(DType.F32, rows, group.rank());
     }
 
     /** From what the linear layer gives to the scores. @param slopes see {@link RowMath#softCap} */
@@ -54,7 +54,7 @@ final class CpuLoss {
         if (head.softCap() > 0) {
             RowMath.softCap(scores, at, vocab, head.scale(), head.softCap(), slopes);
         } else {
-            ops.math().scale(scores, at, head.scale(), null, scores, at, vocab);
+            stage.math().scale(scores, at, head.scale(), null, scores, at, vocab);
         }
     }
 
@@ -62,7 +62,7 @@ final class CpuLoss {
         int rows = (int) x.shape().dim(0), vocab = (int) head.weights().weight().outFeatures();
         int[] labelled = IntStream.range(0, rows).filter(row -> targets[row] != NO_TARGET).toArray();
         if (dX != null) {
-            ops.fillZero(dX);
+            stage.fillZero(dX);
         }
         int chunkRows = chunkRows(labelled.length, vocab);
         double sum = 0;
@@ -83,17 +83,17 @@ final class CpuLoss {
         int hidden = (int) x.shape().dim(1), vocab = (int) head.weights().weight().outFeatures();
         LinearGroup group = LinearGroup.of(head.weights());
         double[] losses = new double[rows.length];
-        try (Tensor part = ops.allocate(DType.F32, rows.length, hidden); Tensor inner = inner(group, rows.length)) {
+        try (Tensor part = stage.allocate(DType.F32, rows.length, hidden); Tensor inner = inner(group, rows.length)) {
             gather(x, rows, part);
             try (Tensor logits = linear.forward(part, group, inner, Dropout.NONE)) {
                 MemorySegment memory = CpuTensor.memory(logits);
-                ops.workers().ranges(rows.length, 1, (from, to) -> {
+                stage.workers().ranges(rows.length, 1, (from, to) -> {
                     for (int i = (int) from; i < to; i++) {
                         losses[i] = crossEntropy(memory, (long) i * vocab, vocab, targets[rows[i]], scale, head);
                     }
                 });
                 if (dX != null) {
-                    try (Tensor dPart = ops.allocate(DType.F32, rows.length, hidden)) {
+                    try (Tensor dPart = stage.allocate(DType.F32, rows.length, hidden)) {
                         linear.backward(dPart, logits, part, group, inner, Dropout.NONE);
                         scatter(dPart, rows, dX);
                     }
@@ -110,7 +110,7 @@ final class CpuLoss {
     private void gather(Tensor x, int[] rows, Tensor part) {
         MemorySegment in = CpuTensor.memory(x), out = CpuTensor.memory(part);
         long bytes = x.shape().dim(1) * 4;
-        ops.workers().ranges(rows.length, 64, (from, to) -> {
+        stage.workers().ranges(rows.length, 64, (from, to) -> {
             for (int i = (int) from; i < to; i++) {
                 MemorySegment.copy(in, rows[i] * bytes, out, i * bytes, bytes);
             }
@@ -120,7 +120,7 @@ final class CpuLoss {
     private void scatter(Tensor part, int[] rows, Tensor x) {
         MemorySegment in = CpuTensor.memory(part), out = CpuTensor.memory(x);
         long bytes = x.shape().dim(1) * 4;
-        ops.workers().ranges(rows.length, 64, (from, to) -> {
+        stage.workers().ranges(rows.length, 64, (from, to) -> {
             for (int i = (int) from; i < to; i++) {
                 MemorySegment.copy(in, i * bytes, out, rows[i] * bytes, bytes);
             }
@@ -129,14 +129,14 @@ final class CpuLoss {
 
     /** -log p(target); the logits become (softmax - onehot) scale, times what the output layer does with its product. */
     private double crossEntropy(MemorySegment logits, long at, int vocab, int target, float scale, OutputHead head) {
-        MemorySegment slopes = head.softCap() > 0 ? ops.rowScratch(vocab) : null;
+        MemorySegment slopes = head.softCap() > 0 ? stage.rowScratch(vocab) : null;
         if (!head.isPlain()) {
             bound(logits, at, vocab, head, slopes);
         }
         float wanted = logits.get(FLOAT, (at + target) * 4);
-        float logSum = ops.math().softmax(logits, at, vocab, 1f);
+        float logSum = stage.math().softmax(logits, at, vocab, 1f);
         logits.set(FLOAT, (at + target) * 4, logits.get(FLOAT, (at + target) * 4) - 1f);
-        ops.math().scale(logits, at, head.softCap() > 0 ? scale : scale * head.scale(), slopes, logits, at, vocab);
+        stage.math().scale(logits, at, head.softCap() > 0 ? scale : scale * head.scale(), slopes, logits, at, vocab);
         return (double) logSum - wanted;
     }
 }

@@ -16,18 +16,18 @@ import jqlora.tensor.TensorView;
 final class CpuNorm {
     static final int GRAIN = 16;                                 // rows that one task takes at least
 
-    private final CpuOps ops;
+    private final CpuStage stage;
     private final CpuLayerNorm layers;
 
-    CpuNorm(CpuOps ops) {
-        this.ops = ops;
-        this.layers = new CpuLayerNorm(ops);
+    CpuNorm(CpuStage stage) {
+        this.stage = stage;
+        this.layers = new CpuLayerNorm(stage);
     }
 
     Tensor forward(Tensor x, Norm norm, Tensor statistics) {
         int hidden = (int) x.shape().dim(1);
         MemorySegment in = CpuTensor.memory(x), out = CpuTensor.memory(statistics);
-        ops.workers().ranges(x.shape().dim(0), GRAIN, (from, to) -> {
+        stage.workers().ranges(x.shape().dim(0), GRAIN, (from, to) -> {
             for (long row = from; row < to; row++) {
                 switch (norm) {
                     case Norm.Rms rms -> out.set(FLOAT, row * 4, inverseDeviation(in, row * hidden, hidden, rms.eps()));
@@ -39,7 +39,7 @@ final class CpuNorm {
     }
 
     private float inverseDeviation(MemorySegment x, long at, int count, float eps) {
-        return (float) (1 / Math.sqrt(ops.math().dot(x, at, x, at, count) / count + eps));
+        return (float) (1 / Math.sqrt(stage.math().dot(x, at, x, at, count) / count + eps));
     }
 
     Tensor again(Tensor x, Norm norm, Tensor statistics) {
@@ -51,12 +51,12 @@ final class CpuNorm {
 
     private Tensor again(Tensor x, Norm.Rms norm, Tensor rstd) {
         int hidden = (int) x.shape().dim(1);
-        Tensor y = ops.allocate(DType.F32, x.shape().toArray());
-        try (Tensor floats = factors(ops, norm)) {
+        Tensor y = stage.allocate(DType.F32, x.shape().toArray());
+        try (Tensor floats = factors(stage, norm)) {
             MemorySegment in = CpuTensor.memory(x), out = CpuTensor.memory(y), w = CpuTensor.memory(floats), inverse = CpuTensor.memory(rstd);
-            ops.workers().ranges(x.shape().dim(0), GRAIN, (from, to) -> {
+            stage.workers().ranges(x.shape().dim(0), GRAIN, (from, to) -> {
                 for (long row = from; row < to; row++) {
-                    ops.math().scale(in, row * hidden, inverse.get(FLOAT, row * 4), w, out, row * hidden, hidden);
+                    stage.math().scale(in, row * hidden, inverse.get(FLOAT, row * 4), w, out, row * hidden, hidden);
                 }
             });
         }
@@ -64,16 +64,16 @@ final class CpuNorm {
     }
 
     /** {@code weightOffset + weight} as F32. */
-    static Tensor factors(CpuOps ops, Norm norm) {
+    static Tensor factors(CpuStage stage, Norm norm) {
         Tensor weight = norm.weight().value();
         if (norm.weightOffset() == 0) {
-            return ops.asFloats(weight);
+            return stage.asFloats(weight);
         }
-        float[] factors = ops.download(weight).toFloats();
+        float[] factors = stage.download(weight).toFloats();
         for (int i = 0; i < factors.length; i++) {
             factors[i] += norm.weightOffset();
         }
-        return ops.upload(TensorView.ofFloats(factors, factors.length));
+        return stage.upload(TensorView.ofFloats(factors, factors.length));
     }
 
     void backward(Tensor dX, Tensor dY, Tensor x, Norm norm, Tensor statistics) {
@@ -89,15 +89,15 @@ final class CpuNorm {
         if (norm.isTrained()) {
             addWeightGradient(norm.weight().gradient(), dY, x, rstd);
         }
-        try (Tensor floats = factors(ops, norm)) {
+        try (Tensor floats = factors(stage, norm)) {
             MemorySegment w = CpuTensor.memory(floats), in = CpuTensor.memory(x), dIn = CpuTensor.memory(dX), dOut = CpuTensor.memory(dY);
-            ops.workers().ranges(x.shape().dim(0), GRAIN, (from, to) -> {
-                MemorySegment weighted = ops.rowScratch(hidden);
+            stage.workers().ranges(x.shape().dim(0), GRAIN, (from, to) -> {
+                MemorySegment weighted = stage.rowScratch(hidden);
                 for (long row = from; row < to; row++) {
                     float inverse = CpuTensor.memory(rstd).get(FLOAT, row * 4);
-                    ops.math().scale(dOut, row * hidden, 1f, w, weighted, 0, hidden);
-                    float mean = ops.math().dot(weighted, 0, in, row * hidden, hidden) * inverse / hidden;
-                    ops.math().normBackward(dIn, dOut, in, row * hidden, w, inverse, mean, hidden);
+                    stage.math().scale(dOut, row * hidden, 1f, w, weighted, 0, hidden);
+                    float mean = stage.math().dot(weighted, 0, in, row * hidden, hidden) * inverse / hidden;
+                    stage.math().normBackward(dIn, dOut, in, row * hidden, w, inverse, mean, hidden);
                 }
             });
         }
@@ -107,12 +107,12 @@ final class CpuNorm {
     private void addWeightGradient(Tensor dWeight, Tensor dY, Tensor x, Tensor rstd) {
         int hidden = (int) x.shape().dim(1);
         MemorySegment in = CpuTensor.memory(x), dOut = CpuTensor.memory(dY), sums = CpuTensor.memory(dWeight), inverse = CpuTensor.memory(rstd);
-        ops.columns(hidden, (from, count) -> {
-            MemorySegment row = ops.rowScratch(count);
+        stage.columns(hidden, (from, count) -> {
+            MemorySegment row = stage.rowScratch(count);
             for (long i = 0; i < x.shape().dim(0); i++) {
                 long at = i * hidden + from;
-                ops.math().scale(in, at, inverse.get(FLOAT, i * 4), dOut.asSlice(at * 4, count * 4L), row, 0, count);
-                ops.math().add(row, 0, sums, from, count);
+                stage.math().scale(in, at, inverse.get(FLOAT, i * 4), dOut.asSlice(at * 4, count * 4L), row, 0, count);
+                stage.math().add(row, 0, sums, from, count);
             }
         });
     }
@@ -130,19 +130,19 @@ final class CpuNorm {
 
     Tensor headForward(Tensor qkv, AttentionShape shape, HeadNorms norms, Tensor rstd) {
         int columns = shape.qkvColumns(), statistics = (int) rstd.shape().dim(1);
-        Tensor y = ops.allocate(DType.F32, qkv.shape().toArray());
-        ops.copyInto(y, qkv);
+        Tensor y = stage.allocate(DType.F32, qkv.shape().toArray());
+        stage.copyInto(y, qkv);
         MemorySegment in = CpuTensor.memory(qkv), out = CpuTensor.memory(y), inverse = CpuTensor.memory(rstd);
         for (Part part : parts(shape, norms)) {
-            try (Tensor factors = factors(ops, part.norm)) {
+            try (Tensor factors = factors(stage, part.norm)) {
                 MemorySegment weight = CpuTensor.memory(factors);
-                ops.workers().ranges(qkv.shape().dim(0), GRAIN, (from, to) -> {
+                stage.workers().ranges(qkv.shape().dim(0), GRAIN, (from, to) -> {
                     for (long row = from; row < to; row++) {
                         for (int head = 0; head < part.heads; head++) {
                             long at = row * columns + part.column + (long) head * part.dim;
                             float deviation = inverseDeviation(in, at, part.dim, part.norm.eps());
                             inverse.set(FLOAT, (row * statistics + part.statistic + head) * 4, deviation);
-                            ops.math().scale(in, at, deviation, weight, out, at, part.dim);
+                            stage.math().scale(in, at, deviation, weight, out, at, part.dim);
                         }
                     }
                 });
@@ -157,10 +157,10 @@ final class CpuNorm {
         for (Part part : parts(shape, norms)) {
             int dim = part.dim;
             addHeadWeightGradient(dQkv, qkv, part, rstd);
-            try (Tensor factors = factors(ops, part.norm)) {
+            try (Tensor factors = factors(stage, part.norm)) {
                 MemorySegment weight = CpuTensor.memory(factors);
-                ops.workers().ranges(qkv.shape().dim(0), GRAIN, (from, to) -> {
-                    MemorySegment dHead = ops.rowScratch(3L * dim), x = dHead.asSlice(4L * dim), weighted = dHead.asSlice(8L * dim);
+                stage.workers().ranges(qkv.shape().dim(0), GRAIN, (from, to) -> {
+                    MemorySegment dHead = stage.rowScratch(3L * dim), x = dHead.asSlice(4L * dim), weighted = dHead.asSlice(8L * dim);
                     for (long row = from; row < to; row++) {
                         for (int head = 0; head < part.heads; head++) {
                             long at = row * columns + part.column + (long) head * dim;
@@ -168,9 +168,9 @@ final class CpuNorm {
                             MemorySegment.copy(gradient, at * 4, dHead, 0, dim * 4L);
                             MemorySegment.copy(in, at * 4, x, 0, dim * 4L);
                             gradient.asSlice(at * 4, dim * 4L).fill((byte) 0);
-                            ops.math().scale(dHead, 0, 1f, weight, weighted, 0, dim);
-                            float mean = ops.math().dot(weighted, 0, x, 0, dim) * deviation / dim;
-                            ops.math().normBackward(gradient.asSlice(at * 4, dim * 4L), dHead, x, 0, weight, deviation, mean, dim);
+                            stage.math().scale(dHead, 0, 1f, weight, weighted, 0, dim);
+                            float mean = stage.math().dot(weighted, 0, x, 0, dim) * deviation / dim;
+                            stage.math().normBackward(gradient.asSlice(at * 4, dim * 4L), dHead, x, 0, weight, deviation, mean, dim);
                         }
                     }
                 });
@@ -184,14 +184,14 @@ final class CpuNorm {
             return;
         }
         long columns = qkv.shape().dim(1), statistics = rstd.shape().dim(1);
-        ops.columns(part.dim, (from, count) -> {
-            MemorySegment products = ops.rowScratch(count);
+        stage.columns(part.dim, (from, count) -> {
+            MemorySegment products = stage.rowScratch(count);
             for (long row = 0; row < qkv.shape().dim(0); row++) {
                 for (int head = 0; head < part.heads; head++) {
                     long at = row * columns + part.column + (long) head * part.dim + from;
                     float deviation = CpuTensor.memory(rstd).get(FLOAT, (row * statistics + part.statistic + head) * 4);
-                    ops.math().scale(CpuTensor.memory(qkv), at, deviation, CpuTensor.memory(dQkv).asSlice(at * 4, count * 4L), products, 0, count);
-                    ops.math().add(products, 0, CpuTensor.memory(weight.gradient()), from, count);
+                    stage.math().scale(CpuTensor.memory(qkv), at, deviation, CpuTensor.memory(dQkv).asSlice(at * 4, count * 4L), products, 0, count);
+                    stage.math().add(products, 0, CpuTensor.memory(weight.gradient()), from, count);
                 }
             }
         });

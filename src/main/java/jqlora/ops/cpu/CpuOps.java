@@ -1,11 +1,6 @@
 package jqlora.ops.cpu;
 
-import static jqlora.tensor.TensorView.FLOAT;
-import static jqlora.tensor.TensorView.INT;
-
 import java.io.IOException;
-import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
 import java.util.List;
 import jqlora.ops.AdamW8bitState;
 import jqlora.ops.AdamWState;
@@ -26,16 +21,11 @@ import jqlora.ops.Parameter;
 import jqlora.ops.Rehearsal;
 import jqlora.ops.Sequences;
 import jqlora.ops.Weight;
-import jqlora.quant.Absmax;
-import jqlora.quant.DynamicMap;
 import jqlora.quant.FourBitCodec;
 import jqlora.quant.FourBitFormat;
-import jqlora.quant.QuantizedTensor;
 import jqlora.tensor.ByteSink;
 import jqlora.tensor.DType;
-import jqlora.tensor.FloatConversion;
 import jqlora.tensor.Processors;
-import jqlora.tensor.Shape;
 import jqlora.tensor.Tensor;
 import jqlora.tensor.TensorView;
 import jqlora.tensor.Workers;
@@ -44,32 +34,26 @@ import jqlora.tensor.Workers;
  * {@link Ops} on the processor: float32 activations in memory outside the Java heap, 4-bit weights decoded while a product reads them.
  */
 public final class CpuOps implements Ops {
-    static final long COPY_GRAIN = 1 << 14;               // elements of what memory alone holds up: some ten microseconds
-    private static final long COPY_BYTES = 1 << 17;
-    private static final int LINE = 16;                   // floats of a cache line
-
-    private final MemoryPool pool = new MemoryPool();
-    private final Workers workers;
-    private final Product product;
-    private final RowMath math;
-    private final FourBitCodec codec;
-    private final CpuEmbedding embeddings = new CpuEmbedding(this);
-    private final CpuLinear linear = new CpuLinear(this);
-    private final CpuAttention attention = new CpuAttention(this);
-    private final CpuNorm norms = new CpuNorm(this);
-    private final CpuInputs inputs = new CpuInputs(this, linear, norms, new CpuActivations(this));
-    private final CpuHeads heads = new CpuHeads(this, norms);
-    private final CpuLoss loss = new CpuLoss(this, linear);
-    private final CpuOptimizer optimizer = new CpuOptimizer(this);
+    private final CpuStage stage;
+    private final CpuEmbedding embeddings;
+    private final CpuInputs inputs;
+    private final CpuHeads heads;
+    private final CpuAttention attention;
+    private final CpuLoss loss;
+    private final CpuOptimizer optimizer;
     private final CpuMerge merge;
-    private final ThreadLocal<MemorySegment> rowScratch = ThreadLocal.withInitial(() -> MemorySegment.NULL);
 
-    private CpuOps(Workers workers, Product product, RowMath math, FourBitCodec codec) {
-        this.workers = workers;
-        this.product = product;
-        this.math = math;
-        this.codec = codec;
-        this.merge = new CpuMerge(this, codec);
+    private CpuOps(CpuStage stage) {
+        this.stage = stage;
+        embeddings = new CpuEmbedding(stage);
+        CpuLinear linear = new CpuLinear(stage);
+        CpuNorm norms = new CpuNorm(stage);
+        inputs = new CpuInputs(stage, linear, norms, new CpuActivations(stage));
+        heads = new CpuHeads(stage, norms);
+        attention = new CpuAttention(stage);
+        loss = new CpuLoss(stage, linear);
+        optimizer = new CpuOptimizer(stage);
+        merge = new CpuMerge(stage, stage.codec());
     }
 
     /** The fastest products that this JVM can run. */
@@ -86,25 +70,13 @@ public final class CpuOps implements Ops {
     public static CpuOps create(int threads) {
         Workers workers = new Workers(threads);
         Product product = FourBitCodec.vectorModulePresent() ? new VectorProduct(workers) : new TorchProduct(workers);
-        return new CpuOps(workers, product, RowMath.fastest(), FourBitCodec.fastest(workers));
+        return new CpuOps(new CpuStage(workers, product, RowMath.fastest(), FourBitCodec.fastest(workers)));
     }
 
     /** PyTorch's products and plain loops, as where the Vector API's module is missing. */
     public static CpuOps withoutVectorApi(int threads) {
         Workers workers = new Workers(threads);
-        return new CpuOps(workers, new TorchProduct(workers), new PlainRowMath(), new jqlora.quant.PlainFourBitCodec());
-    }
-
-    Workers workers() {
-        return workers;
-    }
-
-    Product product() {
-        return product;
-    }
-
-    RowMath math() {
-        return math;
+        return new CpuOps(new CpuStage(workers, new TorchProduct(workers), new PlainRowMath(), new jqlora.quant.PlainFourBitCodec()));
     }
 
     @Override
@@ -114,183 +86,98 @@ public final class CpuOps implements Ops {
 
     @Override
     public String description() {
-        return product.description();
-    }
-
-    @Override
-    public DType computeType() {
-        return DType.F32;
+        return stage.product().description();
     }
 
     @Override
     public int threads() {
-        return workers.size();
+        return stage.workers().size();
     }
 
     @Override
     public MemoryUse memory() {
-        return pool.use();
+        return stage.pool().use();
     }
 
     @Override
     public void resetPeak() {
-        pool.resetPeak();
+        stage.pool().resetPeak();
     }
 
     @Override
     public Rehearsal rehearsal() {
-        return new Rehearsal(new CpuAccount(pool.use()));
+        return new Rehearsal(new CpuAccount(stage.pool().use()));
     }
 
     @Override
     public void close() {
-        pool.close();
-        workers.close();
+        stage.close();
     }
 
-    // ---- memory
+    // ---- tensors
+
+    @Override
+    public DType computeType() {
+        return stage.computeType();
+    }
 
     @Override
     public Tensor allocate(DType dtype, long... dims) {
-        return new CpuTensor(pool, dtype, Shape.of(dims));
+        return stage.allocate(dtype, dims);
     }
 
     @Override
     public Tensor upload(TensorView host) {
-        Tensor tensor = allocate(host.dtype(), host.shape().toArray());
-        CpuTensor.memory(tensor).copyFrom(host.data());
-        return tensor;
+        return stage.upload(host);
     }
 
     @Override
     public Tensor upload(int[] values) {
-        Tensor tensor = allocate(DType.I32, values.length);
-        MemorySegment.copy(values, 0, CpuTensor.memory(tensor), INT, 0, values.length);
-        return tensor;
+        return stage.upload(values);
     }
 
     @Override
     public Weight.FourBit quantize(TensorView host, FourBitFormat format) {
         OpsArguments.quantize(host);
-        try (Arena arena = Arena.ofShared()) {
-            return upload(codec.quantize(host, format, arena));
-        }
+        return stage.quantize(host, format);
     }
 
     @Override
     public TensorView download(Tensor tensor) {
-        MemorySegment copy = Arena.ofAuto().allocate(Math.max(1, tensor.byteSize()), 8).asSlice(0, tensor.byteSize());
-        copy.copyFrom(CpuTensor.memory(tensor));
-        return new TensorView(tensor.dtype(), tensor.shape(), copy);
+        return stage.download(tensor);
     }
 
     @Override
     public void download(Tensor tensor, ByteSink sink) throws IOException {
-        sink.write(CpuTensor.memory(tensor).asReadOnly());
-    }
-
-    private static QuantizedTensor view(Weight.FourBit weight) {
-        MemorySegment absmax = CpuTensor.memory(weight.absmax());
-        Absmax stored = weight.nestedAbsmax() == null ? new Absmax.Plain(absmax)
-                : new Absmax.Nested(absmax, CpuTensor.memory(weight.nestedAbsmax()), weight.offset(), DynamicMap.signed());
-        return new QuantizedTensor(weight.format(), weight.shape(), CpuTensor.memory(weight.codes()), stored);
+        stage.download(tensor, sink);
     }
 
     @Override
     public Tensor toFloat(Weight weight) {
-        return switch (weight) {
-            case Weight.Dense(Parameter parameter) -> toFloat(parameter.value());
-            case Weight.FourBit fourBit -> {
-                Tensor floats = allocate(DType.F32, fourBit.shape().toArray());
-                codec.dequantize(view(fourBit), CpuTensor.memory(floats));
-                yield floats;
-            }
-        };
+        return stage.toFloat(weight);
+    }
+
+    @Override
+    public void copyInto(Tensor target, Tensor source) {
+        OpsArguments.copyInto(target, source);
+        stage.copyInto(target, source);
+    }
+
+    @Override
+    public void fillZero(Tensor tensor) {
+        stage.fillZero(tensor);
+    }
+
+    @Override
+    public void addInPlace(Tensor x, float factor, Tensor y) {
+        OpsArguments.add(x, y, DType.F32);
+        stage.addInPlace(x, factor, y);
     }
 
     @Override
     public Weight merge(String layer, Weight base, LoraFactors factors, MergedStorage storage) {
         OpsArguments.merge(base, factors);
         return merge.merge(layer, base, factors, storage);
-    }
-
-    private Tensor toFloat(Tensor tensor) {
-        Tensor floats = allocate(DType.F32, tensor.shape().toArray());
-        workers.ranges(tensor.shape().size(), COPY_GRAIN, (from, to) -> {
-            float[] part = new float[(int) (to - from)];
-            FloatConversion.toFloats(tensor.dtype(), CpuTensor.memory(tensor), from, part, 0, part.length);
-            MemorySegment.copy(part, 0, CpuTensor.memory(floats), FLOAT, from * 4, part.length);
-        });
-        return floats;
-    }
-
-    /** {@code tensor} as F32: itself behind a handle whose closing does nothing, or a converted copy. */
-    Tensor asFloats(Tensor tensor) {
-        return tensor.dtype() == DType.F32 ? new BorrowedTensor(tensor) : toFloat(tensor);
-    }
-
-    /** {@code count} columns from {@code from} on. */
-    @FunctionalInterface
-    interface Columns {
-        void accept(int from, int count);
-    }
-
-    /** Runs {@code body} on ranges of columns, for sums over rows, whose order the ranges leave as it is. A range begins at a cache line. */
-    void columns(int columns, Columns body) {
-        workers.ranges(Math.ceilDiv(columns, LINE), 2, (first, last) -> {
-            int from = (int) first * LINE;
-            body.accept(from, Math.min(columns, (int) last * LINE) - from);
-        });
-    }
-
-    /** At least {@code elements} floats that only the calling thread uses; valid until its next call. */
-    MemorySegment rowScratch(long elements) {
-        MemorySegment scratch = rowScratch.get();
-        if (scratch.byteSize() < 4 * elements) {
-            scratch = Arena.ofAuto().allocate(4 * elements, 64);
-            rowScratch.set(scratch);
-        }
-        return scratch;
-    }
-
-    MatrixSource matrix(Weight weight) {
-        return switch (weight) {
-            case Weight.Dense(Parameter parameter) -> matrix(parameter.value());
-            case Weight.FourBit fourBit -> new MatrixSource.FourBit(view(fourBit), codec);
-        };
-    }
-
-    MatrixSource matrix(Tensor tensor) {
-        int rows = (int) tensor.shape().dim(0), columns = (int) tensor.shape().dim(1);
-        return tensor.dtype() == DType.F32 ? new MatrixSource.Floats(CpuTensor.memory(tensor), 0, columns, rows, columns)
-                : new MatrixSource.Halves(tensor.dtype(), CpuTensor.memory(tensor), rows, columns);
-    }
-
-    @Override
-    public void copyInto(Tensor target, Tensor source) {
-        OpsArguments.copyInto(target, source);
-        MemorySegment to = CpuTensor.memory(target), from = CpuTensor.memory(source);
-        workers.ranges(to.byteSize(), COPY_BYTES, (first, last) -> MemorySegment.copy(from, first, to, first, last - first));
-    }
-
-    @Override
-    public void fillZero(Tensor tensor) {
-        MemorySegment memory = CpuTensor.memory(tensor);
-        workers.ranges(memory.byteSize(), COPY_BYTES, (first, last) -> memory.asSlice(first, last - first).fill((byte) 0));
-    }
-
-    @Override
-    public void addInPlace(Tensor x, float factor, Tensor y) {
-        OpsArguments.add(x, y, DType.F32);
-        MemorySegment to = CpuTensor.memory(x), from = y == null ? null : CpuTensor.memory(y);
-        workers.ranges(x.shape().size(), COPY_GRAIN, (first, last) -> {
-            if (factor != 1) {
-                math.scale(to, first, factor, null, to, first, (int) (last - first));
-            }
-            if (from != null) {
-                math.add(from, first, to, first, (int) (last - first));
-            }
-        });
     }
 
     // ---- embedding

@@ -18,10 +18,10 @@ final class CpuOptimizer {
     private static final int SUMMED = 4096;                       // squares that are summed in float32; the sums of them are in float64
     private static final int UPDATED = 1 << 15, UPDATED_8BIT = 1 << 12; // elements of a piece: some ten microseconds
 
-    private final CpuOps ops;
+    private final CpuStage stage;
 
-    CpuOptimizer(CpuOps ops) {
-        this.ops = ops;
+    CpuOptimizer(CpuStage stage) {
+        this.stage = stage;
     }
 
     /** A part of what is updated: elements, or blocks, {@code from} ... {@code to} - 1 of the tensor with this index. */
@@ -41,11 +41,11 @@ final class CpuOptimizer {
     void gradientNorm(List<Parameter> parameters, Tensor norm) {
         List<Part> parts = parts(parameters.stream().mapToLong(parameter -> parameter.gradient().shape().size()).toArray(), SUMMED);
         double[] dots = new double[parts.size()];
-        ops.workers().ranges(parts.size(), 1, (from, to) -> {
+        stage.workers().ranges(parts.size(), 1, (from, to) -> {
             for (int i = (int) from; i < to; i++) {
                 Part part = parts.get(i);
                 MemorySegment memory = CpuTensor.memory(parameters.get(part.index).gradient());
-                dots[i] = ops.math().dot(memory, part.from, memory, part.from, (int) (part.to - part.from));
+                dots[i] = stage.math().dot(memory, part.from, memory, part.from, (int) (part.to - part.from));
             }
         });
         double[] squares = new double[parameters.size()];
@@ -61,7 +61,7 @@ final class CpuOptimizer {
 
     void zeroGradients(List<Parameter> parameters) {
         List<Part> parts = parts(parameters.stream().mapToLong(parameter -> parameter.gradient().shape().size()).toArray(), UPDATED);
-        ops.workers().run(parts.size(), i -> {
+        stage.workers().run(parts.size(), i -> {
             Part part = parts.get(i);
             CpuTensor.memory(parameters.get(part.index).gradient()).asSlice(part.from * 4, (part.to - part.from) * 4).fill((byte) 0);
         });
@@ -73,10 +73,10 @@ final class CpuOptimizer {
                 (float) (1 - step.beta1()), (float) step.beta2(), (float) (1 - step.beta2()), (float) step.eps(),
                 (float) (1 / Math.sqrt(1 - Math.pow(step.beta2(), step.step()))), (float) (step.learningRate() / (1 - Math.pow(step.beta1(), step.step()))));
         List<Part> parts = parts(states.stream().mapToLong(state -> state.parameter().value().shape().size()).toArray(), UPDATED);
-        ops.workers().run(parts.size(), i -> {
+        stage.workers().run(parts.size(), i -> {
             Part part = parts.get(i);
             AdamWState state = states.get(part.index);
-            ops.math().adamW(arguments, CpuTensor.memory(state.parameter().value()), CpuTensor.memory(state.parameter().gradient()),
+            stage.math().adamW(arguments, CpuTensor.memory(state.parameter().value()), CpuTensor.memory(state.parameter().gradient()),
                     CpuTensor.memory(state.firstMoment()), CpuTensor.memory(state.secondMoment()), part.from, (int) (part.to - part.from));
         });
     }
@@ -84,6 +84,6 @@ final class CpuOptimizer {
     void adamW8bit(List<AdamW8bitState> states, AdamWStep step, Tensor norm) {
         var update = new CpuAdamW8bit(AdamW8bitNumbers.of(step), AdamW8bitNumbers.clip(step, CpuTensor.memory(norm).get(DOUBLE, 0)));
         List<Part> parts = parts(states.stream().mapToLong(state -> state.firstMoment().absmax().shape().size()).toArray(), UPDATED_8BIT / EightBitMoment.BLOCK_SIZE);
-        ops.workers().run(parts.size(), i -> update.update(states.get(parts.get(i).index), parts.get(i).from, parts.get(i).to));
+        stage.workers().run(parts.size(), i -> update.update(states.get(parts.get(i).index), parts.get(i).from, parts.get(i).to));
     }
 }

@@ -9,23 +9,23 @@ final class CudaActivations {
     private static final String SOURCE = "gated";
     private static final int CHUNK = 8, HELD = 7, HELD_PAIRS = 4, WARP = 32, MOST_THREADS = 1024, MOST_THREADS_OF_PAIRS = 448;
 
-    private final CudaOps ops;
+    private final CudaStage stage;
 
-    CudaActivations(CudaOps ops) {
-        this.ops = ops;
+    CudaActivations(CudaStage stage) {
+        this.stage = stage;
     }
 
     CudaTensor gated(CudaTensor gateUp, Activation activation) {
         long rows = gateUp.rows(), n = gateUp.columns() / 2;
         int threads = threads(n, HELD);
-        CudaTensor y = ops.matrix(rows, n);
-        Fp8Rows eights = threads <= MOST_THREADS ? ops.fp8Rows(rows, n) : null;
+        CudaTensor y = stage.matrix(rows, n);
+        Fp8Rows eights = threads <= MOST_THREADS ? stage.fp8Rows(rows, n) : null;
         String name = name(activation);
         if (eights != null) {
-            ops.kernel(SOURCE, name + "_rows_e4m3").matrix(y).address(eights.codes()).address(eights.scales()).matrix(gateUp).integer(n).launch(rows, threads);
+            stage.kernel(SOURCE, name + "_rows_e4m3").matrix(y).address(eights.codes()).address(eights.scales()).matrix(gateUp).integer(n).launch(rows, threads);
             y.setFp8(eights);
         } else {
-            ops.kernel(SOURCE, isWide(n) ? name + "8" : name).matrix(y).matrix(gateUp).number(rows).integer(n).launchFor(elements(rows, n));
+            stage.kernel(SOURCE, isWide(n) ? name + "8" : name).matrix(y).matrix(gateUp).number(rows).integer(n).launchFor(elements(rows, n));
         }
         return y;
     }
@@ -34,27 +34,27 @@ final class CudaActivations {
     void gatedBackward(CudaTensor dGateUp, CudaTensor dY, CudaTensor gateUp, Activation activation, boolean again) {
         long rows = gateUp.rows(), n = gateUp.columns() / 2;
         int threads = threads(n, HELD_PAIRS);
-        Fp8Rows eights = threads <= MOST_THREADS_OF_PAIRS ? ops.fp8Rows(rows, 2 * n) : null;
+        Fp8Rows eights = threads <= MOST_THREADS_OF_PAIRS ? stage.fp8Rows(rows, 2 * n) : null;
         String name = name(activation) + "_backward";
         if (eights != null) {
-            ops.kernel(SOURCE, name + "_rows_e4m3").matrix(dGateUp).address(eights.codes()).address(eights.scales()).matrix(dY).matrix(gateUp).integer(n).integer(again ? 1 : 0)
+            stage.kernel(SOURCE, name + "_rows_e4m3").matrix(dGateUp).address(eights.codes()).address(eights.scales()).matrix(dY).matrix(gateUp).integer(n).integer(again ? 1 : 0)
                     .launch(rows, threads);
             dGateUp.setFp8(eights);
         } else {
-            ops.kernel(SOURCE, isWide(n) ? name + "8" : name).matrix(dGateUp).matrix(dY).matrix(gateUp).number(rows).integer(n).integer(again ? 1 : 0)
+            stage.kernel(SOURCE, isWide(n) ? name + "8" : name).matrix(dGateUp).matrix(dY).matrix(gateUp).number(rows).integer(n).integer(again ? 1 : 0)
                     .launchFor(elements(rows, n));
         }
     }
 
     CudaTensor plain(CudaTensor x, Activation activation) {
-        CudaTensor y = ops.matrix(x.rows(), x.columns());
-        ops.kernel(SOURCE, name(activation) + "_plain").matrix(y).matrix(x).number(x.rows()).integer(x.columns()).launchFor(x.rows() * chunks(x.columns()));
+        CudaTensor y = stage.matrix(x.rows(), x.columns());
+        stage.kernel(SOURCE, name(activation) + "_plain").matrix(y).matrix(x).number(x.rows()).integer(x.columns()).launchFor(x.rows() * chunks(x.columns()));
         return y;
     }
 
     /** @param again whether the activation takes the place of dY */
     void plainBackward(CudaTensor dX, CudaTensor dY, CudaTensor x, Activation activation, boolean again) {
-        ops.kernel(SOURCE, name(activation) + "_plain_backward").matrix(dX).matrix(dY).matrix(x).number(x.rows()).integer(x.columns()).integer(again ? 1 : 0)
+        stage.kernel(SOURCE, name(activation) + "_plain_backward").matrix(dX).matrix(dY).matrix(x).number(x.rows()).integer(x.columns()).integer(again ? 1 : 0)
                 .launchFor(x.rows() * chunks(x.columns()));
     }
 
@@ -65,7 +65,7 @@ final class CudaActivations {
     /** The backward of {@code layers}, which read what {@code input} stands for, and then of the activation. */
     void linearBackward(CudaLinear layers, CudaTensor dX, CudaTensor dY, Input input, LinearGroup group, CudaTensor inner, long dropoutKey) {
         CudaTensor x = CudaTensor.of(input.x());
-        try (CudaTensor activated = ops.matrix(x.rows(), input.columns())) {
+        try (CudaTensor activated = stage.matrix(x.rows(), input.columns())) {
             layers.backward(activated, dY, dInner -> {
                 switch (input) {
                     case Input.Gated gated -> gatedBackward(dX, activated, x, gated.activation(), true);

@@ -33,7 +33,7 @@ final class CudaAttention implements AutoCloseable {
 
     private record PlanKey(FlashGraphs graphs, boolean backward) { }
 
-    private final CudaOps ops;
+    private final CudaStage stage;
     private final CudaDevice device;
     private final DeviceMemory memory;
     private final Transfers transfers;
@@ -47,8 +47,8 @@ final class CudaAttention implements AutoCloseable {
     private long offsets, offsetsKey;
     private final long arrived;
 
-    CudaAttention(CudaOps ops, CudaDevice device, DeviceMemory memory, Transfers transfers, CudaOptions.Attention order) {
-        this.ops = ops;
+    CudaAttention(CudaStage stage, CudaDevice device, DeviceMemory memory, Transfers transfers, CudaOptions.Attention order) {
+        this.stage = stage;
         this.device = device;
         this.memory = memory;
         this.transfers = transfers;
@@ -66,7 +66,7 @@ final class CudaAttention implements AutoCloseable {
     // ---- a batch by itself
 
     CudaTensor forward(CudaTensor qkv, AttentionShape shape, Sequences sequences, Tensor logSumExp) {
-        CudaTensor y = ops.matrix(qkv.rows(), shape.queryColumns());
+        CudaTensor y = stage.matrix(qkv.rows(), shape.queryColumns());
         FlashGraphs graphs = graphs(shape, sequences, qkv.stride(), y.stride(), y.stride(), qkv.stride(), deterministic);
         CudnnPlan plan = plan(graphs, false);
         if (plan == null) {
@@ -75,7 +75,7 @@ final class CudaAttention implements AutoCloseable {
                     own.firstKeys(), own.keyCounts());
             return y;
         }
-        try (CudaTensor unused = logSumExp == null ? ops.floats(qkv.rows(), shape.numAttentionHeads()) : null) {
+        try (CudaTensor unused = logSumExp == null ? stage.floats(qkv.rows(), shape.numAttentionHeads()) : null) {
             bindInputs(plan, graphs, qkv.address(), qkv.address() + 2L * shape.queryColumns(), qkv.address() + 2L * (shape.queryColumns() + shape.keyColumns()), sequences);
             plan.bind("y", y.address()).bind("logSumExp", CudaTensor.address(logSumExp == null ? unused : logSumExp));
             run(plan);
@@ -93,7 +93,7 @@ final class CudaAttention implements AutoCloseable {
             return;
         }
         AttentionShape heads = part.shape();
-        try (CudaTensor delta = ops.floats(part.deltaElements()); CudaTensor sum = ops.floats(Math.max(1, part.sumElements()))) {
+        try (CudaTensor delta = stage.floats(part.deltaElements()); CudaTensor sum = stage.floats(Math.max(1, part.sumElements()))) {
             for (int i = 0; i < parts; i++) {
                 long queries = 2L * i * heads.queryColumns(), keys = 2L * (shape.queryColumns() + i * heads.keyColumns()), values = keys + 2L * shape.keyColumns();
                 bindInputs(plan, part, qkv.address() + queries, qkv.address() + keys, qkv.address() + values, sequences);
@@ -209,7 +209,7 @@ final class CudaAttention implements AutoCloseable {
 
     private void own(CudaTensor y, Tensor logSumExp, CudaTensor q, long keys, long values, long kvStride, AttentionShape shape, long firstKeys, long keyCounts) {
         requireDim(shape);
-        ops.kernel(SOURCE, "attention_forward").matrix(y).address(logSumExp).matrix(q).number(keys).number(values).number(kvStride).number(firstKeys)
+        stage.kernel(SOURCE, "attention_forward").matrix(y).address(logSumExp).matrix(q).number(keys).number(values).number(kvStride).number(firstKeys)
                 .number(keyCounts).number(q.rows()).integer(shape.numAttentionHeads()).integer(shape.numKeyValueHeads()).integer(shape.headDim())
                 .integer(shape.slidingWindow()).real(shape.scale()).real(shape.softCap()).real(shape.alibiMax())
                 .launch(Math.ceilDiv(q.rows() * shape.numAttentionHeads(), WARPS), THREADS);
@@ -220,13 +220,13 @@ final class CudaAttention implements AutoCloseable {
         SequenceTables own = tables.of(sequences, 0);
         int heads = shape.numAttentionHeads(), kvHeads = shape.numKeyValueHeads();
         long rows = qkv.rows();
-        try (CudaTensor delta = ops.floats(rows, heads)) {
-            ops.kernel(SOURCE, "attention_delta").address(delta).matrix(dY).matrix(y).number(rows).integer(heads).integer(shape.headDim())
+        try (CudaTensor delta = stage.floats(rows, heads)) {
+            stage.kernel(SOURCE, "attention_delta").address(delta).matrix(dY).matrix(y).number(rows).integer(heads).integer(shape.headDim())
                     .launch(Math.ceilDiv(rows * heads, WARPS), THREADS);
-            ops.kernel(SOURCE, "attention_backward_q").matrix(dQkv).matrix(dY).matrix(qkv).address(logSumExp).address(delta).number(own.firstKeys()).number(own.keyCounts())
+            stage.kernel(SOURCE, "attention_backward_q").matrix(dQkv).matrix(dY).matrix(qkv).address(logSumExp).address(delta).number(own.firstKeys()).number(own.keyCounts())
                     .number(rows).integer(heads).integer(kvHeads).integer(shape.headDim()).integer(shape.slidingWindow()).real(shape.scale())
                     .real(shape.softCap()).real(shape.alibiMax()).launch(Math.ceilDiv(rows * heads, WARPS), THREADS);
-            ops.kernel(SOURCE, "attention_backward_kv").matrix(dQkv).matrix(dY).matrix(qkv).address(logSumExp).address(delta).number(own.ends())
+            stage.kernel(SOURCE, "attention_backward_kv").matrix(dQkv).matrix(dY).matrix(qkv).address(logSumExp).address(delta).number(own.ends())
                     .number(rows).integer(heads).integer(kvHeads).integer(shape.headDim()).integer(shape.slidingWindow()).real(shape.scale())
                     .real(shape.softCap()).real(shape.alibiMax()).launch(Math.ceilDiv(rows * kvHeads, WARPS), THREADS);
         }
@@ -247,33 +247,33 @@ final class CudaAttention implements AutoCloseable {
         if (beginHere(sequences)) {
             return forward(qkv, shape, sequences, null);
         }
-        CudaTensor y = ops.matrix(qkv.rows(), shape.queryColumns());
+        CudaTensor y = stage.matrix(qkv.rows(), shape.queryColumns());
         own(y, null, qkv, keys.address(), values.address(), keys.stride(), shape, own.firstKeys(), own.keyCounts());
         return y;
     }
 
     private void append(CudaTensor qkv, AttentionShape shape, CudaTensor keys, CudaTensor values, long ownKeys) {
-        ops.kernel("rows", "append_to_cache").address(keys).address(values).number(keys.stride()).matrix(qkv).number(ownKeys).integer(shape.queryColumns())
+        stage.kernel("rows", "append_to_cache").address(keys).address(values).number(keys.stride()).matrix(qkv).number(ownKeys).integer(shape.queryColumns())
                 .integer(shape.keyColumns()).launch(qkv.rows(), THREADS);
     }
 
     /** One new token a sequence, whose place only the device knows. */
     CudaTensor cached(CudaTensor qkv, AttentionShape shape, Tensor positions, KvCache cache, int layer) {
         CudaTensor keys = CudaTensor.of(cache.keys().get(layer)), values = CudaTensor.of(cache.values().get(layer));
-        CudaTensor y = ops.matrix(qkv.rows(), shape.queryColumns());
+        CudaTensor y = stage.matrix(qkv.rows(), shape.queryColumns());
         long rows = qkv.rows();
         int kvHeads = shape.numKeyValueHeads(), dim = shape.headDim();
         if (!shape.isPlain() || dim < NARROWEST || dim > MOST_DIM || Integer.bitCount(dim) != 1 || rows * kvHeads > COUNTERS) {
             try (CudaTensor tables = CudaTensor.allocate(memory, DType.I32, Shape.of(3 * rows), 0)) {
-                ops.kernel(DECODING, "decode_tables").address(tables).address(positions).integer(rows).integer(cache.maxLength()).launchFor(rows);
+                stage.kernel(DECODING, "decode_tables").address(tables).address(positions).integer(rows).integer(cache.maxLength()).launchFor(rows);
                 append(qkv, shape, keys, values, tables.address() + 8 * rows);
                 own(y, null, qkv, keys.address(), values.address(), keys.stride(), shape, tables.address(), tables.address() + 4 * rows);
             }
             return y;
         }
         int splits = Math.clamp(Math.ceilDiv(cache.maxLength(), KEYS_OF_A_SPLIT), 1, MOST_SPLITS);
-        try (CudaTensor partial = ops.floats(rows, splits, shape.numAttentionHeads(), dim + 2L)) {
-            ops.kernel(DECODING, "decode_attention").matrix(y).matrix(qkv).address(keys).address(values).number(keys.stride()).address(positions).address(partial).number(arrived)
+        try (CudaTensor partial = stage.floats(rows, splits, shape.numAttentionHeads(), dim + 2L)) {
+            stage.kernel(DECODING, "decode_attention").matrix(y).matrix(qkv).address(keys).address(values).number(keys.stride()).address(positions).address(partial).number(arrived)
                     .integer(cache.maxLength()).integer(splits).integer(shape.numAttentionHeads()).integer(kvHeads).integer(dim).integer(shape.slidingWindow()).real(shape.scale())
                     .real(shape.softCap()).real(shape.alibiMax()).launch((long) splits * kvHeads, Math.toIntExact(rows), DECODING_THREADS, 1);
         }

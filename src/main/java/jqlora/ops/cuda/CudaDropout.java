@@ -20,12 +20,12 @@ final class CudaDropout {
     private static final int COLUMNS = 64, RANK_OF_A_BLOCK = 32, BLOCKS = 512;
     private static final long ROWS_AT_ONCE = 128, HIGHEST_RANK = 0xffff;
 
-    private final CudaOps ops;
+    private final CudaStage stage;
     private final Matmul matmul;
     private final Transfers transfers;
 
-    CudaDropout(CudaOps ops, Matmul matmul, Transfers transfers) {
-        this.ops = ops;
+    CudaDropout(CudaStage stage, Matmul matmul, Transfers transfers) {
+        this.stage = stage;
         this.matmul = matmul;
         this.transfers = transfers;
     }
@@ -98,7 +98,7 @@ final class CudaDropout {
             if (run.together) {
                 boolean few = run.few();
                 int parts = few ? 1 : run.parts(MANY);
-                Kernel kernel = ops.kernel(SOURCE, few ? "dropped_product" : "dropped_product_of_many").number(out.address()).number(out.stride()).matrix(x).number(a.address())
+                Kernel kernel = stage.kernel(SOURCE, few ? "dropped_product" : "dropped_product_of_many").number(out.address()).number(out.stride()).matrix(x).number(a.address())
                         .number(a.stride()).number(x.rows()).integer(x.columns()).number(dropoutKey).integer(run.mask.threshold()).real(run.mask.scale()).integer(parts);
                 run.describe(kernel).launch(Math.ceilDiv(x.rows(), (long) TILE_ROWS), parts * run.adapters.size(), few ? 2 * THREADS : THREADS, 1);
             } else if (run.only().dropout() == 0) {
@@ -113,7 +113,7 @@ final class CudaDropout {
 
     /** Room for a bit for each element that an adapter of the group reads, which tells {@link #addToGradientsOfA} what is dropped. */
     CudaTensor drops(CudaTensor dX, LinearGroup group) {
-        return ops.bytes(bytesOfDrops(dX.shape().size(), group));
+        return stage.bytes(bytesOfDrops(dX.shape().size(), group));
     }
 
     static long bytesOfDrops(long elements, LinearGroup group) {
@@ -125,13 +125,13 @@ final class CudaDropout {
         for (Run run : Run.of(group, dX, dropoutKey)) {
             Mat part = dInner.columns(run.column, run.rank()), a = factors.rows(run.column, run.rank());
             if (run.together) {
-                Kernel kernel = ops.kernel(SOURCE, "add_dropped_products").matrix(dX).number(part.address()).number(part.stride()).number(a.address()).number(a.stride()).number(dX.rows())
+                Kernel kernel = stage.kernel(SOURCE, "add_dropped_products").matrix(dX).number(part.address()).number(part.stride()).number(a.address()).number(a.stride()).number(dX.rows())
                         .integer(dX.columns()).number(dropoutKey).integer(run.mask.threshold()).real(run.mask.scale()).number(bits(drops, run, dX)).integer(run.adapters.size());
                 run.describe(kernel).launch(Math.ceilDiv(dX.columns(), 256L), Math.toIntExact(Math.ceilDiv(dX.rows(), 32L)), THREADS, 1);
             } else if (run.only().dropout() == 0) {
                 matmul.multiplyAdd(part, false, a, false, Mat.of(dX), Mat.of(dX));
             } else {
-                try (CudaTensor through = ops.matrix(dX.rows(), dX.columns())) {
+                try (CudaTensor through = stage.matrix(dX.rows(), dX.columns())) {
                     matmul.multiply(part, false, a, false, Mat.of(through));
                     mask("add_dropped", dX, through, run.only(), dropoutKey);
                 }
@@ -176,15 +176,15 @@ final class CudaDropout {
         int parts = few ? 1 : run.parts(RANK_OF_A_BLOCK);
         long blocks = Math.ceilDiv(x.columns(), (long) COLUMNS) * parts * run.adapters.size(), rowsOfPart = rowsOfPart(x.rows(), blocks), stride = run.rank() * x.columns();
         int sumCount = Math.toIntExact(Math.ceilDiv(x.rows(), rowsOfPart));
-        try (CudaTensor sums = ops.floats(sumCount, stride)) {
-            Kernel kernel = ops.kernel(SOURCE, few ? "dropped_gradient" : "dropped_gradient_of_many").address(sums).number(dInner.address()).number(dInner.stride()).matrix(x).number(x.rows())
+        try (CudaTensor sums = stage.floats(sumCount, stride)) {
+            Kernel kernel = stage.kernel(SOURCE, few ? "dropped_gradient" : "dropped_gradient_of_many").address(sums).number(dInner.address()).number(dInner.stride()).matrix(x).number(x.rows())
                     .integer(x.columns()).number(dropoutKey).integer(run.mask.threshold()).number(rowsOfPart).number(bits(drops, run, x)).integer(parts);
             run.describe(kernel).launch(blocks, sumCount, THREADS, 1);
             long at = sums.address();
             for (LoraFactors lora : run.adapters) {
                 long size = lora.r() * x.columns();
                 if (lora.a().isTrained()) {
-                    ops.kernel(SOURCE, "add_parts").address(lora.a().gradient()).number(at).integer(sumCount).number(stride).number(size).real(run.mask.scale()).launchFor(size);
+                    stage.kernel(SOURCE, "add_parts").address(lora.a().gradient()).number(at).integer(sumCount).number(stride).number(size).real(run.mask.scale()).launchFor(size);
                 }
                 at += 4 * size;
             }
@@ -192,7 +192,7 @@ final class CudaDropout {
     }
 
     private CudaTensor dropped(CudaTensor x, LoraFactors lora, long dropoutKey) {
-        CudaTensor copy = ops.matrix(x.rows(), x.columns());
+        CudaTensor copy = stage.matrix(x.rows(), x.columns());
         mask("dropped", copy, x, lora, dropoutKey);
         return copy;
     }
@@ -200,7 +200,7 @@ final class CudaDropout {
     private void mask(String kernel, CudaTensor out, CudaTensor x, LoraFactors lora, long dropoutKey) {
         long elements = x.shape().size();
         DropoutMask mask = new DropoutMask(dropoutKey, lora.module(), lora.dropout());
-        ops.kernel(SOURCE, kernel).matrix(out).matrix(x).number(elements).number(x.columns()).number(dropoutKey).number(lora.module()).integer(mask.threshold())
+        stage.kernel(SOURCE, kernel).matrix(out).matrix(x).number(elements).number(x.columns()).number(dropoutKey).number(lora.module()).integer(mask.threshold())
                 .real(mask.scale()).launchFor(Math.ceilDiv(elements, (long) DropoutMask.GROUP));
     }
 }

@@ -29,12 +29,12 @@ final class CudaFewRows {
 
     private static final Way BF16 = new Way("bf16_few_rows", 3, 0, null), ANY_NUMBERS = new Way("any_few_rows", 8, 0, null);
 
-    private final CudaOps ops;
+    private final CudaStage stage;
     private final CudaDevice device;
     private final FourBitDecoder fourBit;
 
-    CudaFewRows(CudaOps ops, CudaDevice device, FourBitDecoder fourBit) {
-        this.ops = ops;
+    CudaFewRows(CudaStage stage, CudaDevice device, FourBitDecoder fourBit) {
+        this.stage = stage;
         this.device = device;
         this.fourBit = fourBit;
     }
@@ -45,7 +45,7 @@ final class CudaFewRows {
         for (LinearWeights linear : group.layers()) {
             outs += linear.weight().outFeatures();
         }
-        CudaTensor y = ops.matrix(x.rows(), outs);
+        CudaTensor y = stage.matrix(x.rows(), outs);
         int rank = 0;
         long column = 0;
         for (int from = 0, to; from < group.layers().size(); from = to) {
@@ -94,7 +94,7 @@ final class CudaFewRows {
 
     /** The arguments in the order of the source's {@code Work} and {@code Layer}. */
     private Kernel work(String name, CudaTensor y, CudaTensor x, CudaTensor inner, int firstInner, CudaTensor added, int row, int rows, Way way, List<LinearWeights> layers, long column) {
-        Kernel kernel = ops.kernel(SOURCE, name).number(x.address() + 2L * row * x.stride()).number(x.stride()).number(y.address() + 2L * row * y.stride()).number(y.stride());
+        Kernel kernel = stage.kernel(SOURCE, name).number(x.address() + 2L * row * x.stride()).number(x.stride()).number(y.address() + 2L * row * y.stride()).number(y.stride());
         if (added == null) {
             kernel.number(0).number(0);
         } else {

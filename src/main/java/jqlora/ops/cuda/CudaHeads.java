@@ -10,11 +10,11 @@ import jqlora.tensor.Tensor;
 final class CudaHeads {
     private static final String SOURCE = "rope";
 
-    private final CudaOps ops;
+    private final CudaStage stage;
     private final CudaNorm norms;
 
-    CudaHeads(CudaOps ops, CudaNorm norms) {
-        this.ops = ops;
+    CudaHeads(CudaStage stage, CudaNorm norms) {
+        this.stage = stage;
         this.norms = norms;
     }
 
@@ -48,8 +48,8 @@ final class CudaHeads {
 
     /** @param back from attention's order to the projection's */
     private CudaTensor arranged(CudaTensor from, AttentionShape shape, boolean back) {
-        CudaTensor to = ops.matrix(from.rows(), from.columns());
-        ops.kernel(SOURCE, "arrange_heads").matrix(to).matrix(from).number(from.rows()).integer(shape.numAttentionHeads()).integer(shape.numKeyValueHeads())
+        CudaTensor to = stage.matrix(from.rows(), from.columns());
+        stage.kernel(SOURCE, "arrange_heads").matrix(to).matrix(from).number(from.rows()).integer(shape.numAttentionHeads()).integer(shape.numKeyValueHeads())
                 .integer(shape.headDim()).integer(back ? 1 : 0).launchFor(from.rows() * from.columns());
         return to;
     }
@@ -62,7 +62,7 @@ final class CudaHeads {
         AttentionShape shape = heads.shape();
         int half = table.half(), rotated = shape.numAttentionHeads() + shape.numKeyValueHeads();
         boolean wide = !table.interleaved() && half % 8 == 0 && shape.headDim() % 8 == 0;
-        ops.kernel(SOURCE, table.interleaved() ? "rope_neighbours" : wide ? "rope8" : "rope").matrix(qkv).address(table.cos()).address(table.sin()).address(heads.positions())
+        stage.kernel(SOURCE, table.interleaved() ? "rope_neighbours" : wide ? "rope8" : "rope").matrix(qkv).address(table.cos()).address(table.sin()).address(heads.positions())
                 .number(qkv.rows()).integer(rotated).integer(half).real(direction).integer(shape.headDim()).launchFor(qkv.rows() * rotated * (wide ? half / 8 : half));
     }
 }

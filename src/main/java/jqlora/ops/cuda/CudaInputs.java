@@ -14,11 +14,11 @@ final class CudaInputs {
     private final CudaActivations activations;
     private final CudaMlp mlps;
 
-    CudaInputs(CudaOps ops, CudaLinear linear) {
+    CudaInputs(CudaStage stage, CudaLinear linear) {
         this.linear = linear;
-        this.norms = new CudaNorm(ops);
-        this.activations = new CudaActivations(ops);
-        this.mlps = new CudaMlp(ops, linear, norms);
+        this.norms = new CudaNorm(stage);
+        this.activations = new CudaActivations(stage);
+        this.mlps = new CudaMlp(stage, linear, norms);
     }
 
     CudaNorm norms() {

@@ -8,10 +8,10 @@ final class CudaLayerNorm {
     private static final String SOURCE = "layer_norm";
     private static final int THREADS = 256;
 
-    private final CudaOps ops;
+    private final CudaStage stage;
 
-    CudaLayerNorm(CudaOps ops) {
-        this.ops = ops;
+    CudaLayerNorm(CudaStage stage) {
+        this.stage = stage;
     }
 
     private static CudaTensor weight(Norm.Layer norm) {
@@ -28,15 +28,15 @@ final class CudaLayerNorm {
     }
 
     CudaTensor forward(CudaTensor x, Norm.Layer norm, Tensor statistics) {
-        CudaTensor y = ops.matrix(x.rows(), x.columns());
-        ops.kernel(SOURCE, "layer_norm").matrix(y).address(statistics).matrix(x).address(weight(norm)).address(bias(norm)).real(norm.eps()).integer(x.columns())
+        CudaTensor y = stage.matrix(x.rows(), x.columns());
+        stage.kernel(SOURCE, "layer_norm").matrix(y).address(statistics).matrix(x).address(weight(norm)).address(bias(norm)).real(norm.eps()).integer(x.columns())
                 .integer(weight(norm).type()).integer(biasType(norm)).real(norm.weightOffset()).launch(x.rows(), THREADS);
         return y;
     }
 
     CudaTensor again(CudaTensor x, Norm.Layer norm, Tensor statistics) {
-        CudaTensor y = ops.matrix(x.rows(), x.columns());
-        ops.kernel(SOURCE, "layer_norm_again").matrix(y).address(statistics).matrix(x).address(weight(norm)).address(bias(norm)).integer(x.columns())
+        CudaTensor y = stage.matrix(x.rows(), x.columns());
+        stage.kernel(SOURCE, "layer_norm_again").matrix(y).address(statistics).matrix(x).address(weight(norm)).address(bias(norm)).integer(x.columns())
                 .integer(weight(norm).type()).integer(biasType(norm)).real(norm.weightOffset()).launch(x.rows(), THREADS);
         return y;
     }
@@ -45,10 +45,10 @@ final class CudaLayerNorm {
     void backward(CudaTensor dX, Tensor dY, CudaTensor x, Norm.Layer norm, Tensor statistics, boolean again) {
         // before dX: that may be dY
         if (norm.isTrained()) {
-            ops.kernel(SOURCE, "layer_norm_weight_gradients").address(norm.weight().gradient()).address(norm.bias() == null ? null : norm.bias().gradient()).matrix(dY).matrix(x)
+            stage.kernel(SOURCE, "layer_norm_weight_gradients").address(norm.weight().gradient()).address(norm.bias() == null ? null : norm.bias().gradient()).matrix(dY).matrix(x)
                     .address(statistics).number(x.rows()).integer(x.columns()).launch(Math.ceilDiv(x.columns(), 32L), 1, 32, 8);
         }
-        ops.kernel(SOURCE, "layer_norm_backward").matrix(dX).matrix(dY).matrix(x).address(weight(norm)).address(bias(norm)).address(statistics).integer(x.columns())
+        stage.kernel(SOURCE, "layer_norm_backward").matrix(dX).matrix(dY).matrix(x).address(weight(norm)).address(bias(norm)).address(statistics).integer(x.columns())
                 .integer(weight(norm).type()).integer(biasType(norm)).real(norm.weightOffset()).integer(again ? 1 : 0).launch(x.rows(), THREADS);
     }
 }

@@ -19,7 +19,7 @@ final class CudaLinear {
     /** Which gradients of the adapters {@link #backward(CudaTensor, CudaTensor, Function, List, CudaTensor, long, Gradients)} makes; its caller sees to the other. */
     enum Gradients { OF_A, OF_B, OF_BOTH }
 
-    private final CudaOps ops;
+    private final CudaStage stage;
     private final Matmul matmul;
     private final Operands operands;
     private final CudaFewRows fewRows;
@@ -27,8 +27,8 @@ final class CudaLinear {
     private final Fp8Linear fp8;
 
     /** @param fp8 for groups in 4 bits; null to compute all products in bfloat16 */
-    CudaLinear(CudaOps ops, Matmul matmul, Operands operands, CudaFewRows fewRows, CudaDropout dropout, Fp8Linear fp8) {
-        this.ops = ops;
+    CudaLinear(CudaStage stage, Matmul matmul, Operands operands, CudaFewRows fewRows, CudaDropout dropout, Fp8Linear fp8) {
+        this.stage = stage;
         this.matmul = matmul;
         this.operands = operands;
         this.fewRows = fewRows;
@@ -47,7 +47,7 @@ final class CudaLinear {
             long outs = linear.weight().outFeatures();
             if (linear.bias() != null) {
                 CudaTensor bias = CudaTensor.of(linear.bias().value());
-                ops.kernel("linear", "add_bias").number(y.address() + 2 * column).number(y.stride()).address(bias).number(y.rows()).integer(outs).integer(bias.type())
+                stage.kernel("linear", "add_bias").number(y.address() + 2 * column).number(y.stride()).address(bias).number(y.rows()).integer(outs).integer(bias.type())
                         .launchFor(y.rows() * outs);
             }
             column += outs;
@@ -62,9 +62,9 @@ final class CudaLinear {
 
     private CudaTensor product(CudaTensor x, LinearGroup group, CudaTensor inner, long dropoutKey, CudaTensor added) {
         Operand operand = operands.acquire(group);
-        ops.reserveRoom(operand.padded());
-        CudaTensor y = ops.matrix(x.rows(), operand.outs());
-        try (Wide wide = Wide.of(ops, x, operand.padded())) {
+        stage.reserveRoom(operand.padded());
+        CudaTensor y = stage.matrix(x.rows(), operand.outs());
+        try (Wide wide = Wide.of(stage, x, operand.padded())) {
             Mat in = wide.all();
             if (operand.rank() > 0) {
                 Mat room = in.columns(operand.ins(), operand.padded());
@@ -73,7 +73,7 @@ final class CudaLinear {
                 } else {
                     matmul.multiply(in.columns(0, operand.ins()), false, operand.a(), true, room);
                 }
-                ops.kernel("linear", "copy_columns").matrix(inner).number(room.address()).number(room.stride()).number(x.rows()).integer(operand.rank())
+                stage.kernel("linear", "copy_columns").matrix(inner).number(room.address()).number(room.stride()).number(x.rows()).integer(operand.rank())
                         .launchFor(x.rows() * Math.ceilDiv(operand.rank(), 8));
             }
             if (added == null) {
@@ -110,7 +110,7 @@ final class CudaLinear {
                 matmul.multiplyAdd(dOut, true, Mat.of(x), false, gradient, gradient);
             }
             if (linear.bias() != null && linear.bias().isTrained()) {
-                ops.kernel("linear", "add_column_sums").address(linear.bias().gradient()).number(dOut.address()).number(dOut.stride()).number(dOut.rows()).integer(outs)
+                stage.kernel("linear", "add_column_sums").address(linear.bias().gradient()).number(dOut.address()).number(dOut.stride()).number(dOut.rows()).integer(outs)
                         .launch(Math.ceilDiv(outs, 32L), 1, 32, 8);
             }
             column += outs;
@@ -120,9 +120,9 @@ final class CudaLinear {
     private CudaTensor backwardOfProduct(CudaTensor dX, CudaTensor dY, Function<Mat, CudaTensor> input, LinearGroup group, CudaTensor inner, long dropoutKey,
             Gradients gradients) {
         Operand operand = operands.acquire(group);
-        ops.reserveRoom(operand.padded());
+        stage.reserveRoom(operand.padded());
         boolean dropped = CudaDropout.isDropped(group, dropoutKey);
-        try (Wide wide = Wide.of(ops, dY, operand.padded()); CudaTensor drops = dropped && dX != null ? dropout.drops(dX, group) : null) {
+        try (Wide wide = Wide.of(stage, dY, operand.padded()); CudaTensor drops = dropped && dX != null ? dropout.drops(dX, group) : null) {
             Mat out = wide.all().columns(0, operand.outs()), dInner = wide.all().columns(operand.outs(), operand.padded());
             if (operand.rank() > 0) {
                 matmul.multiply(out, false, operand.b(), false, dInner);
@@ -146,7 +146,7 @@ final class CudaLinear {
             Gradients gradients) {
         int rank = group.rank();
         boolean dropped = CudaDropout.isDropped(group, dropoutKey);
-        try (CudaTensor dInner = rank > 0 ? ops.matrix(dY.rows(), rank) : null; CudaTensor drops = dropped && dX != null ? dropout.drops(dX, group) : null) {
+        try (CudaTensor dInner = rank > 0 ? stage.matrix(dY.rows(), rank) : null; CudaTensor drops = dropped && dX != null ? dropout.drops(dX, group) : null) {
             fp8.backward(dX, dY, dInner, group, dropoutKey, drops);
             CudaTensor x = input.apply(rank > 0 ? Mat.of(dInner) : null);
             if (rank > 0) {
@@ -167,7 +167,7 @@ final class CudaLinear {
         }
         long ins = x.columns(), rank = group.rank();
         boolean ofA = gradients != Gradients.OF_B, ofB = gradients != Gradients.OF_A;
-        try (CudaTensor da = ofA && dropoutKey == 0 ? ops.floats(rank, ins) : null; CudaTensor db = ofB ? ops.floats(out.columns(), rank) : null) {
+        try (CudaTensor da = ofA && dropoutKey == 0 ? stage.floats(rank, ins) : null; CudaTensor db = ofB ? stage.floats(out.columns(), rank) : null) {
             if (da != null) {
                 matmul.multiply(dInner.columns(0, rank), true, Mat.of(x), false, floats(da));
             } else if (ofA) {
@@ -181,7 +181,7 @@ final class CudaLinear {
                 LoraFactors lora = linear.lora();
                 if (lora != null) {
                     long r = lora.r(), outs = linear.weight().outFeatures();
-                    ops.kernel("linear", "adapter_gradient").address(da == null ? null : lora.a().gradient()).address(db == null ? null : lora.b().gradient())
+                    stage.kernel("linear", "adapter_gradient").address(da == null ? null : lora.a().gradient()).address(db == null ? null : lora.b().gradient())
                             .number(da == null ? 0 : da.address() + 4 * column * ins).number(db == null ? 0 : db.address() + 4 * (row * rank + column)).number(rank).real(lora.scaling())
                             .integer(ins).integer(outs).integer(r).launchFor(r * ins + outs * r);
                     column += r;
@@ -197,12 +197,12 @@ final class CudaLinear {
 
     /** A matrix with room behind its rows: itself, or a copy where it was made before the room was known. */
     private record Wide(Mat all, CudaTensor copy) implements AutoCloseable {
-        static Wide of(CudaOps ops, CudaTensor x, int room) {
+        static Wide of(CudaStage stage, CudaTensor x, int room) {
             if (x.stride() >= x.columns() + room) {
                 return new Wide(Mat.of(x.address(), x.stride(), x.rows(), x.columns() + room), null);
             }
-            CudaTensor copy = ops.matrix(x.rows(), x.columns());
-            ops.copyInto(copy, x);
+            CudaTensor copy = stage.matrix(x.rows(), x.columns());
+            stage.copyInto(copy, x);
             return new Wide(Mat.of(copy.address(), copy.stride(), copy.rows(), copy.columns() + room), copy);
         }
 

@@ -15,13 +15,13 @@ final class CudaLoss {
     private static final int FEWEST_ROWS = 64, THREADS = 512;
     private static final int NO_TARGET = -100;
 
-    private final CudaOps ops;
+    private final CudaStage stage;
     private final CudaLinear linear;
     private final CudaRows gathered;
     private final Transfers transfers;
 
-    CudaLoss(CudaOps ops, CudaLinear linear, CudaRows gathered, Transfers transfers) {
-        this.ops = ops;
+    CudaLoss(CudaStage stage, CudaLinear linear, CudaRows gathered, Transfers transfers) {
+        this.stage = stage;
         this.linear = linear;
         this.gathered = gathered;
         this.transfers = transfers;
@@ -32,7 +32,7 @@ final class CudaLoss {
         try (CudaTensor inner = inner(group, x.rows())) {
             CudaTensor scores = linear.forward(x, group, inner, 0, null);
             if (!head.isPlain()) {
-                ops.kernel("cross_entropy", "bound_scores").matrix(scores).number(scores.rows()).integer(scores.columns()).real(head.scale()).real(head.softCap())
+                stage.kernel("cross_entropy", "bound_scores").matrix(scores).number(scores.rows()).integer(scores.columns()).real(head.scale()).real(head.softCap())
                         .launchFor(scores.rows() * scores.columns());
             }
             return scores;
@@ -40,7 +40,7 @@ final class CudaLoss {
     }
 
     private CudaTensor inner(LinearGroup group, long rows) {
-        return group.rank() == 0 ? null : ops.matrix(rows, group.rank());
+        return group.rank() == 0 ? null : stage.matrix(rows, group.rank());
     }
 
     void headLoss(CudaTensor x, OutputHead head, int[] targets, float scale, Tensor lossSum, CudaTensor dX) {
@@ -52,12 +52,12 @@ final class CudaLoss {
             return;
         }
         int rows = chunkRows(labelled.length, head.weights().weight().outFeatures());
-        try (CudaTensor losses = ops.doubles(labelled.length)) {
+        try (CudaTensor losses = stage.doubles(labelled.length)) {
             for (int from = 0; from < labelled.length; from += rows) {
                 int count = Math.min(rows, labelled.length - from);
                 chunk(x, head, targets, Arrays.copyOfRange(labelled, from, from + count), scale, losses.address() + 8L * from, dX);
             }
-            ops.kernel("cross_entropy", "add_losses").address(lossSum).address(losses).integer(labelled.length).launch(1, 256);
+            stage.kernel("cross_entropy", "add_losses").address(lossSum).address(losses).integer(labelled.length).launch(1, 256);
         }
     }
 
@@ -71,14 +71,14 @@ final class CudaLoss {
         int[] ids = new int[rows.length];
         Arrays.setAll(ids, i -> targets[rows[i]]);
         LinearGroup group = LinearGroup.of(head.weights());
-        try (CudaTensor rowsT = ops.upload(rows); CudaTensor targetsT = ops.upload(ids); CudaTensor part = ops.matrix(rows.length, x.columns());
+        try (CudaTensor rowsT = stage.upload(rows); CudaTensor targetsT = stage.upload(ids); CudaTensor part = stage.matrix(rows.length, x.columns());
                 CudaTensor inner = inner(group, rows.length)) {
             gathered.gather(part, x, rowsT, 0, 1f);
             try (CudaTensor logits = linear.forward(part, group, inner, 0, null)) {
-                ops.kernel("cross_entropy", "cross_entropy").matrix(logits).address(targetsT).number(losses).integer(logits.columns()).real(scale).real(head.scale()).real(head.softCap()).integer(dX == null ? 0 : 1)
+                stage.kernel("cross_entropy", "cross_entropy").matrix(logits).address(targetsT).number(losses).integer(logits.columns()).real(scale).real(head.scale()).real(head.softCap()).integer(dX == null ? 0 : 1)
                         .launch(rows.length, THREADS);
                 if (dX != null) {
-                    try (CudaTensor dPart = ops.matrix(rows.length, x.columns())) {
+                    try (CudaTensor dPart = stage.matrix(rows.length, x.columns())) {
                         linear.backward(dPart, logits, part, group, inner, 0);
                         gathered.scatter(dX, dPart, rowsT);
                     }

@@ -21,13 +21,13 @@ final class CudaMerge {
     private static final String SOURCE = "merge";
     private static final long COLUMNS_OF_A_BLOCK = 128, ROWS_OF_A_BLOCK = 64, MOST_BLOCKS = 65_535;
 
-    private final CudaOps ops;
+    private final CudaStage stage;
     private final DeviceMemory memory;
     private final Transfers transfers;
     private final FourBitDecoder fourBit;
 
-    CudaMerge(CudaOps ops, DeviceMemory memory, Transfers transfers, FourBitDecoder fourBit) {
-        this.ops = ops;
+    CudaMerge(CudaStage stage, DeviceMemory memory, Transfers transfers, FourBitDecoder fourBit) {
+        this.stage = stage;
         this.memory = memory;
         this.transfers = transfers;
         this.fourBit = fourBit;
@@ -82,8 +82,8 @@ final class CudaMerge {
     private void add(String layer, Weight base, LoraFactors factors, DType dtype, long out, long stride) {
         long outs = base.outFeatures(), ins = base.inFeatures();
         try (CudaTensor bad = CudaTensor.allocate(memory, DType.I64, Shape.of(1), 0)) {
-            ops.fillZero(bad);
-            Kernel kernel = ops.kernel(SOURCE, base instanceof Weight.FourBit ? "merge_four_bit" : "merge_numbers").number(out).number(stride).integer(CudaTensor.type(dtype)).address(bad);
+            transfers.fillZero(bad);
+            Kernel kernel = stage.kernel(SOURCE, base instanceof Weight.FourBit ? "merge_four_bit" : "merge_numbers").number(out).number(stride).integer(CudaTensor.type(dtype)).address(bad);
             switch (base) {
                 case Weight.FourBit packed -> fourBit.source(kernel, packed).integer(FourBitDecoder.blockShift(packed.format())).integer(CudaTensor.type(packed.format().dtype()));
                 case Weight.Dense(Parameter parameter) -> kernel.matrix(parameter.value()).integer(CudaTensor.of(parameter.value()).type());

@@ -23,12 +23,12 @@ final class CudaMlp {
     private static final int SPAN = 64, STEP = 32, PITCH = SPAN + 8, FACTORS = 3, TILE = 16;
     private static final int THREADS = 256, MOST_RANK = 64, MOST_PARTS = 8, FEWEST_ROWS = 256;
 
-    private final CudaOps ops;
+    private final CudaStage stage;
     private final CudaLinear linear;
     private final CudaNorm norms;
 
-    CudaMlp(CudaOps ops, CudaLinear linear, CudaNorm norms) {
-        this.ops = ops;
+    CudaMlp(CudaStage stage, CudaLinear linear, CudaNorm norms) {
+        this.stage = stage;
         this.linear = linear;
         this.norms = norms;
     }
@@ -72,7 +72,7 @@ final class CudaMlp {
      */
     void backward(CudaTensor dX, CudaTensor dY, GatedChain mlp, Dropout dropout) {
         CudaTensor gateUp = CudaTensor.toChange(mlp.down().input().x()), gateUpInner = CudaTensor.orNull(mlp.gateUp().inner());
-        try (CudaTensor dActivated = ops.matrix(gateUp.rows(), gateUp.columns() / 2)) {
+        try (CudaTensor dActivated = stage.matrix(gateUp.rows(), gateUp.columns() / 2)) {
             linear.backward(dActivated, dY, dInner -> {
                 activationBackward(mlp, gateUp, dActivated, dInner, gateUpInner);
                 return dActivated;
@@ -88,9 +88,9 @@ final class CudaMlp {
         long rows = gateUp.rows(), n = gateUp.columns() / 2;
         int gateRank = rank(mlp.gateLayer()), upRank = rank(mlp.upLayer()), downRank = rank(mlp.downLayer()), rowsOfBlock = rowsOfBlock(rows), parts = parts(rows);
         int tiles = Integer.highestOneBit(Math.max(1, Math.ceilDiv(Math.max(downRank, Math.max(gateRank, upRank)), TILE) * 2 - 1));
-        try (CudaTensor sums = ops.floats(floatsOfSums(rows, mlp), 1)) {
+        try (CudaTensor sums = stage.floats(floatsOfSums(rows, mlp), 1)) {
             long ofDown = sums.address(), ofGate = ofDown + 4 * parts * n * downRank, ofUp = ofGate + 4 * parts * n * gateRank;
-            Kernel kernel = ops.kernel(SOURCE, CudaActivations.name(mlp.activation()) + "_backward_adapters" + tiles).matrix(gateUp).matrix(dActivated).matrix(gateUp)
+            Kernel kernel = stage.kernel(SOURCE, CudaActivations.name(mlp.activation()) + "_backward_adapters" + tiles).matrix(gateUp).matrix(dActivated).matrix(gateUp)
                     .integer(rows).integer(n).integer(rowsOfBlock);
             factor(kernel, dInner == null ? 0 : dInner.address(), dInner == null ? 0 : dInner.stride(), ofDown, downRank);
             factor(kernel, CudaTensor.address(inner), inner == null ? 0 : inner.stride(), ofGate, gateRank);
@@ -98,7 +98,7 @@ final class CudaMlp {
             kernel.shared(2 * 2 * FACTORS * STEP * (PITCH + TILE * tiles + 8)).launch(n / SPAN, parts, THREADS, 1);
 
             LoraFactors gate = mlp.gateLayer().lora(), up = mlp.upLayer().lora(), down = mlp.downLayer().lora();
-            ops.kernel(SOURCE, "add_adapter_sums").address(down == null ? null : down.a().gradient()).number(ofDown).integer(downRank)
+            stage.kernel(SOURCE, "add_adapter_sums").address(down == null ? null : down.a().gradient()).number(ofDown).integer(downRank)
                     .address(gate == null ? null : gate.b().gradient()).number(ofGate).real(gate == null ? 0f : gate.scaling()).integer(gateRank)
                     .address(up == null ? null : up.b().gradient()).number(ofUp).real(up == null ? 0f : up.scaling()).integer(upRank)
                     .integer(n).integer(parts).launchFor(n * (downRank + gateRank + upRank));

@@ -14,12 +14,12 @@ final class CudaNorm {
     private static final String SOURCE = "rms_norm";
     private static final int THREADS = 256, WARPS = 8, CHUNK = 8, HELD = 4;
 
-    private final CudaOps ops;
+    private final CudaStage stage;
     private final CudaLayerNorm layers;
 
-    CudaNorm(CudaOps ops) {
-        this.ops = ops;
-        this.layers = new CudaLayerNorm(ops);
+    CudaNorm(CudaStage stage) {
+        this.stage = stage;
+        this.layers = new CudaLayerNorm(stage);
     }
 
     CudaTensor forward(CudaTensor x, Norm norm, Tensor statistics) {
@@ -30,10 +30,10 @@ final class CudaNorm {
     }
 
     private CudaTensor forward(CudaTensor x, Norm.Rms norm, Tensor rstd) {
-        CudaTensor y = ops.matrix(x.rows(), x.columns()), weight = CudaTensor.of(norm.weight().value());
+        CudaTensor y = stage.matrix(x.rows(), x.columns()), weight = CudaTensor.of(norm.weight().value());
         boolean held = isHeld(x);
-        Fp8Rows eights = held ? ops.fp8Rows(x.rows(), x.columns()) : null;
-        Kernel kernel = ops.kernel(SOURCE, held ? "rms_norm8" : "rms_norm").matrix(y).address(rstd).matrix(x).address(weight).real(norm.weightOffset()).real(norm.eps())
+        Fp8Rows eights = held ? stage.fp8Rows(x.rows(), x.columns()) : null;
+        Kernel kernel = stage.kernel(SOURCE, held ? "rms_norm8" : "rms_norm").matrix(y).address(rstd).matrix(x).address(weight).real(norm.weightOffset()).real(norm.eps())
                 .integer(x.columns()).integer(weight.type());
         launch(kernel, held, eights, y);
         return y;
@@ -64,8 +64,8 @@ final class CudaNorm {
     }
 
     private CudaTensor again(CudaTensor x, Norm.Rms norm, Tensor rstd) {
-        CudaTensor y = ops.matrix(x.rows(), x.columns()), weight = CudaTensor.of(norm.weight().value());
-        ops.kernel(SOURCE, "rms_norm_again").matrix(y).address(rstd).matrix(x).address(weight).real(norm.weightOffset()).integer(x.columns()).integer(weight.type())
+        CudaTensor y = stage.matrix(x.rows(), x.columns()), weight = CudaTensor.of(norm.weight().value());
+        stage.kernel(SOURCE, "rms_norm_again").matrix(y).address(rstd).matrix(x).address(weight).real(norm.weightOffset()).integer(x.columns()).integer(weight.type())
                 .launch(x.rows(), THREADS);
         return y;
     }
@@ -83,12 +83,12 @@ final class CudaNorm {
         CudaTensor value = CudaTensor.of(weight.value());
         // before dX: that may be dY
         if (weight.isTrained()) {
-            ops.kernel(SOURCE, "rms_norm_weight_gradient").address(weight.gradient()).matrix(dY).matrix(x).address(rstd).number(x.rows()).integer(x.columns())
+            stage.kernel(SOURCE, "rms_norm_weight_gradient").address(weight.gradient()).matrix(dY).matrix(x).address(rstd).number(x.rows()).integer(x.columns())
                     .launch(Math.ceilDiv(x.columns(), 32L), 1, 32, 8);
         }
         boolean held = isHeld(x);
-        Fp8Rows eights = held ? ops.fp8Rows(x.rows(), x.columns()) : null;
-        Kernel kernel = ops.kernel(SOURCE, held ? "rms_norm_backward8" : "rms_norm_backward").matrix(dX).matrix(dY).matrix(x).address(value).real(norm.weightOffset()).address(rstd)
+        Fp8Rows eights = held ? stage.fp8Rows(x.rows(), x.columns()) : null;
+        Kernel kernel = stage.kernel(SOURCE, held ? "rms_norm_backward8" : "rms_norm_backward").matrix(dX).matrix(dY).matrix(x).address(value).real(norm.weightOffset()).address(rstd)
                 .integer(x.columns()).integer(value.type()).integer(again ? 1 : 0);
         launch(kernel, held, eights, dX);
     }
@@ -102,7 +102,7 @@ final class CudaNorm {
             }
             return;
         }
-        try (CudaTensor normed = ops.matrix(x.rows(), x.columns()); CudaTensor unwanted = dX == null ? ops.matrix(x.rows(), x.columns()) : null) {
+        try (CudaTensor normed = stage.matrix(x.rows(), x.columns()); CudaTensor unwanted = dX == null ? stage.matrix(x.rows(), x.columns()) : null) {
             readers.backward(normed, dY, dInner -> {
                 backward(dX == null ? unwanted : dX, normed, x, norm, statistics, true);
                 return normed;
@@ -125,13 +125,13 @@ final class CudaNorm {
     }
 
     CudaTensor headForward(CudaTensor qkv, AttentionShape shape, HeadNorms norms, Tensor rstd) {
-        CudaTensor y = ops.matrix(qkv.rows(), qkv.columns());
+        CudaTensor y = stage.matrix(qkv.rows(), qkv.columns());
         if (norms.acrossHeads()) {
-            ops.copyInto(y, qkv);
+            stage.copyInto(y, qkv);
         }
         for (Part part : parts(shape, norms, rstd)) {
             CudaTensor query = CudaTensor.of(part.query.weight().value()), key = CudaTensor.of(part.key.weight().value());
-            ops.kernel(SOURCE, "head_norm").number(y.address() + 2 * part.column).number(y.stride()).number(part.statistics).number(qkv.address() + 2 * part.column).number(qkv.stride())
+            stage.kernel(SOURCE, "head_norm").number(y.address() + 2 * part.column).number(y.stride()).number(part.statistics).number(qkv.address() + 2 * part.column).number(qkv.stride())
                     .address(query).address(key).real(part.query.weightOffset()).real(part.query.eps()).number(qkv.rows()).integer(part.queries).integer(part.keys).integer(part.dim)
                     .integer(query.type()).integer(key.type()).launch(Math.ceilDiv(qkv.rows() * (part.queries + 2L * part.keys), WARPS), THREADS);
         }
@@ -146,7 +146,7 @@ final class CudaNorm {
                 weightGradient(part.key.weight(), dQkv, qkv, part, part.queries, part.keys);
             }
             CudaTensor query = CudaTensor.of(part.query.weight().value()), key = CudaTensor.of(part.key.weight().value());
-            ops.kernel(SOURCE, "head_norm_backward").number(dQkv.address() + 2 * part.column).number(dQkv.stride()).number(qkv.address() + 2 * part.column).number(qkv.stride())
+            stage.kernel(SOURCE, "head_norm_backward").number(dQkv.address() + 2 * part.column).number(dQkv.stride()).number(qkv.address() + 2 * part.column).number(qkv.stride())
                     .address(query).address(key).real(part.query.weightOffset()).number(part.statistics).number(qkv.rows()).integer(part.queries).integer(part.keys)
                     .integer(part.dim).integer(query.type()).integer(key.type()).launch(Math.ceilDiv(qkv.rows() * heads, (long) WARPS), THREADS);
         }
@@ -154,7 +154,7 @@ final class CudaNorm {
 
     private void weightGradient(Parameter weight, CudaTensor dY, CudaTensor x, Part part, int firstHead, int heads) {
         if (weight.isTrained()) {
-            ops.kernel(SOURCE, "head_norm_weight_gradient").address(weight.gradient()).number(dY.address() + 2 * part.column).number(dY.stride())
+            stage.kernel(SOURCE, "head_norm_weight_gradient").address(weight.gradient()).number(dY.address() + 2 * part.column).number(dY.stride())
                     .number(x.address() + 2 * part.column).number(x.stride()).number(part.statistics).number(x.rows()).integer(firstHead).integer(heads)
                     .integer(part.queries + part.keys).integer(part.dim).launch(part.dim, THREADS);
         }

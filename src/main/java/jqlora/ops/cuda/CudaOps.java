@@ -46,6 +46,7 @@ public final class CudaOps implements Ops {
     private final FourBitDecoder fourBit;
     private final Matmul matmul;
     private final Operands operands;
+    private final CudaStage stage;
     private final CudaRows rows;
     private final CudaInputs inputs;
     private final CudaHeads heads;
@@ -55,7 +56,6 @@ public final class CudaOps implements Ops {
     private final CudaOptimizer optimizer;
     private final CudaOptions.Products products;
     private final CudaMerge merge;
-    private int room;
 
     private CudaOps(CudaOptions options, CudaDevice device, boolean scalesApart) {
         this.device = device;
@@ -67,18 +67,19 @@ public final class CudaOps implements Ops {
         fourBit = new FourBitDecoder(memory, kernels, transfers);
         matmul = new Matmul(device, memory, options.tuning());
         operands = new Operands(device, memory, kernels, fourBit, options.residentBytes());
-        CudaDropout dropout = new CudaDropout(this, matmul, transfers);
-        CudaFewRows fewRows = new CudaFewRows(this, device, fourBit);
         products = options.products();
-        Fp8Linear fp8 = products == CudaOptions.Products.FP8 ? new Fp8Linear(this, memory, matmul, operands, dropout, scalesApart || !matmul.scalesRows()) : null;
-        rows = new CudaRows(this);
-        inputs = new CudaInputs(this, new CudaLinear(this, matmul, operands, fewRows, dropout, fp8));
-        heads = new CudaHeads(this, inputs.norms());
-        attention = new CudaAttention(this, device, memory, transfers, options.attention());
-        nextTokens = new NextTokens(this, memory, transfers);
-        loss = new CudaLoss(this, new CudaLinear(this, matmul, operands, fewRows, dropout, null), rows, transfers);
-        optimizer = new CudaOptimizer(this, device, memory, transfers, hostTensors);
-        merge = new CudaMerge(this, memory, transfers, fourBit);
+        stage = new CudaStage(memory, kernels, transfers, products == CudaOptions.Products.FP8);
+        CudaDropout dropout = new CudaDropout(stage, matmul, transfers);
+        CudaFewRows fewRows = new CudaFewRows(stage, device, fourBit);
+        Fp8Linear fp8 = products == CudaOptions.Products.FP8 ? new Fp8Linear(stage, memory, matmul, operands, dropout, scalesApart || !matmul.scalesRows()) : null;
+        rows = new CudaRows(stage);
+        inputs = new CudaInputs(stage, new CudaLinear(stage, matmul, operands, fewRows, dropout, fp8));
+        heads = new CudaHeads(stage, inputs.norms());
+        attention = new CudaAttention(stage, device, memory, transfers, options.attention());
+        nextTokens = new NextTokens(stage, memory, transfers);
+        loss = new CudaLoss(stage, new CudaLinear(stage, matmul, operands, fewRows, dropout, null), rows, transfers);
+        optimizer = new CudaOptimizer(stage, device, memory, transfers, hostTensors);
+        merge = new CudaMerge(stage, memory, transfers, fourBit);
     }
 
     /**
@@ -152,7 +153,7 @@ public final class CudaOps implements Ops {
 
     @Override
     public Rehearsal rehearsal() {
-        return new Rehearsal(CudaAccount.of(memory, hostTensors.reservedBytes(), operands, attention::needs, products == CudaOptions.Products.FP8, room));
+        return new Rehearsal(CudaAccount.of(memory, hostTensors.reservedBytes(), operands, attention::needs, products == CudaOptions.Products.FP8, stage.room()));
     }
 
     /** Waits until all that was called has been computed, for measuring. */
@@ -176,50 +177,16 @@ public final class CudaOps implements Ops {
         device.close();
     }
 
-    // ---- for the parts of this backend
-
-    Kernel kernel(String source, String name) {
-        return kernels.get(source, name);
-    }
-
     /** How many plans of attention cuDNN has compiled. */
     int attentionPlans() {
         return attention.plans();
-    }
-
-    /** A bfloat16 matrix with the room behind its rows that adapters have needed so far. */
-    CudaTensor matrix(long rows, long columns) {
-        return CudaTensor.allocate(memory, DType.BF16, Shape.of(rows, columns), room);
-    }
-
-    /** For a matrix that a product in FP8 may read next; null where there are none, or none of this size. */
-    Fp8Rows fp8Rows(long rows, long columns) {
-        boolean read = products == CudaOptions.Products.FP8 && rows > CudaFewRows.MOST_ROWS && columns % Fp8Weights.SEGMENT == 0;
-        return read ? Fp8Rows.allocate(memory, rows, columns) : null;
-    }
-
-    CudaTensor floats(long... dims) {
-        return CudaTensor.allocate(memory, DType.F32, Shape.of(dims), 0);
-    }
-
-    CudaTensor doubles(long count) {
-        return CudaTensor.allocate(memory, DType.F64, Shape.of(count), 0);
-    }
-
-    CudaTensor bytes(long count) {
-        return CudaTensor.allocate(memory, DType.U8, Shape.of(count), 0);
-    }
-
-    /** From now on matrices have at least {@code columns} columns of room. */
-    void reserveRoom(int columns) {
-        room = Math.max(room, columns);
     }
 
     // ---- memory
 
     @Override
     public Tensor allocate(DType dtype, long... dims) {
-        return CudaTensor.allocate(memory, dtype, Shape.of(dims), room);
+        return stage.allocate(dtype, dims);
     }
 
     @Override
@@ -231,9 +198,7 @@ public final class CudaOps implements Ops {
 
     @Override
     public CudaTensor upload(int[] values) {
-        CudaTensor tensor = CudaTensor.allocate(memory, DType.I32, Shape.of(values.length), 0);
-        transfers.upload(values, tensor.address());
-        return tensor;
+        return stage.upload(values);
     }
 
     @Override
@@ -271,7 +236,7 @@ public final class CudaOps implements Ops {
 
     @Override
     public Tensor toFloat(Weight weight) {
-        CudaTensor floats = floats(weight.outFeatures(), weight.inFeatures());
+        CudaTensor floats = stage.floats(weight.outFeatures(), weight.inFeatures());
         switch (weight) {
             case Weight.FourBit packed -> fourBit.decode(packed, floats);
             case Weight.Dense(Parameter parameter) -> rows.convert(floats, CudaTensor.of(parameter.value()));
@@ -292,7 +257,7 @@ public final class CudaOps implements Ops {
     @Override
     public void copyInto(Tensor target, Tensor source) {
         OpsArguments.copyInto(target, source);
-        transfers.copy(CudaTensor.toChange(target), CudaTensor.of(source));
+        stage.copyInto(target, source);
     }
 
     @Override
@@ -311,7 +276,7 @@ public final class CudaOps implements Ops {
     @Override
     public Tensor embedding(Tensor table, Tensor ids, int first, float scale) {
         OpsArguments.embedding(table, ids);
-        CudaTensor y = matrix(ids.shape().size(), table.shape().dim(1));
+        CudaTensor y = stage.matrix(ids.shape().size(), table.shape().dim(1));
         rows.gather(y, CudaTensor.of(table), CudaTensor.of(ids), first, scale);
         return y;
     }

@@ -19,14 +19,14 @@ final class CudaOptimizer implements AutoCloseable {
         void launch(long address, int parts);
     }
 
-    private final CudaOps ops;
+    private final CudaStage stage;
     private final DeviceMemory memory;
     private final PartTables tables;
     private final PagedMoments paged;
     private final long maps;
 
-    CudaOptimizer(CudaOps ops, CudaDevice device, DeviceMemory memory, Transfers transfers, HostTensors host) {
-        this.ops = ops;
+    CudaOptimizer(CudaStage stage, CudaDevice device, DeviceMemory memory, Transfers transfers, HostTensors host) {
+        this.stage = stage;
         this.memory = memory;
         this.tables = new PartTables(memory, transfers);
         this.paged = new PagedMoments(device, memory, tables, host);
@@ -38,16 +38,16 @@ final class CudaOptimizer implements AutoCloseable {
 
     void gradientNorm(List<Parameter> parameters, Tensor norm) {
         withTable(MomentLayout.BITS_32, withoutMoments(parameters), (table, parts) -> {
-            try (CudaTensor squares = ops.doubles(Math.max(1, parts))) {
-                ops.kernel(SOURCE, "gradient_squares").address(squares).number(table).launch(parts, THREADS);
-                ops.kernel(SOURCE, "gradient_norm").address(norm).address(squares).integer(parts).launch(1, THREADS);
+            try (CudaTensor squares = stage.doubles(Math.max(1, parts))) {
+                stage.kernel(SOURCE, "gradient_squares").address(squares).number(table).launch(parts, THREADS);
+                stage.kernel(SOURCE, "gradient_norm").address(norm).address(squares).integer(parts).launch(1, THREADS);
             }
         });
     }
 
     void adamW(List<AdamWState> states, AdamWStep step, Tensor norm) {
         double correction1 = 1 - Math.pow(step.beta1(), step.step()), correction2 = 1 - Math.pow(step.beta2(), step.step());
-        update(MomentLayout.BITS_32, states.stream().map(state -> new Moments(state.parameter(), state.tensors())).toList(), (table, parts) -> ops.kernel(SOURCE, "adam_w")
+        update(MomentLayout.BITS_32, states.stream().map(state -> new Moments(state.parameter(), state.tensors())).toList(), (table, parts) -> stage.kernel(SOURCE, "adam_w")
                 .number(table).address(norm).real(step.maxGradNorm()).real((float) (1 - step.learningRate() * step.weightDecay()))
                 .real((float) (1 - step.beta1())).real((float) step.beta2()).real((float) (1 - step.beta2())).real((float) step.eps())
                 .real((float) (1 / Math.sqrt(correction2))).real((float) (step.learningRate() / correction1)).launch(parts, THREADS));
@@ -55,13 +55,13 @@ final class CudaOptimizer implements AutoCloseable {
 
     void adamW8bit(List<AdamW8bitState> states, AdamWStep step, Tensor norm) {
         AdamW8bitNumbers numbers = AdamW8bitNumbers.of(step);
-        update(MomentLayout.BITS_8, states.stream().map(state -> new Moments(state.parameter(), state.tensors())).toList(), (table, parts) -> ops.kernel(SOURCE, "adam_w_8bit")
+        update(MomentLayout.BITS_8, states.stream().map(state -> new Moments(state.parameter(), state.tensors())).toList(), (table, parts) -> stage.kernel(SOURCE, "adam_w_8bit")
                 .number(table).number(maps).address(norm).real(step.maxGradNorm()).real(numbers.beta1()).real(numbers.oneMinusBeta1()).real(numbers.beta2())
                 .real(numbers.oneMinusBeta2()).real(numbers.scaledEps()).real(numbers.stepSize()).real(numbers.decay()).launch(parts, THREADS));
     }
 
     void zeroGradients(List<Parameter> parameters) {
-        withTable(MomentLayout.BITS_32, withoutMoments(parameters), (table, parts) -> ops.kernel(SOURCE, "zero_gradients").number(table).launch(parts, THREADS));
+        withTable(MomentLayout.BITS_32, withoutMoments(parameters), (table, parts) -> stage.kernel(SOURCE, "zero_gradients").number(table).launch(parts, THREADS));
     }
 
     private static List<Moments> withoutMoments(List<Parameter> parameters) {

@@ -13,7 +13,7 @@ import jqlora.ops.cuda.Operands.Eights;
 final class Fp8Linear {
     private static final int CHUNK = 8, CHUNKS_OF_A_THREAD = 7, FEWEST_THREADS = 128, MOST_THREADS = 1024, ROWS_OF_A_GRID = 32_768;
 
-    private final CudaOps ops;
+    private final CudaStage stage;
     private final DeviceMemory memory;
     private final Matmul matmul;
     private final Operands operands;
@@ -21,8 +21,8 @@ final class Fp8Linear {
     private final boolean scalesApart;
 
     /** @param scalesApart whether products are scaled by a kernel of their own, as where cuBLASLt does not do it */
-    Fp8Linear(CudaOps ops, DeviceMemory memory, Matmul matmul, Operands operands, CudaDropout dropout, boolean scalesApart) {
-        this.ops = ops;
+    Fp8Linear(CudaStage stage, DeviceMemory memory, Matmul matmul, Operands operands, CudaDropout dropout, boolean scalesApart) {
+        this.stage = stage;
         this.memory = memory;
         this.matmul = matmul;
         this.operands = operands;
@@ -33,7 +33,7 @@ final class Fp8Linear {
     /** As in {@link CudaLinear}, without biases. */
     CudaTensor forward(CudaTensor x, LinearGroup group, CudaTensor inner, long dropoutKey, CudaTensor added) {
         Eights weights = operands.acquireEights(group, false);
-        CudaTensor y = ops.matrix(x.rows(), weights.weight().rows());
+        CudaTensor y = stage.matrix(x.rows(), weights.weight().rows());
         Mat sum = added == null ? null : Mat.of(added);
         if (weights.rank() > 0) {
             if (CudaDropout.isDropped(group, dropoutKey)) {
@@ -87,9 +87,9 @@ final class Fp8Linear {
                 matmul.multiplyEights(codes, eights.scales().address(), weights.weight(), weights.scales(), added, out);
                 return;
             }
-            try (CudaTensor product = ops.matrix(rows, out.columns())) {
+            try (CudaTensor product = stage.matrix(rows, out.columns())) {
                 matmul.multiplyEights(codes, weights.weight(), Mat.of(product));
-                ops.kernel("fp8", "scaled_product").number(out.address()).number(out.stride()).matrix(product).address(eights.scales()).number(weights.scales())
+                stage.kernel("fp8", "scaled_product").number(out.address()).number(out.stride()).matrix(product).address(eights.scales()).number(weights.scales())
                         .number(added == null ? 0 : added.address()).number(added == null ? 0 : added.stride()).number(rows).integer(out.columns())
                         .launch(Math.ceilDiv(out.columns(), CHUNK * 128L), (int) Math.min(rows, ROWS_OF_A_GRID), 128, 1);
             }
@@ -99,7 +99,7 @@ final class Fp8Linear {
     private Fp8Rows eights(CudaTensor x) {
         Fp8Rows made = Fp8Rows.allocate(memory, x.rows(), x.columns());
         int threads = Math.clamp(Long.highestOneBit(Math.max(1, Math.ceilDiv(x.columns(), (long) CHUNK * CHUNKS_OF_A_THREAD) - 1)) * 2, FEWEST_THREADS, MOST_THREADS);
-        ops.kernel("fp8", "e4m3_rows").address(made.codes()).address(made.scales()).matrix(x).integer(x.columns()).launch(x.rows(), threads);
+        stage.kernel("fp8", "e4m3_rows").address(made.codes()).address(made.scales()).matrix(x).integer(x.columns()).launch(x.rows(), threads);
         return made;
     }
 }

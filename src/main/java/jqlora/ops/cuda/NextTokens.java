@@ -13,12 +13,12 @@ final class NextTokens implements AutoCloseable {
     /** Bytes of next_token.cu's {@code Stay}: a count for each bfloat16 number and four numbers more. */
     private static final long STAY = Integer.BYTES * (65_536 + 4L);
 
-    private final CudaOps ops;
+    private final CudaStage stage;
     private final DeviceMemory memory;
     private final long stay;
 
-    NextTokens(CudaOps ops, DeviceMemory memory, Transfers transfers) {
-        this.ops = ops;
+    NextTokens(CudaStage stage, DeviceMemory memory, Transfers transfers) {
+        this.stage = stage;
         this.memory = memory;
         stay = memory.take(ROWS_AT_ONCE * STAY);
         transfers.fillZero(stay, ROWS_AT_ONCE * STAY);
@@ -26,7 +26,7 @@ final class NextTokens implements AutoCloseable {
 
     void choose(Tensor ids, Tensor positions, CudaTensor scores, Sampler sampler, Tensor uniform) {
         switch (sampler) {
-            case Sampler.Greedy() -> ops.kernel(SOURCE, "highest_token").address(ids).address(positions).matrix(scores).integer(scores.columns()).launch(scores.rows(), THREADS);
+            case Sampler.Greedy() -> stage.kernel(SOURCE, "highest_token").address(ids).address(positions).matrix(scores).integer(scores.columns()).launch(scores.rows(), THREADS);
             case Sampler.Random random -> choose(ids, positions, scores, random, CudaTensor.of(uniform));
         }
     }
@@ -34,13 +34,13 @@ final class NextTokens implements AutoCloseable {
     private void choose(Tensor ids, Tensor positions, CudaTensor scores, Sampler.Random sampler, CudaTensor uniform) {
         long chunks = Math.ceilDiv(scores.columns(), (long) CHUNK), length = uniform.columns();
         float inverse = (float) (1 / sampler.temperature());
-        try (CudaTensor parts = ops.doubles(2 * chunks * ROWS_AT_ONCE)) {
+        try (CudaTensor parts = stage.doubles(2 * chunks * ROWS_AT_ONCE)) {
             for (long row = 0; row < scores.rows(); row += ROWS_AT_ONCE) {
                 int rows = (int) Math.min(ROWS_AT_ONCE, scores.rows() - row);
                 long first = scores.address() + Short.BYTES * row * scores.stride();
-                ops.kernel(SOURCE, "scores_that_stay").number(stay).number(first).number(scores.stride()).integer(scores.columns()).real(inverse).integer(sampler.topK())
+                stage.kernel(SOURCE, "scores_that_stay").number(stay).number(first).number(scores.stride()).integer(scores.columns()).real(inverse).integer(sampler.topK())
                         .real(sampler.topP()).launch(chunks, rows, THREADS, 1);
-                ops.kernel(SOURCE, "random_token").number(CudaTensor.address(ids) + Integer.BYTES * row).number(CudaTensor.address(positions) + Integer.BYTES * row)
+                stage.kernel(SOURCE, "random_token").number(CudaTensor.address(ids) + Integer.BYTES * row).number(CudaTensor.address(positions) + Integer.BYTES * row)
                         .number(first).number(scores.stride()).number(uniform.address() + Double.BYTES * row * length).number(stay).address(parts).integer(scores.columns())
                         .integer(length).real(inverse).launch(chunks, rows, THREADS, 1);
             }
