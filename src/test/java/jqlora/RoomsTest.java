@@ -82,6 +82,8 @@ class RoomsTest {
     private static final Pattern LINK = Pattern.compile("\\{@link (jqlora\\.[\\w.]*\\.[A-Z]\\w*)");
     private static final Pattern MAY_IMPORT = Pattern.compile("(?s)<p>May import: ([^.]+)\\.");
 
+    private static final Pattern ROW = Pattern.compile("(?m)^\\| `(\\w+)` \\| ((?:`\\w+`(?:, )?)+|nothing|all above) \\|");
+
     private record Source(Path path, String packageName, String code) {
         String room() {
             return packageName.split("\\.")[1];
@@ -210,6 +212,18 @@ class RoomsTest {
             }
         }
         assertNone("package-info.java", violations);
+    }
+
+    /** Contributors read the table there. */
+    @Test
+    void contributorsAreToldTheTable() throws IOException {
+        Map<String, Set<String>> told = new LinkedHashMap<>();
+        for (Matcher row = ROW.matcher(Files.readString(Path.of("CONTRIBUTING.md"))); row.find(); ) {
+            String may = row.group(2).replace("`", "");
+            told.put(row.group(1), may.equals("nothing") ? Set.of() : new TreeSet<>(may.equals("all above") ? told.keySet() : Set.of(may.split(", "))));
+        }
+        assertEquals(ALLOWED, told);
+        assertEquals(List.copyOf(ALLOWED.keySet()), List.copyOf(told.keySet()), "their order");
     }
 
     @Test
