@@ -2,7 +2,7 @@ package jqlora.cli;
 
 import java.nio.file.Path;
 import java.util.List;
-import jqlora.ops.cuda.CudaLibraries;
+import jqlora.device.Nvidia;
 import picocli.CommandLine.Option;
 
 /** Options of every command that may compute on an NVIDIA GPU. */
@@ -14,11 +14,7 @@ final class CudaFolders {
     @Option(names = "--kernel-cache", paramLabel = "FOLDER", description = "Where compiled kernels stay for the next start; without it they are compiled each time.")
     private Path kernelCache;
 
-    CudaLibraries libraries() {
-        return new CudaLibraries(libraries == null ? List.of() : libraries);
-    }
-
-    Path kernelCache() {
-        return kernelCache;
+    Nvidia nvidia() {
+        return new Nvidia(libraries == null ? List.of() : libraries, kernelCache);
     }
 }

@@ -3,9 +3,10 @@ package jqlora.cli;
 import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.Callable;
-import jqlora.ops.cuda.CudaLibraries;
-import jqlora.ops.cuda.CudaOps;
-import jqlora.ops.cuda.CudaOptions;
+import jqlora.device.Device;
+import jqlora.device.Nvidia;
+import jqlora.ops.Ops;
+import jqlora.ops.cpu.CpuOptions;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 
@@ -17,19 +18,19 @@ final class GpuCommand implements Callable<Integer> {
 
     @Override
     public Integer call() {
-        CudaLibraries libraries = cuda.libraries();
-        int devices = libraries.devices();
+        Nvidia nvidia = cuda.nvidia();
+        int devices = nvidia.gpus();
         if (devices == 0) {
             System.out.println("no NVIDIA GPU with a working driver");
             return 1;
         }
-        List<String> missing = libraries.missing();
+        List<String> missing = nvidia.missing();
         if (!missing.isEmpty()) {
             missing.forEach(System.out::println);
             return 1;
         }
         for (int device = 0; device < devices; device++) {
-            try (CudaOps ops = CudaOps.open(CudaOptions.defaults().withDevice(device).withLibraries(libraries).withCache(cuda.kernelCache()))) {
+            try (Ops ops = Device.cuda(device).open(CpuOptions.defaults(), nvidia, System.out::println)) {
                 System.out.printf(Locale.ROOT, "cuda:%d is %s%n", device, ops.description());
             }
         }

@@ -10,12 +10,13 @@ import java.util.concurrent.Callable;
 import jqlora.data.BatchPlan;
 import jqlora.data.TokenFile;
 import jqlora.data.TokenizedRow;
+import jqlora.device.Device;
+import jqlora.format.FolderUse;
 import jqlora.format.HfConfig;
 import jqlora.model.ActivationBudget;
 import jqlora.model.CausalLm;
 import jqlora.model.ModelLoader;
 import jqlora.model.ModelWriter;
-import jqlora.notebook.ComputeDevice;
 import jqlora.ops.Ops;
 import jqlora.tensor.DType;
 import jqlora.train.BatchConfig;
@@ -92,16 +93,20 @@ final class PretrainCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
+        if (Files.exists(output) && Files.exists(base) && Files.isSameFile(output, base)) {
+            throw new IOException("--output is " + output + ", the folder of --base, it must be another one");
+        }
+        FolderUse.requireForModel(output);                        // before the long work
         HfConfig config = HfConfig.read(base);
         int vocabSize = config.values().positive("vocab_size");
-        ComputeDevice computes = ComputeDevice.parse("--device", device);
+        Device computes = Device.parse("--device", device);
         List<TokenizedRow> rows = TokenFile.rows(corpus.resolve("train.bin"), length, vocabSize);
         List<TokenizedRow> valid = TokenFile.rows(corpus.resolve("valid.bin"), length, vocabSize);
         valid = valid.subList(0, Math.min(validRows, valid.size()));
         SftConfig settings = new SftConfig(epochs, 0, new BatchConfig(microBatch, accumulate, BatchPlan.Order.SHUFFLED, BatchConfig.Normalization.TOKENS),
                 new LearningRate(LearningRate.Type.COSINE, learningRate, warmup), new OptimizerConfig(Optim.ofName(optim), 0.9, 0.95, 1e-8, weightDecay, 1.0),
                 new CheckpointConfig(saveSteps, 2, saveSteps, overwrite), ActivationBudget.keepAll(), seed);
-        try (Ops ops = computes.open(processor.options(), cuda.libraries(), cuda.kernelCache(), System.out::println);
+        try (Ops ops = computes.open(processor.options(), cuda.nvidia(), System.out::println);
                 CausalLm model = ModelLoader.initialize(config, seed, ops)) {
             System.out.printf(Locale.ROOT, "%s: %d rows of %d tokens, %d steps, %s%n", model, rows.size(), length, settings.totalSteps(rows.size()), ops.description());
             Files.createDirectories(output);

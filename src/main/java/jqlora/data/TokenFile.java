@@ -25,13 +25,16 @@ public final class TokenFile {
         if (length < 1) {
             throw new IllegalArgumentException("token file: length is " + length + ", it must be at least 1");
         }
+        if (!Files.isRegularFile(file)) {
+            throw new IOException(file + (Files.exists(file) ? ": is not a file" : ": does not exist") + ", it must be one of unsigned 16-bit token ids");
+        }
         byte[] bytes = Files.readAllBytes(file);
         if (bytes.length % 2 != 0) {
-            throw new IOException(file + ": has " + bytes.length + " bytes, it must have two for each token");
+            throw new IOException(file + ": has " + bytes.length + " bytes, it must have two for each token; was its writing cut short?");
         }
         ShortBuffer tokens = ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN).asShortBuffer();
         if (tokens.remaining() < length) {
-            throw new IOException(file + ": has " + tokens.remaining() + " tokens, it must have at least " + length + " for one row");
+            throw new IOException(file + ": has " + tokens.remaining() + " tokens, it must have at least " + length + " for one row; give more text, or shorter rows");
         }
         List<TokenizedRow> rows = new ArrayList<>();
         int[] ids = new int[length];
@@ -41,7 +44,8 @@ public final class TokenFile {
             }
             int highest = Arrays.stream(ids).max().orElse(0);
             if (highest >= vocabSize) {
-                throw new IOException(file + ": token id " + highest + " near token " + from + " must be below the model's vocabulary, " + vocabSize);
+                throw new IOException(file + ": token id " + highest + " near token " + from + " must be below the model's vocabulary, " + vocabSize
+                        + "; make the file with this model's tokenizer");
             }
             rows.add(new TokenizedRow(ids, 0));
         }

@@ -35,17 +35,19 @@ public record TokenizedSet(List<TokenizedRow> rows, int promptsCut, int answersC
         if (!unread.isEmpty()) {
             notices.add("columns that are not read: " + unread + "; only instruction, input, output, system and history are");
         }
-        add(notices, promptsCut, "prompts are longer than sourceMaxLen and lose their end");
-        add(notices, answersCut, "answers are longer than the limits and lose their end, " + answerTokensLost
-                + " tokens in all, so that their rows do not teach to end");
-        add(notices, turnsLeftOut, "earlier turns are left out, the earliest of their rows, since sourceMaxLen has no place for them");
-        add(notices, answersEmpty, "answers are empty: their rows teach the end token alone");
+        add(notices, promptsCut, "prompt is longer than sourceMaxLen and loses its end", "prompts are longer than sourceMaxLen and lose their end");
+        String lost = answerTokensLost == 1 ? "1 token" : answerTokensLost + " tokens";
+        add(notices, answersCut, "answer is longer than the limits and loses its end, " + lost + ", so that its row does not teach to end",
+                "answers are longer than the limits and lose their end, " + lost + " in all, so that their rows do not teach to end");
+        add(notices, turnsLeftOut, "earlier turn is left out, the earliest of its row, since sourceMaxLen has no place for it",
+                "earlier turns are left out, the earliest of their rows, since sourceMaxLen has no place for them");
+        add(notices, answersEmpty, "answer is empty: its row teaches the end token alone", "answers are empty: their rows teach the end token alone");
         return notices;
     }
 
-    private static void add(List<String> notices, int count, String what) {
+    private static void add(List<String> notices, int count, String one, String more) {
         if (count > 0) {
-            notices.add(count + " " + what);
+            notices.add(count + " " + (count == 1 ? one : more));
         }
     }
 

@@ -97,7 +97,7 @@ public final class Checkpoint implements NamedTensors {
 
     private static SafetensorsException noWeights(Path folder) {
         if (!Files.isDirectory(folder)) {
-            return new SafetensorsException(folder, Files.exists(folder) ? "is a file, it must be a model's folder" : "does not exist");
+            return new SafetensorsException(folder, Files.exists(folder) ? "is a file, it must be a model's folder" : "does not exist, it must be a model's folder");
         }
         if (Files.exists(folder.resolve("pytorch_model.bin")) || Files.exists(folder.resolve("pytorch_model.bin.index.json"))) {
             return new SafetensorsException(folder, "has its weights only as pytorch_model.bin, a Python pickle, which can run code when it"

@@ -19,7 +19,7 @@ public final class FolderUse {
     /**
      * Refuses a folder in which a model would not be what others read.
      *
-     * @throws IOException if it is a file, or holds an adapter, which transformers would load instead, or weights that other programs might prefer
+     * @throws IOException if it is a file or cannot be written, or holds an adapter, which transformers would load instead, or weights that other programs might prefer
      */
     public static void requireForModel(Path folder) throws IOException {
         for (String name : names(folder)) {
@@ -36,7 +36,7 @@ public final class FolderUse {
     /**
      * Refuses a folder in which an adapter would hide something.
      *
-     * @throws IOException if it is a file, or holds a model: transformers would load the adapter on its base and never read the model
+     * @throws IOException if it is a file or cannot be written, or holds a model: transformers would load the adapter on its base and never read the model
      */
     public static void requireForAdapter(Path folder) throws IOException {
         List<String> names = names(folder);
@@ -48,8 +48,19 @@ public final class FolderUse {
         }
     }
 
+    /** The names in {@code folder}; none if it is not there but can be made. */
     private static List<String> names(Path folder) throws IOException {
+        Path there = folder.toAbsolutePath();
+        while (!Files.exists(there)) {                            // the root is
+            there = there.getParent();
+        }
+        if (!Files.isWritable(there)) {
+            throw new IOException(folder + ": cannot be written, " + there + " is read-only for this process; give another folder, or change its permissions");
+        }
         if (!Files.exists(folder)) {
+            if (!Files.isDirectory(there)) {
+                throw new IOException(folder + ": cannot be made, " + there + " is a file, it must be a folder; give another name");
+            }
             return List.of();
         }
         if (!Files.isDirectory(folder)) {

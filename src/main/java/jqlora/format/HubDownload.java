@@ -106,7 +106,7 @@ public final class HubDownload {
             }
             return new Listing(info.text("sha"), files);
         } catch (JsonFileException malformed) {
-            throw new HubException(repository, "the server is no Hub, or a broken one: " + malformed.getMessage());
+            throw new HubException(repository, "the server is no Hub, or a broken one: " + malformed.getMessage() + HubHttp.ENDPOINT);
         }
     }
 
@@ -133,7 +133,7 @@ public final class HubDownload {
         Optional<String> size = response.headers().firstValue("X-Linked-Size")
                 .or(() -> response.statusCode() / 100 == 2 ? response.headers().firstValue("Content-Length") : Optional.empty());
         if (etag.isEmpty()) {
-            throw new HubException(repository, HubHttp.shown(uri) + " has no ETag, is the endpoint a Hub?");
+            throw new HubException(repository, HubHttp.shown(uri) + " has no ETag" + HubHttp.ENDPOINT);
         }
         String plain = etag.get().replaceFirst("^W/", "").replaceAll("^\"|\"$", "");
         return new RemoteFile(file, uri, plain, Long.parseLong(size.filter(text -> text.matches("\\d{1,18}")).orElse("-1")));

@@ -26,6 +26,8 @@ import java.util.concurrent.TimeoutException;
 final class HubHttp implements AutoCloseable {
     /** The ETag, on the Hub, of a file that lies elsewhere. */
     static final String LINKED_ETAG = "X-Linked-Etag";
+    /** What to do about a server that does not answer as the Hub does. */
+    static final String ENDPOINT = "; is the endpoint a Hub? HF_ENDPOINT names it";
 
     private static final int MOST_REDIRECTS = 5;
     private static final Set<Integer> TRANSIENT = Set.of(408, 429, 500, 502, 503, 504);
@@ -86,7 +88,7 @@ final class HubHttp implements AutoCloseable {
             }
             throw refusal(response, at);
         }
-        throw new HubException(repository, shown(uri) + " redirects more than " + MOST_REDIRECTS + " times");
+        throw new HubException(repository, shown(uri) + " redirects more than " + MOST_REDIRECTS + " times" + ENDPOINT);
     }
 
     private HttpResponse<InputStream> sendOnce(String method, URI uri, long firstByte) throws IOException {
@@ -111,11 +113,11 @@ final class HubHttp implements AutoCloseable {
         try {
             target = from.resolve(location);
         } catch (IllegalArgumentException malformed) {
-            throw new HubException(repository, shown(from) + " redirects to something that is no address");
+            throw new HubException(repository, shown(from) + " redirects to something that is no address" + ENDPOINT);
         }
         boolean web = "https".equals(target.getScheme()) || "http".equals(target.getScheme()) && "http".equals(from.getScheme());
         if (!web || target.getHost() == null) {
-            throw new HubException(repository, shown(from) + " redirects to " + shown(target) + ", it must redirect to https");
+            throw new HubException(repository, shown(from) + " redirects to " + shown(target) + ", it must redirect to https" + ENDPOINT);
         }
         return target;
     }
@@ -133,12 +135,12 @@ final class HubHttp implements AutoCloseable {
         }
         if (response.statusCode() == 404) {
             return new HubException(repository, switch (code) {
-                case "RevisionNotFound" -> "has no such revision" + answer;
-                case "EntryNotFound" -> "has no such file" + answer;
+                case "RevisionNotFound" -> "has no such revision" + answer + "; name a branch, a tag or a commit that its page lists";
+                case "EntryNotFound" -> "has no such file" + answer + "; another revision may have it";
                 default -> "does not exist" + answer + "; check the name";
             });
         }
-        return new HubException(repository, "the server refuses" + answer);
+        return new HubException(repository, "the server refuses" + answer + ENDPOINT);
     }
 
     /** A wait in seconds; a date is ignored, as the usual wait will do. */

@@ -50,7 +50,7 @@ public final class SafetensorsFile implements NamedTensors {
      */
     public static SafetensorsFile open(Path path) throws IOException {
         if (!Files.isRegularFile(path)) {
-            throw new SafetensorsException(path, Files.exists(path) ? "is not a file" : "does not exist");
+            throw new SafetensorsException(path, (Files.exists(path) ? "is not a file" : "does not exist") + ", it must be a safetensors file");
         }
         Arena arena = Arena.ofShared();
         boolean opened = false;

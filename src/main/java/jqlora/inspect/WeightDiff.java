@@ -27,14 +27,16 @@ public final class WeightDiff {
     private final float[] before;
     private final float[] after;
     private final LoraDelta delta;
+    private final boolean decoded;
     private final Figures figures;
 
-    private WeightDiff(String module, Shape shape, float[] before, float[] after, LoraDelta delta) {
+    private WeightDiff(String module, Shape shape, float[] before, float[] after, LoraDelta delta, boolean decoded) {
         this.module = module;
         this.shape = shape;
         this.before = before;
         this.after = after;
         this.delta = delta;
+        this.decoded = decoded;
         this.figures = measure();
     }
 
@@ -47,7 +49,8 @@ public final class WeightDiff {
      *     none; 0 too where there is no update
      * @param largestChange of one number
      * @param largestError of one number against before + (alpha / r) B A: rounding of the stored type, or of the 4-bit code
-     * @param unchanged share of the numbers that are as they were
+     * @param unchanged share of the numbers that are as they were; of a weight in 4 bits the decoded ones are compared, and where a merge made
+     *     the absmax of a block anew they differ although the codes are the same: {@link CodeFlips} compares these
      */
     public record Figures(double beforeNorm, double changeNorm, double updateNorm, double errorNorm, double arrived, double largestChange,
             double largestError, double unchanged) {
@@ -79,7 +82,7 @@ public final class WeightDiff {
             throw new IllegalArgumentException("weight diff: the merge holds nothing of \"" + module + "\"; it holds " + String.join(", ", adapter.factors().keySet()));
         }
         return new WeightDiff(module, old.shape(), floats(model.ops(), old), floats(model.ops(), model.linear(module).weight()),
-                LoraDelta.of(model.ops(), adapter.factors().get(module)));
+                LoraDelta.of(model.ops(), adapter.factors().get(module)), model.linear(module).weight() instanceof Weight.FourBit);
     }
 
     private static float[] floats(Ops ops, Weight weight) {
@@ -118,6 +121,11 @@ public final class WeightDiff {
     /** Norms and largest differences. */
     public Figures figures() {
         return figures;
+    }
+
+    /** Whether the weight is in 4 bits, so that decoded numbers are compared. */
+    public boolean isDecoded() {
+        return decoded;
     }
 
     public Spectrum spectrum() {

@@ -39,7 +39,7 @@ final class DefaultImports {
     private final Map<String, Boolean> known = new HashMap<>();
     private ClassLoader classes = DefaultImports.class.getClassLoader();
 
-    /** A package, or a class whose static methods are imported, with what is imported of it. */
+    /** A package, or a class whose static members are imported, with what is imported of it. */
     private static final class Source {
         final String name;
         final boolean methods;
@@ -200,7 +200,8 @@ final class DefaultImports {
     }
 
     private boolean has(Source source, String name) {
-        return source.methods ? publicStatics(source.name).stream().anyMatch(method -> method.getName().equals(name)) : exists(source.name, name);
+        return source.methods ? publicStatics(source.name).stream().anyMatch(method -> method.getName().equals(name)) || hasConstant(source.name, name)
+                : exists(source.name, name);
     }
 
     private boolean exists(String packageName, String name) {
@@ -214,6 +215,14 @@ final class DefaultImports {
                 return false;
             }
         });
+    }
+
+    private boolean hasConstant(String type, String name) {
+        try {
+            return Modifier.isStatic(Class.forName(type, false, classes).getField(name).getModifiers());
+        } catch (ReflectiveOperationException | LinkageError none) {
+            return false;
+        }
     }
 
     private List<Method> publicStatics(String type) {

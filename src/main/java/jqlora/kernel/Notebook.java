@@ -10,8 +10,8 @@ final class Notebook {
     private static final List<String> AS_JSHELL = List.of("java.io", "java.math", "java.net", "java.nio.file", "java.util", "java.util.concurrent",
             "java.util.function", "java.util.prefs", "java.util.regex", "java.util.stream");
     private static final List<String> OURS = List.of("java.time", "tech.tablesaw.api", "org.knowm.xchart",
-            "jqlora.tensor", "jqlora.quant", "jqlora.format", "jqlora.model", "jqlora.lora", "jqlora.data", "jqlora.generate",
-            "jqlora.train", "jqlora.evaluate", "jqlora.inspect", "jqlora.experiment", "jqlora.notebook", "static jqlora.notebook.Qlora");
+            "jqlora.tensor", "jqlora.quant", "jqlora.format", "jqlora.model", "jqlora.model.families", "jqlora.lora", "jqlora.data",
+            "jqlora.generate", "jqlora.train", "jqlora.evaluate", "jqlora.inspect", "jqlora.experiment", "jqlora.device", "jqlora.notebook", "static jqlora.notebook.Qlora");
 
     /**
      * An import on demand.

@@ -53,17 +53,22 @@ final class AttentionBranch extends Branch {
     private final List<Linear> qkv;
     private final HeadOrder order;
     private final HeadNorms headNorms;
+    private final RopeSpec rope;
     private final Linear output;
 
-    /** @param index the layer's, from 0
-     * @param headNorms null for none */
-    AttentionBranch(int index, AttentionShape shape, Norms norms, List<Linear> qkv, HeadOrder order, HeadNorms headNorms, Linear output) {
-        super(norms);
+    /**
+     * @param index the layer's, from 0
+     * @param headNorms null for none
+     * @param rope null for no rotation
+     */
+    AttentionBranch(int index, AttentionShape shape, Norms norms, float scale, List<Linear> qkv, HeadOrder order, HeadNorms headNorms, RopeSpec rope, Linear output) {
+        super(norms, scale);
         this.index = index;
         this.shape = shape;
         this.qkv = qkv;
         this.order = order;
         this.headNorms = headNorms;
+        this.rope = rope;
         this.output = output;
     }
 
@@ -77,7 +82,7 @@ final class AttentionBranch extends Branch {
     }
 
     private Heads heads(Pass pass) {
-        return new Heads(shape, order, headNorms, pass.rope(), pass.positions());
+        return new Heads(shape, order, headNorms, rope == null ? null : pass.ropes().get(rope), pass.positions());
     }
 
     /** @return {@code residual} plus the branch's result; {@code state} holds what the backward needs, and what it holds of attention already is not computed again */
@@ -87,7 +92,7 @@ final class AttentionBranch extends Branch {
         LinearGroup group = group(qkv);
         state.qkvInner = pass.inner(group);
         Tensor fused = pass.ops().linear(new Link(input(x, state), group, state.qkvInner), null, pass.dropout());
-        state.headRstd = headNorms == null ? null : pass.ops().allocate(DType.F32, pass.rows(), shape.numAttentionHeads() + shape.numKeyValueHeads());
+        state.headRstd = headNorms == null ? null : pass.ops().allocate(DType.F32, headNorms.statistics(shape, pass.rows()).toArray());
         state.qkv = pass.ops().heads(fused, heads, state.headRstd);
         if (headNorms != null) {
             state.fused = fused;

@@ -43,9 +43,12 @@ abstract sealed class Branch permits AttentionBranch, MlpBranch {
     }
 
     final Norms norms;
+    private final float scale;
 
-    Branch(Norms norms) {
+    /** @param scale factor of what the branch adds to the residual stream, usually 1 */
+    Branch(Norms norms, float scale) {
         this.norms = norms;
+        this.scale = scale;
     }
 
     /** In the order of the forward. */
@@ -65,14 +68,19 @@ abstract sealed class Branch permits AttentionBranch, MlpBranch {
         LinearGroup group = LinearGroup.of(last.weights());
         state.lastInner = state.lastInner == null ? pass.inner(group) : state.lastInner;
         Link link = new Link(input, group, state.lastInner);
-        if (norms.behind() == null) {
+        if (norms.behind() == null && scale == 1) {
             return pass.ops().linear(link, residual, pass.dropout());
+        }
+        if (norms.behind() == null) {
+            Tensor y = pass.ops().linear(link, null, pass.dropout());
+            pass.ops().addInPlace(y, scale, residual);
+            return y;
         }
         state.unnormed = pass.ops().linear(link, norms.afterSum == null ? null : residual, pass.dropout());
         state.statisticsBehind = pass.statistics(norms.behind());
         Tensor y = pass.ops().compute(new Input.Normed(state.unnormed, norms.behind(), state.statisticsBehind));
         if (norms.after != null) {
-            pass.ops().addInPlace(y, residual);
+            pass.ops().addInPlace(y, scale, residual);
         }
         return y;
     }
@@ -84,15 +92,27 @@ abstract sealed class Branch permits AttentionBranch, MlpBranch {
      * @return the gradient of what the last linear layer gives: dY itself, or new
      */
     final Tensor behind(Pass pass, Tensor dX, Tensor dY, State state) {
-        if (norms.behind() == null) {
+        if (norms.behind() == null && scale == 1) {
             return dY;
         }
+        if (norms.behind() == null) {
+            return scaled(pass, dY);
+        }
         Tensor gradient = pass.ops().zeros(dY.dtype(), dY.shape().toArray());
-        pass.ops().computeBackward(gradient, dY, new Input.Normed(state.unnormed, norms.behind(), state.statisticsBehind));
+        try (Tensor dNormed = scale == 1 ? null : scaled(pass, dY)) {
+            pass.ops().computeBackward(gradient, dNormed == null ? dY : dNormed, new Input.Normed(state.unnormed, norms.behind(), state.statisticsBehind));
+        }
         if (norms.afterSum != null && dX != null) {
             pass.ops().copyInto(dX, gradient);
         }
         return gradient;
+    }
+
+    private Tensor scaled(Pass pass, Tensor gradient) {
+        Tensor copy = pass.ops().allocate(gradient.dtype(), gradient.shape().toArray());
+        pass.ops().copyInto(copy, gradient);
+        pass.ops().addInPlace(copy, scale, null);
+        return copy;
     }
 
     /** The backward of a chain whose last link reads the branch's input: its gradient is added into dX. */

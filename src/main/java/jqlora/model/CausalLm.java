@@ -1,6 +1,7 @@
 package jqlora.model;
 
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -39,7 +40,7 @@ public final class CausalLm implements AutoCloseable {
     private final Map<String, TensorPrint> prints;
     private LoadReport loadReport = new LoadReport(List.of(), List.of());
     private ModelName modelName;
-    private RopeTable rope;
+    private final Map<RopeSpec, RopeTable> ropes = new HashMap<>();
 
     /**
      * @param norm null for none
@@ -230,23 +231,23 @@ public final class CausalLm implements AutoCloseable {
         return layers.size();
     }
 
-    /** The rotation table for at least {@code positions} positions; null where positions are not rotary. */
-    RopeTable rope(int positions) {
-        if (spec.attention().rope() == null) {
-            return null;
-        }
-        if (rope == null || rope.positions() < positions) {
-            if (rope != null) {
-                rope.close();
+    /** The rotation tables for at least {@code positions} positions. */
+    Map<RopeSpec, RopeTable> ropes(int positions) {
+        for (RopeSpec rope : spec.attention().ropes()) {
+            RopeTable table = ropes.get(rope);
+            if (table == null || table.positions() < positions) {
+                if (table != null) {
+                    table.close();
+                }
+                ropes.put(rope, RopeTables.create(ops, rope, RopeTables.rows(rope, positions)));
             }
-            rope = RopeTables.create(ops, spec.attention().rope(), RopeTables.rows(spec.attention().rope(), positions));
         }
-        return rope;
+        return ropes;
     }
 
-    /** Positions of the rotation table that is there; 0 for none. */
+    /** Positions of the rotation tables that are there; 0 for none. */
     int ropePositions() {
-        return rope == null ? 0 : rope.positions();
+        return ropes.values().stream().mapToInt(RopeTable::positions).min().orElse(0);
     }
 
     // ---- computing
@@ -376,9 +377,7 @@ public final class CausalLm implements AutoCloseable {
             projectOut.close();
         }
         lmHead.close();
-        if (rope != null) {
-            rope.close();
-        }
+        ropes.values().forEach(RopeTable::close);
     }
 
     /** Such as {@code llama, 30 layers, hidden 576 on cpu}. */

@@ -86,8 +86,8 @@ final class CheckpointWeights implements WeightSource {
         List<String> left = new ArrayList<>();
         DecoderSpec spec = stored.spec();
         for (String name : BitsAndBytesState.parameters(checkpoint)) {
-            if (name.endsWith(FREQUENCIES) && spec.attention().rope() != null) {
-                compareFrequencies(name, spec.attention().rope());
+            if (name.endsWith(FREQUENCIES) && !spec.attention().ropes().isEmpty()) {
+                compareFrequencies(name, spec.attention().ropes().getFirst());
             } else if (!read.contains(name) && spec.buffers().stream().noneMatch(name::endsWith)) {
                 left.add(name);
             }

@@ -3,6 +3,7 @@ package jqlora.model;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.List;
+import java.util.Map;
 import java.util.function.IntFunction;
 import jqlora.ops.Dropout;
 import jqlora.ops.Input;
@@ -21,19 +22,19 @@ final class DecoderPass {
     private final CausalLm model;
     private final Ops ops;
     private final DecoderSpec spec;
-    private final IntFunction<RopeTable> rope;
+    private final IntFunction<Map<RopeSpec, RopeTable>> ropes;
 
     DecoderPass(CausalLm model) {
-        this(model, model.ops(), model::rope);
+        this(model, model.ops(), model::ropes);
     }
 
     /** @param ops may be a rehearsal of the model's
-     * @param rope the rotation table for so many positions */
-    DecoderPass(CausalLm model, Ops ops, IntFunction<RopeTable> rope) {
+     * @param ropes the rotation tables for so many positions */
+    DecoderPass(CausalLm model, Ops ops, IntFunction<Map<RopeSpec, RopeTable>> ropes) {
         this.model = model;
         this.ops = ops;
         this.spec = model.spec();
-        this.rope = rope;
+        this.ropes = ropes;
     }
 
     /** Loss and all gradients; see {@link CausalLm#forwardBackward}. */
@@ -43,8 +44,8 @@ final class DecoderPass {
         List<DecoderLayer> layers = model.layers();
         Deque<DecoderLayer.State> states = new ArrayDeque<>();
         try (Tensor ids = ops.upload(batch.inputIds()); Tensor positions = ops.upload(batch.sequences().positions()); Embedding.State embedded = new Embedding.State()) {
-            RopeTable table = rope.apply(batch.sequences().maxLength());
-            Pass pass = Pass.training(ops, table, batch.sequences(), positions, dropout), frozen = Pass.inference(ops, table, batch.sequences(), positions, null);
+            Map<RopeSpec, RopeTable> tables = ropes.apply(batch.sequences().maxLength());
+            Pass pass = Pass.training(ops, tables, batch.sequences(), positions, dropout), frozen = Pass.inference(ops, tables, batch.sequences(), positions, null);
             Tensor x = model.embedding().forward(pass, ids, embedded);
             for (int i = 0; i < Math.min(lowest, layers.size()); i++) {
                 x = replaced(x, layers.get(i).infer(frozen, x));
@@ -155,14 +156,14 @@ final class DecoderPass {
      * @param positions I32 [sequences]
      */
     Tensor hidden(Tensor ids, Tensor positions, KvCache cache) {
-        return projected(normed(Pass.inference(ops, rope.apply(cache.maxLength()), null, positions, cache), ids));
+        return projected(normed(Pass.inference(ops, ropes.apply(cache.maxLength()), null, positions, cache), ids));
     }
 
     private Tensor normed(int[] inputIds, Sequences sequences, KvCache cache) {
         int positionsNeeded = cache == null ? sequences.maxLength() : Math.max(cache.maxLength(), sequences.maxLength());
         spec.requirePositions(positionsNeeded);
         try (Tensor ids = ops.upload(inputIds); Tensor positions = ops.upload(sequences.positions())) {
-            return normed(Pass.inference(ops, rope.apply(positionsNeeded), sequences, positions, cache), ids);
+            return normed(Pass.inference(ops, ropes.apply(positionsNeeded), sequences, positions, cache), ids);
         }
     }
 

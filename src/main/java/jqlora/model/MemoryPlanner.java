@@ -2,7 +2,9 @@ package jqlora.model;
 
 import java.io.IOException;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.function.Function;
 import java.util.function.LongFunction;
@@ -68,13 +70,17 @@ public final class MemoryPlanner {
         long standing = ops.memory().bytesInUse();
         ops.resetPeak();
         int longest = batch.sequences().maxLength();
-        RopeSpec spec = model.spec().attention().rope();
-        RopeTable rope = spec == null ? null : RopeTables.sized(ops, spec, longest > model.ropePositions() ? RopeTables.rows(spec, longest) : 0);
-        try (rope; Tensor lossSum = ops.zeros(DType.F64, 1)) {
+        Map<RopeSpec, RopeTable> ropes = new HashMap<>();
+        for (RopeSpec rope : model.spec().attention().ropes()) {
+            ropes.put(rope, RopeTables.sized(ops, rope, longest > model.ropePositions() ? RopeTables.rows(rope, longest) : 0));
+        }
+        try (Tensor lossSum = ops.zeros(DType.F64, 1)) {
             for (int i = 0; i < STEPS; i++) {
-                new DecoderPass(model, ops, positions -> rope).train(batch, 1, lossSum, DROPOUT, activations);
+                new DecoderPass(model, ops, positions -> ropes).train(batch, 1, lossSum, DROPOUT, activations);
                 afterBackward.run();
             }
+        } finally {
+            ropes.values().forEach(RopeTable::close);
         }
         return new MemoryPlan(batch.sequences(), activations, standing, ops.memory());
     }

@@ -45,8 +45,8 @@ final class MlpBranch extends Branch {
     private final boolean gated;
     private final Linear down;
 
-    MlpBranch(Norms norms, List<Linear> up, Activation activation, boolean gated, Linear down) {
-        super(norms);
+    MlpBranch(Norms norms, float scale, List<Linear> up, Activation activation, boolean gated, Linear down) {
+        super(norms, scale);
         this.up = up;
         this.activation = activation;
         this.gated = gated;

@@ -71,6 +71,7 @@ public final class ModelLoader implements AutoCloseable {
                 weights.requireAllRead();
                 loader.warnings.addAll(weights.warnings());
                 loader.noteKept(options, model);
+                loader.warnOfFormats(model);
                 model.setName(ModelName.of(folder));
                 model.setLoadReport(new LoadReport(loader.notes, loader.warnings));
                 return loader.finished(model);
@@ -99,6 +100,14 @@ public final class ModelLoader implements AutoCloseable {
                     .map(Linear::name).toList();
             notes.add("the checkpoint is in 4 bits itself and decides what is: " + (numbers.isEmpty() ? "every linear layer of the decoder"
                     : numbers.size() + " linear layers stay as numbers, such as " + numbers.getFirst() + "; LoadOptions.withQuantizeRest(true) puts them into 4 bits too"));
+        }
+    }
+
+    private void warnOfFormats(CausalLm model) {
+        List<FourBitFormat> formats = ModelWriter.formats(model);
+        if (formats.size() > 1) {
+            warnings.add("the 4-bit weights have different formats, " + formats + ": the model computes and trains, but it cannot be saved, since a config.json names one;"
+                    + " load it without withQuantizeRest, or with withQuantization as the checkpoint's own");
         }
     }
 
@@ -197,21 +206,28 @@ public final class ModelLoader implements AutoCloseable {
         for (Projection projection : attention.qkv().projections()) {
             qkv.add(linear(prefix, projection, features[qkv.size()], hidden));
         }
-        AttentionBranch attentionBranch = new AttentionBranch(index, shape, attentionNorms, qkv, attention.qkv().order(), headNorms(spec, prefix),
-                linear(prefix, attention.output(), hidden, shape.queryColumns()));
+        AttentionBranch attentionBranch = new AttentionBranch(index, shape, attentionNorms, spec.layer().branchScale(), qkv, attention.qkv().order(), headNorms(spec, prefix),
+                attention.rope(index), linear(prefix, attention.output(), hidden, shape.queryColumns()));
         Branch.Norms mlpNorms = norms(spec, prefix, mlp.norms(), norms);
         List<Linear> up = new ArrayList<>();
         for (Projection projection : mlp.up()) {
             up.add(linear(prefix, projection, mlp.upFeatures(), hidden));
         }
-        MlpBranch mlpBranch = new MlpBranch(mlpNorms, up, mlp.activation(), mlp.gated(), linear(prefix, mlp.down(), hidden, mlp.intermediateSize()));
+        MlpBranch mlpBranch = new MlpBranch(mlpNorms, spec.layer().branchScale(), up, mlp.activation(), mlp.gated(), linear(prefix, mlp.down(), hidden, mlp.intermediateSize()));
         return new DecoderLayer(index, spec.layer().residual(), attentionBranch, mlpBranch);
     }
 
     private HeadNorms headNorms(DecoderSpec spec, String prefix) throws IOException {
         AttentionSpec.HeadNormNames names = spec.attention().headNorms();
         Shape head = Shape.of(spec.attention().headDim());
-        return names == null ? null : new HeadNorms(parameter(prefix + names.query() + ".weight", head), parameter(prefix + names.key() + ".weight", head), spec.norm().eps());
+        if (names == null) {
+            return null;
+        }
+        AttentionShape shape = spec.attentionShape(0);
+        Shape query = names.acrossHeads() ? Shape.of(shape.queryColumns()) : head, key = names.acrossHeads() ? Shape.of(shape.keyColumns()) : head;
+        float offset = spec.norm().weightOffset();
+        return new HeadNorms(new Norm.Rms(parameter(prefix + names.query() + ".weight", query), offset, spec.norm().eps()),
+                new Norm.Rms(parameter(prefix + names.key() + ".weight", key), offset, spec.norm().eps()), names.acrossHeads());
     }
 
     private Branch.Norms norms(DecoderSpec spec, String prefix, BranchNorms names, Map<String, Norm> made) throws IOException {

@@ -8,7 +8,6 @@ import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
-import java.util.stream.Stream;
 import jqlora.format.BitsAndBytesConfig;
 import jqlora.format.BitsAndBytesState;
 import jqlora.format.CheckpointWriter;
@@ -61,6 +60,7 @@ public record ModelWriter(Path source, DType dtype) {
         if (adapted.isPresent()) {
             throw new IllegalArgumentException("save: " + adapted.get().name() + " has an adapter in force; merge or detach it first");
         }
+        HfConfig config = config(model);                          // refused before a file is written
         List<TensorSource> tensors = new ArrayList<>();
         for (Parameter parameter : model.parameters()) {
             tensors.add(model.spec().isTransposed(parameter.name()) && parameter.value().shape().rank() == 2 ? transposed(model.ops(), parameter) : numbers(model.ops(), parameter));
@@ -78,7 +78,7 @@ public record ModelWriter(Path source, DType dtype) {
                 Files.copy(source.resolve(name), folder.resolve(name), StandardCopyOption.REPLACE_EXISTING);
             }
         }
-        config(model).write(folder);
+        config.write(folder);
     }
 
     private TensorSource numbers(Ops ops, Parameter parameter) {
@@ -121,7 +121,7 @@ public record ModelWriter(Path source, DType dtype) {
         HfConfig stored = HfConfig.read(source).withDtype(dtype).without("_name_or_path");   // the weights are no longer those that it names
         HfConfig config = Families.read(stored).tieWordEmbeddings() == model.spec().tieWordEmbeddings() ? stored
                 : stored.with("tie_word_embeddings", model.spec().tieWordEmbeddings());
-        List<FourBitFormat> formats = fourBit(model).map(Weight.FourBit::format).map(format -> format.withDtype(DType.F32)).distinct().toList();
+        List<FourBitFormat> formats = formats(model);
         if (formats.isEmpty()) {
             return config.withoutQuantization();
         }
@@ -135,7 +135,9 @@ public record ModelWriter(Path source, DType dtype) {
                 .withComputeDtype(dtype).withSkipModules(skipped));
     }
 
-    private static Stream<Weight.FourBit> fourBit(CausalLm model) {
-        return model.linears().values().stream().map(Linear::weight).filter(weight -> weight instanceof Weight.FourBit).map(weight -> (Weight.FourBit) weight);
+    /** The formats of the weights that are in 4 bits, apart from what they are decoded to; a folder can have one. */
+    static List<FourBitFormat> formats(CausalLm model) {
+        return model.linears().values().stream().map(Linear::weight).filter(weight -> weight instanceof Weight.FourBit)
+                .map(weight -> ((Weight.FourBit) weight).format().withDtype(DType.F32)).distinct().toList();
     }
 }

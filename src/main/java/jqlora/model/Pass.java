@@ -1,5 +1,6 @@
 package jqlora.model;
 
+import java.util.Map;
 import java.util.stream.Stream;
 import jqlora.ops.Dropout;
 import jqlora.ops.KvCache;
@@ -14,20 +15,20 @@ import jqlora.tensor.Tensor;
 /**
  * What all layers share while one batch goes through them.
  *
- * @param rope null where positions are not rotary
+ * @param ropes the tables of all rotations that a layer has
  * @param sequences null where each row is the one new token of a sequence, and how many tokens come before it stands in positions alone
  * @param positions I32 [rows]
  * @param dropout of this micro-batch
  * @param backward whether a backward follows
  * @param cache of keys and values; null when the sequences begin in this batch
  */
-record Pass(Ops ops, RopeTable rope, Sequences sequences, Tensor positions, Dropout dropout, boolean backward, KvCache cache) {
-    static Pass training(Ops ops, RopeTable rope, Sequences sequences, Tensor positions, Dropout dropout) {
-        return new Pass(ops, rope, sequences, positions, dropout, true, null);
+record Pass(Ops ops, Map<RopeSpec, RopeTable> ropes, Sequences sequences, Tensor positions, Dropout dropout, boolean backward, KvCache cache) {
+    static Pass training(Ops ops, Map<RopeSpec, RopeTable> ropes, Sequences sequences, Tensor positions, Dropout dropout) {
+        return new Pass(ops, ropes, sequences, positions, dropout, true, null);
     }
 
-    static Pass inference(Ops ops, RopeTable rope, Sequences sequences, Tensor positions, KvCache cache) {
-        return new Pass(ops, rope, sequences, positions, Dropout.NONE, false, cache);
+    static Pass inference(Ops ops, Map<RopeSpec, RopeTable> ropes, Sequences sequences, Tensor positions, KvCache cache) {
+        return new Pass(ops, ropes, sequences, positions, Dropout.NONE, false, cache);
     }
 
     long rows() {

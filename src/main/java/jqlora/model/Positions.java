@@ -1,15 +1,29 @@
 package jqlora.model;
 
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+import java.util.Objects;
+
 /** How a model knows where a token stands. */
 public sealed interface Positions {
     /** How many positions the model was made for. */
     int count();
 
-    /** Queries and keys turn. */
-    record Rotary(RopeSpec rope) implements Positions {
+    /** Queries and keys turn. @param layers how they do in each layer; null where they do not (SmolLM3) */
+    record Rotary(List<RopeSpec> layers) implements Positions {
+        public Rotary {
+            layers = Collections.unmodifiableList(new ArrayList<>(layers));
+        }
+
+        /** In all layers alike. */
+        public static Rotary of(RopeSpec rope, int layers) {
+            return new Rotary(Collections.nCopies(layers, rope));
+        }
+
         @Override
         public int count() {
-            return rope.maxPositionEmbeddings();
+            return layers.stream().filter(Objects::nonNull).mapToInt(RopeSpec::maxPositionEmbeddings).max().orElse(Integer.MAX_VALUE);
         }
     }
 

@@ -15,6 +15,11 @@ public record RopeSpec(int rotaryDim, double theta, Scaling scaling, int maxPosi
         }
     }
 
+    /** As this one, with neighbouring coordinates. */
+    public RopeSpec asInterleaved() {
+        return new RopeSpec(rotaryDim, theta, scaling, maxPositionEmbeddings, true);
+    }
+
     /** How a model that was trained on short texts reaches longer ones. */
     public sealed interface Scaling { }
 

@@ -7,18 +7,21 @@ import java.awt.image.IndexColorModel;
 import java.util.Arrays;
 
 /**
- * A chart as an image with a table of its colours: a byte a pixel, and a file of about half the size. A chart has few colours but for the edges of its lines and letters,
- * which take the nearest one.
+ * A chart as an image with a table of its colours: a byte a pixel, and a file of about half the size. A chart has few colours but
+ * for the edges of its lines and letters: thousands, each in a few pixels, which take one that looks like them.
  */
 final class FewColours {
-    private static final int TABLE = 256, MOST = 8_192;
+    private static final int TABLE = 256, MOST = 8_192, CLOSE = 16, FREQUENT = 2_000;
 
     private int[] colours = new int[1 << 12], counts = new int[1 << 12];
     private int size;
 
     private FewColours() { }
 
-    /** {@code image} with at most 256 colours, of which the most frequent are exact; {@code image} itself where it has so many colours that it is no chart. */
+    /**
+     * {@code image} with at most 256 colours, of which the most frequent are exact, and others off by at most 16 of 255 where so many
+     * are enough for that; {@code image} itself where it has so many colours that it is no chart.
+     */
     static BufferedImage of(BufferedImage image) {
         int width = image.getWidth(), height = image.getHeight();
         int[] pixels = image.getRGB(0, 0, width, height, null, 0, width);
@@ -69,17 +72,14 @@ final class FewColours {
             }
         }
         Arrays.sort(byCount);                                     // the most frequent last
-        int kept = Math.min(TABLE, size);
-        int[] palette = new int[kept];
-        for (int i = 0; i < kept; i++) {
-            palette[i] = colours[(int) byCount[size - 1 - i]];
+        int[] places = new int[size];
+        for (int i = 0; i < size; i++) {
+            places[i] = (int) byCount[size - 1 - i];
         }
         byte[] indexOf = new byte[colours.length];
-        for (int i = 0; i < size; i++) {
-            int at = (int) byCount[size - 1 - i];
-            indexOf[at] = (byte) (i < kept ? i : nearest(colours[at], palette));
-        }
-        BufferedImage image = new BufferedImage(width, height, BufferedImage.TYPE_BYTE_INDEXED, new IndexColorModel(8, kept, palette, 0, true, -1, DataBuffer.TYPE_BYTE));
+        int[] palette = palette(places, Math.ceilDiv(pixels.length, FREQUENT), indexOf);
+        BufferedImage image = new BufferedImage(width, height, BufferedImage.TYPE_BYTE_INDEXED,
+                new IndexColorModel(8, palette.length, palette, 0, true, -1, DataBuffer.TYPE_BYTE));
         byte[] bytes = ((DataBufferByte) image.getRaster().getDataBuffer()).getData();
         for (int i = 0; i < pixels.length; i++) {
             bytes[i] = indexOf[place(pixels[i])];
@@ -87,22 +87,52 @@ final class FewColours {
         return image;
     }
 
-    /** By what is seen on a white page and on a black one: colours count as much as they cover. */
-    private static int nearest(int colour, int[] palette) {
-        int best = 0;
-        long least = Long.MAX_VALUE;
-        for (int i = 0; i < palette.length; i++) {
-            long alpha = (colour >>> 24) - (palette[i] >>> 24), distance = 3 * alpha * alpha;
-            for (int shift = 0; shift < 24; shift += 8) {
-                long difference = covered(colour, shift) - covered(palette[i], shift);
-                distance += difference * difference;
-            }
-            if (distance < least) {
-                least = distance;
-                best = i;
+    /**
+     * The table: the colours of {@code frequent} pixels and more; then, so that edges of every colour find one, the most frequent of
+     * those that none is close to, again and again; then, where there is room, the most frequent that are left.
+     *
+     * @param places of all colours, the most frequent first
+     * @param indexOf overwritten: at each place the colour of the table that is taken there
+     */
+    private int[] palette(int[] places, int frequent, byte[] indexOf) {
+        int[] off = new int[size];                                // how far each colour is from the nearest one in the table
+        Arrays.fill(off, Integer.MAX_VALUE);
+        boolean[] taken = new boolean[size];
+        int[] palette = new int[Math.min(TABLE, size)];
+        int kept = 0;
+        for (int within : new int[] {CLOSE, -1}) {
+            for (int i = 0; i < size && kept < palette.length; i++) {
+                if (!taken[i] && (off[i] > within || counts[places[i]] >= frequent)) {
+                    taken[i] = true;
+                    palette[kept] = colours[places[i]];
+                    off[i] = 0;
+                    indexOf[places[i]] = (byte) kept;             // exact, also where another one looks the same
+                    approach(places, (byte) kept, palette[kept], off, indexOf);
+                    kept++;
+                }
             }
         }
-        return best;
+        return palette;
+    }
+
+    private void approach(int[] places, byte index, int colour, int[] off, byte[] indexOf) {
+        for (int i = 0; i < size; i++) {
+            int difference = difference(colours[places[i]], colour);
+            if (difference < off[i]) {
+                off[i] = difference;
+                indexOf[places[i]] = index;
+            }
+        }
+    }
+
+    /** The most by which a channel of what is seen differs, on a white page or on a black one: colours count as much as they cover. */
+    private static int difference(int colour, int other) {
+        int alpha = (colour >>> 24) - (other >>> 24), most = 0;
+        for (int shift = 0; shift < 24; shift += 8) {
+            int onBlack = covered(colour, shift) - covered(other, shift), onWhite = onBlack - alpha;
+            most = Math.max(most, Math.max(Math.abs(onBlack), Math.abs(onWhite)));
+        }
+        return most;
     }
 
     private static int covered(int colour, int shift) {

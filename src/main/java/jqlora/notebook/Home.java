@@ -8,8 +8,9 @@ import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 import java.util.stream.Stream;
+import jqlora.device.Device;
+import jqlora.device.Nvidia;
 import jqlora.ops.cpu.CpuOptions;
-import jqlora.ops.cuda.CudaLibraries;
 
 /** Where a notebook finds what ships with jqlora, and where it may write. */
 final class Home {
@@ -40,9 +41,9 @@ final class Home {
     }
 
     /** Where to compute: the environment variable JQLORA_DEVICE, which {@code ./jqlora run --device} sets, or whatever this machine has. */
-    static ComputeDevice device() {
+    static Device device() {
         String given = System.getenv(DEVICE);
-        return given == null || given.isBlank() ? new ComputeDevice.Auto() : ComputeDevice.parse(DEVICE, given);
+        return given == null || given.isBlank() ? Device.auto() : Device.parse(DEVICE, given);
     }
 
     /** How the processor is used: on as many threads as the environment variable JQLORA_THREADS says, which {@code ./jqlora run --threads} sets. */
@@ -51,8 +52,11 @@ final class Home {
         return given == null || given.isBlank() ? CpuOptions.defaults() : CpuOptions.ofThreads(THREADS, given);
     }
 
-    /** NVIDIA's libraries: the folders in the environment variable JQLORA_CUDA, those that {@code ./jqlora setup --gpu} installed, the system's. */
-    static CudaLibraries cudaLibraries() {
+    /**
+     * NVIDIA's libraries: the folders in the environment variable JQLORA_CUDA, those that {@code ./jqlora setup --gpu} installed, the
+     * system's; compiled kernels stay in jqlora's folder between two starts.
+     */
+    static Nvidia nvidia() {
         List<Path> folders = new ArrayList<>();
         String given = System.getenv(CUDA);
         if (given != null && !given.isBlank()) {
@@ -62,12 +66,7 @@ final class Home {
         if (pythons != null) {                                    // null: not installed
             Stream.of(pythons).map(python -> python.toPath().resolve("site-packages")).forEach(folders::add);
         }
-        return new CudaLibraries(folders);
-    }
-
-    /** Where compiled kernels stay between two starts. */
-    static Path kernelCache() {
-        return folder().resolve(".jqlora/cubins");
+        return new Nvidia(folders, folder().resolve(".jqlora/cubins"));
     }
 
     static boolean isEmbedded(Path model) {

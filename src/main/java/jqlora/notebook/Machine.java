@@ -10,9 +10,10 @@ import java.util.Collections;
 import java.util.List;
 import java.util.Optional;
 import java.util.stream.Stream;
+import jqlora.device.Device;
+import jqlora.device.Nvidia;
 import jqlora.ops.Ops;
-import jqlora.ops.cpu.CpuOps;
-import jqlora.ops.cuda.CudaLibraries;
+import jqlora.train.TrainingPlan;
 
 /**
  * What this machine has, and what the notebook makes of it.
@@ -35,15 +36,24 @@ public record Machine(String processor, int cores, long memoryBytes, long heapBy
     }
 
     /** This machine, computing on {@code ops}. */
-    static Machine of(Ops ops, CudaLibraries libraries) {
-        int devices = libraries.devices();
+    static Machine of(Ops ops, Nvidia nvidia) {
+        int devices = nvidia.gpus();
         List<String> names = names(NVIDIA);
         List<String> gpus = devices == 0 ? List.of() : names.size() == devices ? names : Collections.nCopies(devices, "NVIDIA GPU");
-        String note = devices == 0 || !(ops instanceof CpuOps) ? "" : libraries.missing().isEmpty() ? "not used in this notebook" : String.join("; ", libraries.missing());
-        long memory = ManagementFactory.getPlatformMXBean(OperatingSystemMXBean.class).getTotalMemorySize();
-        return new Machine(processor(PROCESSORS), Runtime.getRuntime().availableProcessors(), memory, Runtime.getRuntime().maxMemory(), gpus, note,
+        String note = devices == 0 || !Device.isProcessor(ops) ? "" : nvidia.missing().isEmpty() ? "not used in this notebook" : String.join("; ", nvidia.missing());
+        return new Machine(processor(PROCESSORS), Runtime.getRuntime().availableProcessors(), memory(), Runtime.getRuntime().maxMemory(), gpus, note,
                 ops.name() + ": " + ops.description(), ops.computeType().name(),
                 System.getProperty("os.name") + " " + System.getProperty("os.arch") + ", Java " + Runtime.version());
+    }
+
+    /** What the system has, or a container's limit where that is less. */
+    private static long memory() {
+        return ManagementFactory.getPlatformMXBean(OperatingSystemMXBean.class).getTotalMemorySize();
+    }
+
+    /** {@code plan} for {@code ops}: on the processor, which sets no limit itself, within the memory of this machine. */
+    static TrainingPlan planned(Ops ops, TrainingPlan plan) {
+        return Device.isProcessor(ops) ? plan.within(memory()) : plan;
     }
 
     /** The name in Linux's list of processors; the architecture where there is none. */

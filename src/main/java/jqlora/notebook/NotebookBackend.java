@@ -1,40 +1,38 @@
 package jqlora.notebook;
 
-import java.util.function.Supplier;
+import jqlora.device.Device;
 import jqlora.model.ModelUse;
 import jqlora.ops.Ops;
-import jqlora.ops.cpu.CpuOps;
 
 /** The backend that all models of a notebook share, opened at its first use, and tried again at the next one if it cannot be. */
 final class NotebookBackend {
     private final ModelUse use = new ModelUse("the backend of this notebook");
     private volatile Ops ops;
-    private ComputeDevice device;
+    private Device device;
 
-    synchronized Ops on(ComputeDevice wanted) {
-        ComputeDevice chosen = wanted instanceof ComputeDevice.Auto ? Home.device() : wanted;
+    /** The backend on {@code wanted}. {@link Device.Auto} is what was chosen outside of the notebook, and any backend that is open. */
+    synchronized Ops on(Device wanted) {
         if (ops == null) {
-            ops = chosen.open(Home.processor(), Home.cudaLibraries(), Home.kernelCache(), Qlora::show);
+            Device chosen = wanted instanceof Device.Auto ? Home.device() : wanted;
+            ops = chosen.open(Home.processor(), Home.nvidia(), Qlora::show);
             device = chosen;
+        } else if (!fits(wanted)) {
+            throw new IllegalStateException("the backend of this notebook is open already: " + ops.description() + "; to compute on " + wanted
+                    + " choose it before the first model is opened, or restart the kernel");
         }
-        boolean fits = switch (wanted) {
-            case ComputeDevice.Auto() -> true;
-            case ComputeDevice.Cpu() -> ops instanceof CpuOps;
-            case ComputeDevice.Cuda(int number) -> !(ops instanceof CpuOps) && (wanted.equals(device) || device instanceof ComputeDevice.Auto && number == 0);
-        };
-        return fits ? ops : open(() -> ops);
-    }
-
-    synchronized Ops open(Supplier<Ops> opening) {
-        if (ops != null) {
-            throw new IllegalStateException("the backend of this notebook is open already: " + ops.description() + "; choose another before the first model is opened, or restart the kernel");
-        }
-        ops = opening.get();
         return ops;
     }
 
-    synchronized Ops get() {
-        return on(new ComputeDevice.Auto());
+    private boolean fits(Device wanted) {
+        return switch (wanted) {
+            case Device.Auto() -> true;
+            case Device.Cpu(int threads) -> Device.isProcessor(ops) && (threads == 0 || threads == ops.threads());
+            case Device.Cuda gpu -> !Device.isProcessor(ops) && (gpu.equals(device) || device instanceof Device.Auto && gpu.equals(Device.cuda(0)));
+        };
+    }
+
+    Ops get() {
+        return on(Device.auto());
     }
 
     /** Who has the backend: a training in the background, or nobody. */

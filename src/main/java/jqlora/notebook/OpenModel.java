@@ -7,6 +7,7 @@ import jqlora.data.InstructionRow;
 import jqlora.data.SupervisedTokenizer;
 import jqlora.data.TextTokenizer;
 import jqlora.data.TokenizedSet;
+import jqlora.device.Device;
 import jqlora.evaluate.AnswerComparison;
 import jqlora.evaluate.MergeReport;
 import jqlora.format.Checkpoint;
@@ -25,7 +26,6 @@ import jqlora.model.ModelLoader;
 import jqlora.model.ModelUse;
 import jqlora.model.ModelWriter;
 import jqlora.ops.Ops;
-import jqlora.ops.cpu.CpuOps;
 import jqlora.tensor.DType;
 import jqlora.tensor.Tensor;
 import jqlora.tensor.TensorView;
@@ -79,7 +79,7 @@ public final class OpenModel implements AutoCloseable {
 
     /** What a training of this model takes for itself: the model, and the backend too where it computes for one thread alone. */
     List<ModelUse> uses() {
-        return model.ops() instanceof CpuOps ? List.of(model.use()) : List.of(model.use(), backend);
+        return Device.isProcessor(model.ops()) ? List.of(model.use()) : List.of(model.use(), backend);
     }
 
     /** Refuses {@code what} while this is closed, or a training has it. */
@@ -252,7 +252,7 @@ public final class OpenModel implements AutoCloseable {
      */
     public TrainingPlan plan(LoraAdapter adapter, SftConfig config, int... lengths) {
         require("plan");
-        return TrainingPlan.of(adapter, config, lengths);
+        return Machine.planned(model.ops(), TrainingPlan.of(adapter, config, lengths));
     }
 
     /**

@@ -4,12 +4,13 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Collection;
 import java.util.List;
-import java.util.function.UnaryOperator;
 import jqlora.data.InstructionFile;
 import jqlora.data.InstructionRow;
 import jqlora.data.InstructionSet;
 import jqlora.data.TokenizedRow;
 import jqlora.data.TokenizedSet;
+import jqlora.device.Device;
+import jqlora.device.Precision;
 import jqlora.experiment.ExperimentListener;
 import jqlora.experiment.GridCell;
 import jqlora.experiment.GridResult;
@@ -26,11 +27,6 @@ import jqlora.model.LoadListener;
 import jqlora.model.LoadOptions;
 import jqlora.model.MemoryPlanner;
 import jqlora.ops.Ops;
-import jqlora.ops.cpu.CpuOps;
-import jqlora.ops.cpu.CpuOptions;
-import jqlora.ops.cuda.CudaException;
-import jqlora.ops.cuda.CudaOps;
-import jqlora.ops.cuda.CudaOptions;
 import jqlora.train.SftConfig;
 import jqlora.train.SftTrainer;
 import jqlora.train.TrainEvent;
@@ -48,11 +44,13 @@ public final class Qlora {
     private static final int PERCENT = 100;
     private static final long SPLIT_SEED = 42;
 
+    /** For {@code Device.cuda(0).withPrecision(FP8)}. */
+    public static final Precision FP8 = Precision.FP8, BF16 = Precision.BF16;
+
     private Qlora() { }
 
     /**
      * Shows {@code value} below the cell: a table, a chart, an array, one of our reports, or anything else as text.
-     *
      * <pre>{@code
      * show(model.memory());
      * }</pre>
@@ -63,7 +61,6 @@ public final class Qlora {
 
     /**
      * Shows {@code table} in at most {@code rows} rows.
-     *
      * <pre>{@code
      * show(dataSet("en-wiki-questions").train(), 5);
      * }</pre>
@@ -74,7 +71,6 @@ public final class Qlora {
 
     /**
      * Shows {@code value} like {@link #show(Object)} and returns the handle that replaces it.
-     *
      * <pre>{@code
      * Display state = display("waiting");
      * state.update("done");
@@ -86,7 +82,6 @@ public final class Qlora {
 
     /**
      * Takes away what the cell has shown and printed so far.
-     *
      * <pre>{@code
      * clearOutput();
      * }</pre>
@@ -97,7 +92,6 @@ public final class Qlora {
 
     /**
      * A progress bar for {@code total} pieces of work; close it at the end.
-     *
      * <pre>{@code
      * try (Progress bar = progress("steps", 3)) {
      *     for (int i = 0; i < 3; i++) bar.step();
@@ -112,7 +106,6 @@ public final class Qlora {
 
     /**
      * {@code items} for a for-each loop, with a bar that moves as they are taken.
-     *
      * <pre>{@code
      * for (String text : progress("texts", texts)) count(text);
      * }</pre>
@@ -123,7 +116,6 @@ public final class Qlora {
 
     /**
      * A line chart that grows as points are added to it; close it at the end.
-     *
      * <pre>{@code
      * try (LiveChart loss = liveChart("Loss", "step", "loss")) {
      *     loss.add("train", 1, 4.2);
@@ -150,16 +142,6 @@ public final class Qlora {
     }
 
     /**
-     * Computes on a GPU with other options than the default ones, such as {@code useGpu(gpu -> gpu.withBudgetBytes(8L << 30))}; for a first cell.
-     *
-     * @throws IllegalStateException if the backend is open already
-     * @throws CudaException if there is no such GPU, or it cannot be used; the message says what is missing
-     */
-    public static Ops useGpu(UnaryOperator<CudaOptions> options) {
-        return BACKEND.open(() -> CudaOps.open(options.apply(CudaOptions.defaults().withLibraries(Home.cudaLibraries()).withCache(Home.kernelCache()))));
-    }
-
-    /**
      * Computes where {@code device} says: {@code auto}, {@code cpu}, {@code cuda} or {@code cuda:1}; for a first cell. {@code auto} is what was chosen outside of
      * the notebook ({@code --device}, JQLORA_DEVICE), else the first GPU that can be used, else the processor. A second call with the same device changes nothing.
      *
@@ -169,38 +151,53 @@ public final class Qlora {
      *
      * @throws IllegalStateException if the backend is open already on another device
      * @throws IllegalArgumentException for another name
-     * @throws CudaException if a GPU that is asked for by name cannot be used
+     * @throws RuntimeException if a GPU that is asked for by name cannot be used; the message says what is missing
      */
     public static Ops useDevice(String device) {
-        return BACKEND.on(ComputeDevice.parse("useDevice: the device", device));
+        return useDevice(Device.parse("useDevice: the device", device));
+    }
+
+    /**
+     * As {@link #useDevice(String)}, with how it is used, such as {@code Device.cpu().withThreads(1)} or
+     * {@code Device.cuda(0).withPrecision(FP8).withBudget(gigabytes(8))}.
+     *
+     * <pre>{@code
+     * useDevice(Device.cpu());
+     * }</pre>
+     */
+    public static Ops useDevice(Device device) {
+        return BACKEND.on(device);
+    }
+
+    /**
+     * Gigabytes as bytes, in powers of ten.
+     * <pre>{@code
+     * gigabytes(7.5)
+     * }</pre>
+     *
+     * @param gigabytes above 0, at most a thousand million
+     */
+    public static long gigabytes(double gigabytes) {
+        if (!(gigabytes > 0 && gigabytes <= 1e9)) {
+            throw new IllegalArgumentException("gigabytes: " + gigabytes + " must be above 0 and at most 1e9, such as gigabytes(8)");
+        }
+        return Math.max(1, Math.round(gigabytes * 1e9));
     }
 
     /**
      * What this machine has: processor, cores, memory, GPU, and what models compute on. Opens the backend, as {@link #ops}.
-     *
      * <pre>{@code
      * machine()
      * }</pre>
      */
     public static Machine machine() {
-        return Machine.of(ops(), Home.cudaLibraries());
-    }
-
-    /**
-     * Computes on the processor with other options than the default ones, such as {@code useProcessor(cpu -> cpu.withThreads(1))}; for a first cell.
-     *
-     * @throws IllegalStateException if the backend is open already
-     * @throws IllegalArgumentException if an option is out of its range
-     */
-    public static Ops useProcessor(UnaryOperator<CpuOptions> options) {
-        return BACKEND.open(() -> CpuOps.open(options.apply(Home.processor())));
+        return Machine.of(ops(), Home.nvidia());
     }
 
     private static final NotebookBackend BACKEND = new NotebookBackend();
 
     /**
      * The folder of the model that {@code ./jqlora run --model} names, or of the small one that ships with jqlora.
-     *
      * <pre>{@code
      * OpenModel opened = openModel(chosenModel());
      * }</pre>
@@ -211,7 +208,6 @@ public final class Qlora {
 
     /**
      * Whether {@code folder} is the small model that ships with jqlora.
-     *
      * <pre>{@code
      * int steps = isEmbedded(chosenModel()) ? 60 : 20;
      * }</pre>
@@ -236,7 +232,6 @@ public final class Qlora {
 
     /**
      * As {@link #openModel(String)}, with other options.
-     *
      * <pre>{@code
      * openModel("jqlora-tiny", LoadOptions.asStored())
      * }</pre>
@@ -248,7 +243,6 @@ public final class Qlora {
 
     /**
      * Opens the model in {@code folder} in 4 bits, as {@link #openModel(String)}.
-     *
      * <pre>{@code
      * openModel(chosenModel())
      * }</pre>
@@ -259,7 +253,6 @@ public final class Qlora {
 
     /**
      * Opens a model, with a bar that shows what is being read.
-     *
      * <pre>{@code
      * openModel(chosenModel(), LoadOptions.defaults())
      * }</pre>
@@ -275,6 +268,7 @@ public final class Qlora {
             };
             BACKEND.use().require("openModel");
             OpenModel open = OpenModel.open(folder, options, ops(), listener, BACKEND.use());
+            bar.step(PERCENT - shown[0]);                         // files of 4-bit weights hold more than weights
             open.tokenizer().notices().forEach(Qlora::show);
             open.model().loadReport().warnings().forEach(warning -> show("warning: " + warning));
             return open;
@@ -299,9 +293,8 @@ public final class Qlora {
 
     /**
      * As {@link #plan}, for an NVIDIA GPU that need not be here.
-     *
      * <pre>{@code
-     * planOnGpu(24_000_000_000L, chosenModel(), LoadOptions.defaults(), LoraConfig.defaults(), SftConfig.defaults().withBatchSize(4), 512, 2048)
+     * planOnGpu(gigabytes(24), chosenModel(), LoadOptions.defaults(), LoraConfig.defaults(), SftConfig.defaults().withBatchSize(4), 512, 2048)
      * }</pre>
      *
      * @param gpuBytes of its memory that may be taken; of a card of 24 GB the system may keep some
@@ -313,18 +306,17 @@ public final class Qlora {
         if (gpuBytes < 1) {
             throw new IllegalArgumentException("planOnGpu: gpuBytes is " + gpuBytes + ", it must be at least 1");
         }
-        return plan(CudaOps.rehearsalOf(gpuBytes), folder, options, lora, config, lengths);
+        return plan(Device.cuda(0).withBudget(gpuBytes).rehearsal(), folder, options, lora, config, lengths);
     }
 
     private static TrainingPlan plan(Ops ops, Path folder, LoadOptions options, LoraConfig lora, SftConfig config, int... lengths) throws IOException {
         try (CausalLm planned = MemoryPlanner.plannedModel(HfConfig.read(folder), options, ops); LoraAdapter adapter = LoraAdapter.create(planned, lora, 0)) {
-            return TrainingPlan.of(adapter, config, lengths);
+            return Machine.planned(ops, TrainingPlan.of(adapter, config, lengths));
         }
     }
 
     /**
      * A data set that ships with jqlora, such as {@code en-wiki-questions}, {@code zh-riddles} or {@code ja-phrases}.
-     *
      * <pre>{@code
      * dataSet("zh-riddles").train().getFirst()
      * }</pre>
@@ -370,7 +362,6 @@ public final class Qlora {
 
     /**
      * An empty folder for what this notebook writes.
-     *
      * <pre>{@code
      * Path output = freshFolder("my-run");
      * }</pre>
@@ -381,7 +372,6 @@ public final class Qlora {
 
     /**
      * {@code row} as it is trained on: what is read, and what is learned.
-     *
      * <pre>{@code
      * preview(model, english.train().getFirst())
      * }</pre>
@@ -392,7 +382,6 @@ public final class Qlora {
 
     /**
      * {@code row}, whose mask may be your own, as it is trained on.
-     *
      * <pre>{@code
      * preview(model, model.tokenize(english.train()).rows().getFirst())
      * }</pre>
@@ -450,7 +439,6 @@ public final class Qlora {
 
     /**
      * Shows a run that is not started by {@link #fineTune}.
-     *
      * <pre>{@code
      * TrainListener view = trainingView("my training");
      * }</pre>
@@ -461,7 +449,6 @@ public final class Qlora {
 
     /**
      * Shows the runs of an experiment.
-     *
      * <pre>{@code
      * ExperimentListener view = experimentView();
      * }</pre>
@@ -472,7 +459,6 @@ public final class Qlora {
 
     /**
      * Trains the cells that the folder of {@code grid} does not hold yet, with one bar for all of them. A cell that is stopped can be run again: it goes on.
-     *
      * <pre>{@code
      * TargetGrid grid = new TargetGrid(model.model(), model.rows(), sets, lora, config, freshFolder("my-grid"));
      * GridResult found = runGrid(grid, grid.cells(List.of(TargetModules.names("q_proj"), new TargetModules.AllLinear()), 1e-3, 5e-3));

@@ -190,8 +190,9 @@ final class ValueViews {
 
     private static Displayable diff(WeightDiff diff) {
         WeightDiff.Figures figures = diff.figures();
-        return Tables.of(diff.module(), "norm before", "norm of change", "relative", "largest change", "largest error", "unchanged", "effective rank").percent("relative", "unchanged")
+        HtmlTable table = Tables.of(diff.module(), "norm before", "norm of change", "relative", "largest change", "largest error", "unchanged", "effective rank").percent("relative", "unchanged")
                 .row(figures.beforeNorm(), figures.changeNorm(), figures.relativeChange(), figures.largestChange(), figures.largestError(), figures.unchanged(), diff.spectrum().effectiveRank());
+        return diff.isDecoded() ? table.note("numbers as the 4 bits decode: they change with the absmax of their block also where the codes stay; CodeFlips compares the codes") : table;
     }
 
     private static Displayable flips(CodeFlips flips) {

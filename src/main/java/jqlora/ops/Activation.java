@@ -13,5 +13,7 @@ public enum Activation {
     /** GELU's approximation 0.5 x (1 + tanh(u)) with u = sqrt(2 / pi) (x + 0.044715 x^3), which is x sigmoid(2 u). */
     GELU_TANH,
     /** max(x, 0). */
-    RELU
+    RELU,
+    /** max(x, 0)^2. */
+    RELU_SQUARED
 }

@@ -37,8 +37,13 @@ public interface LayerOps {
      */
     void embeddingBackward(Tensor dTable, Tensor dY, Tensor ids, int first, float scale);
 
-    /** {@code x += y}, compute type or F32. */
-    void addInPlace(Tensor x, Tensor y);
+    /** {@code x = factor x + y}, compute type or F32; y may be null. */
+    void addInPlace(Tensor x, float factor, Tensor y);
+
+    /** {@code x += y}. */
+    default void addInPlace(Tensor x, Tensor y) {
+        addInPlace(x, 1, y);
+    }
 
     // ---- linear layers and what they read
 

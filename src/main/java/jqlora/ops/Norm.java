@@ -8,6 +8,9 @@ public sealed interface Norm extends AutoCloseable {
     /** [hidden] */
     Parameter weight();
 
+    /** Added to the weight: 0, or 1 where the checkpoint stores its distance from 1. */
+    float weightOffset();
+
     /** Added to the mean of squares before the root. */
     float eps();
 
@@ -45,12 +48,18 @@ public sealed interface Norm extends AutoCloseable {
     }
 
     /**
-     * {@code y = (x - mean(x)) rstd weight + bias} with {@code rstd = 1 / sqrt(mean((x - mean(x))^2) + eps)}. The statistics are mean and rstd, [rows, 2].
+     * {@code y = (x - mean(x)) rstd (weightOffset + weight) + bias} with {@code rstd = 1 / sqrt(mean((x - mean(x))^2) + eps)}. The statistics are mean and rstd, [rows, 2].
      *
      * @param bias [hidden]; null when there is none
+     * @param weightOffset 0, or 1 where the checkpoint stores the weight's distance from 1 (Nemotron)
      * @see <a href="https://arxiv.org/abs/1607.06450">Layer normalization</a>
      */
-    record Layer(Parameter weight, Parameter bias, float eps) implements Norm {
+    record Layer(Parameter weight, Parameter bias, float weightOffset, float eps) implements Norm {
+        /** With the weight as it is. */
+        public Layer(Parameter weight, Parameter bias, float eps) {
+            this(weight, bias, 0, eps);
+        }
+
         @Override
         public Shape statistics(long rows) {
             return Shape.of(rows, 2);

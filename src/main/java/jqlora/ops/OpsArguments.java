@@ -16,12 +16,15 @@ public final class OpsArguments {
 
     private OpsArguments() { }
 
+    /** @param y null for none */
     public static void add(Tensor x, Tensor y, DType computeType) {
-        ShapeException.require("add: y", y.shape(), x.shape());
+        if (y != null) {
+            ShapeException.require("add: y", y.shape(), x.shape());
+        }
         if (x.dtype() != computeType && x.dtype() != DType.F32) {
             throw new IllegalArgumentException("add: x is " + x.dtype() + ", it must be " + computeType + " or F32");
         }
-        if (x.dtype() != y.dtype()) {
+        if (y != null && x.dtype() != y.dtype()) {
             throw new IllegalArgumentException("add: y is " + y.dtype() + ", it must be " + x.dtype() + " like x");
         }
     }
@@ -156,9 +159,10 @@ public final class OpsArguments {
         AttentionShape shape = heads.shape();
         requireQkv(what + ": qkv", fused, shape);
         if (heads.norms() != null) {
-            ShapeException.require(what + ": query norm", heads.norms().query().value().shape(), Shape.of(shape.headDim()));
-            ShapeException.require(what + ": key norm", heads.norms().key().value().shape(), Shape.of(shape.headDim()));
-            require(what + ": rstd", rstd, DType.F32, Shape.of(fused.shape().dim(0), shape.numAttentionHeads() + shape.numKeyValueHeads()));
+            boolean across = heads.norms().acrossHeads();
+            ShapeException.require(what + ": query norm", heads.norms().query().weight().value().shape(), Shape.of(across ? shape.queryColumns() : shape.headDim()));
+            ShapeException.require(what + ": key norm", heads.norms().key().weight().value().shape(), Shape.of(across ? shape.keyColumns() : shape.headDim()));
+            require(what + ": rstd", rstd, DType.F32, heads.norms().statistics(shape, fused.shape().dim(0)));
         }
         if (heads.rope() != null) {
             rope(what, fused, shape, heads.rope(), heads.positions());

@@ -212,7 +212,7 @@ public final class Rehearsal implements Ops {
     public void fillZero(Tensor tensor) { }
 
     @Override
-    public void addInPlace(Tensor x, Tensor y) { }
+    public void addInPlace(Tensor x, float factor, Tensor y) { }
 
     // ---- embedding and normalisation
 

@@ -5,7 +5,8 @@ package jqlora.train;
  *
  * @param saveSteps steps between checkpoints; 0 for none
  * @param saveTotalLimit checkpoints that stay, the newest; at least 1
- * @param evalSteps steps between evaluations on the held-out rows; 0 for one at the end alone
+ * @param evalSteps steps between evaluations on the held-out rows, beside the one before the first step and the one at the end, which are
+ *        always made; 0 for none between them
  * @param overwrite whether a run begins again in an output folder that holds another run's checkpoints, which it then removes with their
  *        result; this run's own are gone on from. Without it such a folder is refused
  */
@@ -22,7 +23,7 @@ public record CheckpointConfig(int saveSteps, int saveTotalLimit, int evalSteps,
         this(saveSteps, saveTotalLimit, evalSteps, false);
     }
 
-    /** Every 250 steps as qlora.py:213, the newest two; evaluated at the end. */
+    /** Every 250 steps as qlora.py:213, the newest two; evaluated before the first step and at the end. */
     public static CheckpointConfig defaults() {
         return new CheckpointConfig(250, 2, 0);
     }

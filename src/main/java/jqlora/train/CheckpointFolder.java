@@ -46,7 +46,7 @@ public record CheckpointFolder(Path output) {
     private static int step(Path folder) {
         Matcher matcher = NAME.matcher(folder.getFileName().toString());
         if (!matcher.matches()) {
-            throw new IllegalArgumentException(folder + ": is not named checkpoint-STEP");
+            throw new IllegalArgumentException(folder + ": is no checkpoint, its name must be checkpoint-STEP");
         }
         return Integer.parseInt(matcher.group(1));
     }

@@ -3,6 +3,8 @@ package jqlora.train;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Optional;
+import java.util.function.BooleanSupplier;
 import jqlora.data.Batch;
 import jqlora.data.TokenizedRow;
 import jqlora.model.CausalLm;
@@ -32,16 +34,26 @@ public record HeldOutLoss(double loss, long tokens) {
      * @throws IllegalArgumentException if no token is labelled, or a token of a row is not in the model's embedding
      */
     public static HeldOutLoss of(CausalLm model, List<TokenizedRow> rows) {
+        return unless(() -> false, model, rows).orElseThrow();
+    }
+
+    /** As {@link #of}, ended without a result as soon as {@code stop} is true: it is asked before each {@value #TOKENS_AT_ONCE} tokens or so. */
+    static Optional<HeldOutLoss> unless(BooleanSupplier stop, CausalLm model, List<TokenizedRow> rows) {
         long tokens = rows.stream().mapToLong(TokenizedRow::labelledTokens).sum();
         if (tokens == 0) {
             throw new IllegalArgumentException("held-out loss: " + rows.size() + " rows have no labelled token, there must be at least one");
         }
         RowCheck.requireTokens(model, "held-out rows", rows);
+        double loss = 0;
         try (Tensor sum = model.ops().zeros(DType.F64, 1)) {
             for (List<TokenizedRow> part : parts(rows)) {
+                if (stop.getAsBoolean()) {
+                    return Optional.empty();
+                }
                 model.loss(tokenBatch(Batch.of(part)), sum);
+                loss = model.ops().download(sum).data().get(TensorView.DOUBLE, 0) / tokens;      // a GPU is waited for, so that a stop is heard in time
             }
-            return new HeldOutLoss(model.ops().download(sum).data().get(TensorView.DOUBLE, 0) / tokens, tokens);
+            return Optional.of(new HeldOutLoss(loss, tokens));
         }
     }
 

@@ -27,13 +27,13 @@ final class RowCheck {
         List<String> notices = new ArrayList<>();
         long unlabelled = rows.stream().filter(row -> row.labelledTokens() == 0).count();
         if (unlabelled > 0) {
-            notices.add(part + ": " + unlabelled + " of " + rows.size() + " rows have no labelled token and are left out");
+            notices.add(part + ": " + unlabelled + " of " + rows.size() + (unlabelled == 1 ? " rows has no labelled token and is left out" : " rows have no labelled token and are left out"));
         }
         int positions = model.spec().attention().positions().count();
         long longer = rows.stream().filter(row -> row.length() > positions).count();
         if (longer > 0) {
             int longest = rows.stream().mapToInt(TokenizedRow::length).max().orElse(0);
-            notices.add(part + ": " + longer + " rows are longer than the " + positions + " positions that the model was made for"
+            notices.add(part + ": " + longer + (longer == 1 ? " row is" : " rows are") + " longer than the " + positions + " positions that the model was made for"
                     + " (max_position_embeddings), the longest has " + longest
                     + " tokens; a smaller maxLength cuts them");
         }

@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import jqlora.data.TokenizedRow;
 import jqlora.model.ActivationBudget;
 import jqlora.model.CausalLm;
@@ -66,11 +67,12 @@ public final class SftTrainer {
     }
 
     /**
-     * Trains to the last step, or until the thread is interrupted: then the step is finished, a checkpoint written, and what there is returned. The
-     * thread's interrupt flag stays set; in the last step it changes nothing else. When it fails, the weights are put back to those of the
-     * newest checkpoint.
+     * Trains to the last step, or until the thread is interrupted: then the step is finished, a checkpoint written, and what there is returned; an
+     * evaluation ends without a result, and is made when the run goes on. The thread's interrupt flag stays set; after the last evaluation it
+     * changes nothing else. When it fails, the weights are put back to those of the newest checkpoint.
      *
-     * @throws IOException if a checkpoint cannot be written or read, or is of another run
+     * @throws IOException before the first step, if the output folder cannot be written or holds what the result would hide; or if a checkpoint
+     *         cannot be written or read, or is of another run
      * @throws IllegalArgumentException before the first step, if the largest micro-batch does not fit into the backend's memory
      * @throws IllegalStateException if the model is closed, or lent to another thread
      * @throws TrainingException if the loss is no longer a finite number, or nothing is learned
@@ -78,6 +80,9 @@ public final class SftTrainer {
     public TrainResult train(TrainListener listener) throws IOException {
         model.use().require("training");
         weights.requireInForce();
+        if (checkpoints.folder() != null) {
+            weights.requireOutput(checkpoints.folder().output());
+        }
         InterruptShield shield = new InterruptShield();
         try {
             return train(listener, shield);
@@ -120,8 +125,11 @@ public final class SftTrainer {
     /** All steps that are left; true if the thread was interrupted before the last. */
     private boolean run(RunCheckpoints.Position from, int totalSteps, AdamW optimizer, TrainListener listener, InterruptShield shield)
             throws IOException {
-        if (from.step() == 0) {
-            evaluate(0, listener);
+        if (!evaluate(from.step(), totalSteps, listener, shield)) {
+            return true;                                          // its checkpoint is there; at the start there is nothing to save
+        }
+        if (from.step() == totalSteps && evaluations.size() > from.evaluations().size()) {
+            save(new RunCheckpoints.Position(from.identity(), totalSteps, steps, evaluations), optimizer, listener, shield);
         }
         ops.resetPeak();
         boolean interrupted = false;
@@ -129,18 +137,20 @@ public final class SftTrainer {
             TrainEvent.StepEnd end = step(step, totalSteps, optimizer);
             steps.add(end);
             listener.on(end);
-            boolean last = step == totalSteps, due = config.checkpoints().evalSteps() > 0 && step % config.checkpoints().evalSteps() == 0;
-            if (last || due) {
-                evaluate(step, listener);
-            }
-            interrupted = shield.interrupted() && !last;
+            boolean last = step == totalSteps, evaluated = evaluate(step, totalSteps, listener, shield);
+            interrupted = !evaluated || shield.interrupted() && !last;
             boolean saveDue = config.checkpoints().saveSteps() > 0 && step % config.checkpoints().saveSteps() == 0;
-            if (checkpoints.folder() != null && (saveDue || interrupted || last)) {
-                RunCheckpoints.Position done = new RunCheckpoints.Position(from.identity(), step, steps, evaluations);
-                listener.on(new TrainEvent.Saved(step, shield.finish(() -> checkpoints.save(done, optimizer))));
+            if (saveDue || interrupted || last) {
+                save(new RunCheckpoints.Position(from.identity(), step, steps, evaluations), optimizer, listener, shield);
             }
         }
         return interrupted;
+    }
+
+    private void save(RunCheckpoints.Position done, AdamW optimizer, TrainListener listener, InterruptShield shield) throws IOException {
+        if (checkpoints.folder() != null) {
+            listener.on(new TrainEvent.Saved(done.step(), shield.finish(() -> checkpoints.save(done, optimizer))));
+        }
     }
 
     private long parameterCount() {
@@ -203,11 +213,19 @@ public final class SftTrainer {
         return true;
     }
 
-    private void evaluate(int step, TrainListener listener) {
-        if (!heldOut.isEmpty()) {
-            TrainEvent.Evaluated evaluated = new TrainEvent.Evaluated(step, HeldOutLoss.of(model, heldOut).loss());
+    /** Evaluates if that is due after {@code step} and was not done; false if an interrupt ended it. */
+    private boolean evaluate(int step, int totalSteps, TrainListener listener, InterruptShield shield) {
+        int every = config.checkpoints().evalSteps();
+        boolean due = step == 0 || step == totalSteps || every > 0 && step % every == 0;
+        if (!due || heldOut.isEmpty() || evaluations.stream().anyMatch(done -> done.step() == step)) {
+            return true;
+        }
+        Optional<HeldOutLoss> loss = HeldOutLoss.unless(shield::interrupted, model, heldOut);
+        loss.ifPresent(found -> {
+            TrainEvent.Evaluated evaluated = new TrainEvent.Evaluated(step, found.loss());
             evaluations.add(evaluated);
             listener.on(evaluated);
-        }
+        });
+        return loss.isPresent();
     }
 }

@@ -3,6 +3,7 @@ package jqlora.train;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
+import jqlora.format.FolderUse;
 import jqlora.format.SafetensorsException;
 import jqlora.format.SafetensorsFile;
 import jqlora.format.SafetensorsWriter;
@@ -39,6 +40,9 @@ public sealed interface TrainedWeights {
     default String fingerprint() {
         return WeightsFingerprint.ofValues(model().ops(), parameters()).text();
     }
+
+    /** @throws IOException if {@link #save} would refuse {@code folder}, which need not be there yet; the message says what would do */
+    void requireOutput(Path folder) throws IOException;
 
     /** Names of the files that {@link #save} writes. */
     List<String> resultFiles();
@@ -83,6 +87,11 @@ public sealed interface TrainedWeights {
         }
 
         @Override
+        public void requireOutput(Path folder) throws IOException {
+            FolderUse.requireForAdapter(folder);
+        }
+
+        @Override
         public List<String> resultFiles() {
             return List.of(PeftAdapterFiles.WEIGHTS, PeftAdapterFiles.CONFIG);
         }
@@ -113,6 +122,11 @@ public sealed interface TrainedWeights {
         @Override
         public String base() {
             return "none";
+        }
+
+        @Override
+        public void requireOutput(Path folder) throws IOException {
+            FolderUse.requireForModel(folder);
         }
 
         @Override

@@ -7,6 +7,7 @@ import jqlora.lora.LoraAdapter;
 import jqlora.model.ActivationBudget;
 import jqlora.model.MemoryPlan;
 import jqlora.model.MemoryPlanner;
+import jqlora.ops.MemoryUse;
 import jqlora.ops.Sequences;
 
 /**
@@ -28,6 +29,17 @@ public record TrainingPlan(List<Length> perLength) {
         public String fits() {
             return keepAll.fits() ? "yes" : recompute.fits() ? "recomputing" : "no";
         }
+    }
+
+    /** This where the backend sets no limit, but the machine has {@code bytes} of memory in all. */
+    public TrainingPlan within(long bytes) {
+        return new TrainingPlan(perLength.stream().map(each -> new Length(each.sequences, each.tokens, within(bytes, each.keepAll), within(bytes, each.recompute))).toList());
+    }
+
+    private static MemoryPlan within(long bytes, MemoryPlan plan) {
+        MemoryUse use = plan.use();
+        return new MemoryPlan(plan.sequences(), plan.activations(), plan.standingBytes(),
+                new MemoryUse(use.bytesInUse(), use.peakBytes(), use.reservedBytes(), Math.min(bytes, use.limitBytes()), use.hostBytes()));
     }
 
     /** Bytes that the backend may take; {@link Long#MAX_VALUE} without a limit. */

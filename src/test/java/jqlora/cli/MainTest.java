@@ -171,7 +171,11 @@ class MainTest {
         ended("learning rate: peak is 0.003 and warmupSteps is -2", pretrain(output, "--warmup", "-2"));
         ended("length is -4, it must be at least 1", pretrain(output, "--length", "-4"));
         ended("train.bin: has 229 tokens, it must have at least 300 for one row", pretrain(output, "--length", "300"));
-        ended("nowhere", pretrain(output, "--corpus", temp.resolve("nowhere").toString()));
+        ended(temp.resolve("nowhere/train.bin") + ": does not exist, it must be one of unsigned 16-bit token ids", pretrain(output, "--corpus", temp.resolve("nowhere").toString()));
+        Path taken = Files.createDirectories(temp.resolve("taken"));
+        Files.writeString(taken.resolve("adapter_config.json"), "{}");
+        ended(taken + ": holds an adapter", pretrain(taken, "--corpus", temp.resolve("nowhere").toString()));
+        ended("the folder of --base, it must be another one", pretrain(Oracle.path("families/llama")));
         String[] args = pretrain(output);
         corpus(64, 250);
         ended("must be below the model's vocabulary, 199", args);

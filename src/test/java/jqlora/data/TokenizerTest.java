@@ -242,7 +242,7 @@ class TokenizerTest {
             assertEquals(2 - shorter.history().size(), set.turnsLeftOut());
             assertEquals(0, set.promptsCut());
             assertTrue(set.toString().endsWith(set.turnsLeftOut() + " turns left out"), set.toString());
-            assertTrue(set.notices().getFirst().startsWith(set.turnsLeftOut() + " earlier turns are left out"), set.notices().toString());
+            assertTrue(set.notices().getFirst().startsWith(set.turnsLeftOut() == 1 ? "1 earlier turn is left out" : set.turnsLeftOut() + " earlier turns are left out"), set.notices().toString());
         }
     }
 
@@ -260,6 +260,8 @@ class TokenizerTest {
         TokenizedSet set = SupervisedTokenizer.of(tokenizer).tokenize(List.of(InstructionRow.of("a", ""), InstructionRow.of("a", " \n"), ROW));
         assertEquals(2, set.answersEmpty());
         assertEquals(List.of("2 answers are empty: their rows teach the end token alone"), set.notices());
+        TokenizedSet one = SupervisedTokenizer.of(tokenizer).tokenize(List.of(InstructionRow.of("a", ""), ROW));
+        assertEquals(List.of("1 answer is empty: its row teaches the end token alone"), one.notices());
     }
 
     // ---- templates

@@ -2,6 +2,7 @@ package jqlora.format;
 
 import static jqlora.Assert.assertFails;
 import static org.junit.jupiter.api.Assertions.assertDoesNotThrow;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.IOException;
 import java.nio.file.Files;
@@ -48,5 +49,20 @@ class FolderUseTest {
         assertDoesNotThrow(() -> FolderUse.requireForModel(folder), "an older save is replaced");
         Path file = Files.writeString(folder.resolve("file"), "");
         assertFails(IOException.class, () -> FolderUse.requireForModel(file), "is a file, it must be a folder");
+    }
+
+    @Test
+    void aFolderThatCannotBeMade() throws IOException {
+        Path file = Files.writeString(folder.resolve("file"), "");
+        assertFails(IOException.class, () -> FolderUse.requireForAdapter(file.resolve("run")), file.resolve("run") + ": cannot be made, " + file + " is a file");
+        assertDoesNotThrow(() -> FolderUse.requireForAdapter(Path.of("not-there/run")), "a relative one");
+    }
+
+    @Test
+    void aFolderThatMayNotBeWritten() throws IOException {
+        Path readOnly = Files.createDirectory(folder.resolve("read-only"));
+        assumeTrue(readOnly.toFile().setWritable(false) && !Files.isWritable(readOnly), "this user may write everywhere");
+        assertFails(IOException.class, () -> FolderUse.requireForAdapter(readOnly), readOnly + ": cannot be written");
+        assertFails(IOException.class, () -> FolderUse.requireForModel(readOnly.resolve("run")), "cannot be written, " + readOnly + " is read-only");
     }
 }

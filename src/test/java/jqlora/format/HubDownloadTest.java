@@ -374,7 +374,7 @@ class HubDownloadTest {
             assertEquals(List.of("hub GET /api/models/org/stolen"), other.requests);
         }
         hub.redirect = "/api/models/org/loop?again";
-        fails("org/tiny-model (main): " + hub.uri() + "/api/models/org/tiny-model/revision/main redirects more than 5 times");
+        fails("org/tiny-model (main): " + hub.uri() + "/api/models/org/tiny-model/revision/main redirects more than 5 times; is the endpoint a Hub?");
         hub.redirect = "file:///etc/passwd";
         fails("redirects to file:/etc/passwd, it must redirect to https");
         hub.redirect = "http://[";
@@ -390,7 +390,7 @@ class HubDownloadTest {
     @Test
     void sizesAndTagsMustFit() throws IOException {
         hub.headers.put("ETag", "");
-        fails(hub.uri() + "/org/tiny-model/resolve/" + FakeHub.COMMIT + "/config.json has no ETag, is the endpoint a Hub?");
+        fails(hub.uri() + "/org/tiny-model/resolve/" + FakeHub.COMMIT + "/config.json has no ETag; is the endpoint a Hub? HF_ENDPOINT names it");
         hub.headers.put("ETag", "W/\"weak\"");
         hub.headers.put("X-Linked-Size", "299999");
         assertFails(IOException.class, this::fetch, "model.safetensors ended after 300000 bytes, it must have 299999");

@@ -3,6 +3,7 @@ package jqlora.inspect;
 import static jqlora.Assert.assertClose;
 import static jqlora.Assert.assertFails;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
@@ -101,6 +102,7 @@ class WeightDiffTest {
                     same += change[i] == 0 ? 1 : 0;
                 }
                 WeightDiff.Figures figures = WeightDiff.of(adapter, merged, module).figures();
+                assertFalse(WeightDiff.of(adapter, merged, module).isDecoded());
                 assertClose("norm before", figures.beforeNorm(), norm(weight), 1e-12, 0);
                 assertClose("norm of the change", figures.changeNorm(), norm(change), 1e-12, 0);
                 assertClose("relative change", figures.relativeChange(), norm(change) / norm(weight), 1e-12, 0);
@@ -136,6 +138,8 @@ class WeightDiffTest {
             assertClose("norm of the error", figures.errorNorm(), norm(error), 1e-5, 0);
             assertClose("what has arrived", figures.arrived(), product / (norm(update) * norm(update)), 1e-4, 1e-4);
             assertTrue(figures.arrived() < 0.9, figures::toString);
+            assertTrue(WeightDiff.of(adapter, merged, DOWN).isDecoded());
+            assertTrue(1 - figures.unchanged() > CodeFlips.of(merged, DOWN).flipped(), "numbers of another absmax differ although their codes stay");
         });
     }
 

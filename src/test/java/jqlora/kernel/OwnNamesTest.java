@@ -67,6 +67,7 @@ class OwnNamesTest {
         assertEquals("mine 6", cells.printed());
         cells.run("void more() { display(\"x\"); }\nvoid display(Object o) { System.out.print(\"own \" + o); }\nmore();");
         assertEquals("own x", cells.printed());
+        assertEquals("cuda:0, FP8, at most 8000000000 bytes", after("Device.cuda(0).withPrecision(FP8).withBudget(gigabytes(8))"), "what else is ours is still there");
     }
 
     @Test

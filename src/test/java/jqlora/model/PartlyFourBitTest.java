@@ -20,6 +20,8 @@ import jqlora.lora.MergeRoute;
 import jqlora.lora.Merger;
 import jqlora.ops.Weight;
 import jqlora.ops.cpu.CpuOps;
+import jqlora.quant.FourBitFormat;
+import jqlora.quant.FourBitType;
 import jqlora.tensor.DType;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
@@ -62,6 +64,19 @@ class PartlyFourBitTest {
         try (CausalLm model = SmallModel.open(SmallModel.PARTLY, LoadOptions.defaults().withQuantizeRest(true), ops)) {
             assertTrue(isFourBit(model, V) && isFourBit(model, DOWN));
             assertLogits("the rest too", ALL_4BIT, model);
+        }
+    }
+
+    /** A folder's config.json names one format: told when the model is loaded, and refused before a file is written. */
+    @Test
+    void twoFormatsInOneModel() throws IOException {
+        LoadOptions mixed = LoadOptions.defaults().withQuantizeRest(true).withQuantization(FourBitFormat.defaults().withType(FourBitType.FP4));
+        try (CausalLm model = SmallModel.open(SmallModel.PARTLY, mixed, ops)) {
+            assertTrue(model.loadReport().toString().contains("the 4-bit weights have different formats, [nf4"), model.loadReport()::toString);
+            assertTrue(model.loadReport().toString().contains("load it without withQuantizeRest"), model.loadReport()::toString);
+            Path target = folder.resolve("mixed");
+            assertFails(IllegalArgumentException.class, () -> new ModelWriter(SmallModel.PARTLY, DType.BF16).write(model, target), "save: the 4-bit weights have different formats");
+            assertFalse(Files.exists(target));
         }
     }
 

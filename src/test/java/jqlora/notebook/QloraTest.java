@@ -21,6 +21,7 @@ import jqlora.TinyModel;
 import jqlora.data.InstructionRow;
 import jqlora.data.InstructionSet;
 import jqlora.data.TokenizedRow;
+import jqlora.device.Device;
 import jqlora.evaluate.MergeReport;
 import jqlora.experiment.GridCell;
 import jqlora.experiment.GridResult;
@@ -40,6 +41,7 @@ import jqlora.train.SftConfig;
 import jqlora.train.TrainEvent;
 import jqlora.train.TrainListener;
 import jqlora.train.TrainResult;
+import jqlora.train.TrainingPlan;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -183,6 +185,11 @@ class QloraTest {
             assertFails(IllegalArgumentException.class, () -> open.plan(open.addAdapter(lora), config, 0), "plan: lengths are [0], there must be one or more, each at least 1");
         }
         assertTrue(before.contains("kB") || before.contains("MB"), before);
+        if (Qlora.ops() instanceof CpuOps) {
+            assertTrue(before.contains(" yes") && before.endsWith("of " + ShortNumber.bytes(Qlora.machine().memoryBytes()) + " that may be used"), before);
+            TrainingPlan plan = Qlora.plan(folder, LoadOptions.defaults(), lora, config, 64);
+            assertEquals(List.of("yes", "no"), List.of(plan.perLength().getFirst().fits(), plan.within(100_000).perLength().getFirst().fits()));
+        }
         assertFails(IOException.class, () -> Qlora.plan(temp, LoadOptions.defaults(), lora, config, 16), "config.json");
     }
 
@@ -219,7 +226,18 @@ class QloraTest {
     @Test
     void aSecondBackendIsRefused() {
         String open = Qlora.ops().description();
-        assertFails(IllegalStateException.class, () -> Qlora.useGpu(gpu -> gpu), "the backend of this notebook is open already: " + open);
+        Device other = Device.cuda(0).withPrecision(Qlora.FP8).withBudget(Qlora.gigabytes(8));
+        assertFails(IllegalStateException.class, () -> Qlora.useDevice(other),
+                "the backend of this notebook is open already: " + open + "; to compute on cuda:0, FP8, at most 8000000000 bytes choose it before the first model");
+    }
+
+    @Test
+    void gigabytesAreBytesInPowersOfTen() {
+        assertEquals(8_000_000_000L, Qlora.gigabytes(8));
+        assertEquals(500_000_000L, Qlora.gigabytes(0.5));
+        for (double wrong : new double[] {0, -1, 2e9, Double.NaN}) {
+            assertFails(IllegalArgumentException.class, () -> Qlora.gigabytes(wrong), "gigabytes: " + wrong + " must be above 0");
+        }
     }
 
     @Test
@@ -302,7 +320,8 @@ class QloraTest {
             open.save(fourBit);
         }
         OpenModel[] saved = new OpenModel[1];
-        printed(() -> saved[0] = Qlora.openModel(fourBit, LoadOptions.defaults()));
+        String loading = printed(() -> saved[0] = Qlora.openModel(fourBit, LoadOptions.defaults()));
+        assertTrue(loading.contains("[####################] 100/100 in "), loading);
         try (OpenModel open = saved[0]; LoraAdapter adapter = open.addAdapter(LoraConfig.defaults().withR(2).withLoraDropout(0))) {
             assertEquals(List.of(MergeRoute.ONTO_BASE, MergeRoute.STOCHASTIC_4BIT, MergeRoute.PEFT_4BIT),
                     open.mergeReport(adapter, rows).rows().stream().map(MergeReport.Row::route).toList(), "a folder in 4 bits is no original");

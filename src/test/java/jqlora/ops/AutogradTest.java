@@ -208,6 +208,7 @@ class AutogradTest {
                 case GELU -> gate.mul(0.5f).mul(gate.mul(Math.sqrt(0.5)).erf().add(1));
                 case GELU_TANH -> gate.mul(0.5f).mul(gate.pow(3).mul(0.044715f).add(gate).mul(Math.sqrt(2 / Math.PI)).tanh().add(1));
                 case RELU -> gate.maximum(0f);
+                case RELU_SQUARED -> gate.maximum(0f).mul(gate.maximum(0f));
             };
             return activated.mul(columns(t.get("gateUp"), intermediate, intermediate));
         });

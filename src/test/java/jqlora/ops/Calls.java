@@ -48,11 +48,16 @@ public final class Calls {
     }
 
     static Tensor headNorm(Ops ops, Tensor qkv, AttentionShape shape, Parameter query, Parameter key, float eps, Tensor rstd) {
-        return ops.heads(qkv, new Heads(shape, HeadOrder.SEPARATE, new HeadNorms(query, key, eps), null, null), rstd);
+        return ops.heads(qkv, new Heads(shape, HeadOrder.SEPARATE, norms(query, key, eps), null, null), rstd);
     }
 
     static void headNormBackward(Ops ops, Tensor dQkv, Tensor qkv, AttentionShape shape, Parameter query, Parameter key, Tensor rstd) {
-        ops.headsBackward(dQkv, qkv, new Heads(shape, HeadOrder.SEPARATE, new HeadNorms(query, key, 0), null, null), rstd);
+        ops.headsBackward(dQkv, qkv, new Heads(shape, HeadOrder.SEPARATE, norms(query, key, 0), null, null), rstd);
+    }
+
+    /** Of each head. */
+    static HeadNorms norms(Parameter query, Parameter key, float eps) {
+        return new HeadNorms(new Norm.Rms(query, 0, eps), new Norm.Rms(key, 0, eps), false);
     }
 
     static void rope(Ops ops, Tensor qkv, AttentionShape shape, RopeTable table, Tensor positions) {

@@ -85,7 +85,7 @@ class HeadsTest {
         Matrix q = Matrix.random(random, 1, dim).rounded(DType.F32), k = Matrix.random(random, 1, dim).rounded(DType.F32);
         Matrix angles = Matrix.random(random, 50, 3), cos = angles.map(Math::cos).rounded(DType.F32), sin = angles.map(Math::sin).rounded(DType.F32);
         int[] at = random.ints(rows, 0, 50).toArray();
-        Heads heads = new Heads(shape, HeadOrder.BY_GROUP, new HeadNorms(test.trained("q", q, Matrix.zeros(1, dim), dim), test.trained("k", k, Matrix.zeros(1, dim), dim), EPS),
+        Heads heads = new Heads(shape, HeadOrder.BY_GROUP, Calls.norms(test.trained("q", q, Matrix.zeros(1, dim), dim), test.trained("k", k, Matrix.zeros(1, dim), dim), EPS),
                 new RopeTable(test.floats(cos), test.floats(sin)), test.ids(at));
         Tensor rstd = test.poisoned(DType.F32, rows, 6), fusedT = test.activation(fused);
         Matrix separate = blocks(fused, shape, false);
@@ -95,8 +95,45 @@ class HeadsTest {
         Tensor dFused = test.keep(test.ops().headsBackward(test.activation(dY), fusedT, heads, rstd));
         Matrix dNormed = ReferenceAttention.rotate(dY, shape, cos, sin, at, -1);
         test.assertNear("dFused", dFused, blocks(ReferenceNorm.headInputGradient(dNormed, separate, shape, q, k, EPS), shape, true), UNITS);
-        test.assertNear("dQ weight", heads.norms().query().gradient(), ReferenceNorm.headWeightGradient(true, dNormed, separate, shape, EPS), UNITS);
-        test.assertNear("dK weight", heads.norms().key().gradient(), ReferenceNorm.headWeightGradient(false, dNormed, separate, shape, EPS), UNITS);
+        test.assertNear("dQ weight", heads.norms().query().weight().gradient(), ReferenceNorm.headWeightGradient(true, dNormed, separate, shape, EPS), UNITS);
+        test.assertNear("dK weight", heads.norms().key().weight().gradient(), ReferenceNorm.headWeightGradient(false, dNormed, separate, shape, EPS), UNITS);
+    }
+
+    /** OLMo 2: all queries of a row are one vector, and all keys another; with Gemma's weights, which stand for their distance from 1. */
+    @ParameterizedTest
+    @MethodSource("shapes")
+    void normsAcrossHeads(AttentionShape shape) {
+        int rows = 17, queries = shape.queryColumns(), keys = shape.keyColumns();
+        Random random = new Random(5);
+        Matrix qkv = test.random(random, rows, shape.qkvColumns()), dY = test.random(random, rows, shape.qkvColumns());
+        Matrix q = Matrix.random(random, 1, queries).rounded(DType.F32), k = Matrix.random(random, 1, keys).rounded(DType.F32);
+        Parameter query = test.trained("q", q, Matrix.zeros(1, queries), queries), key = test.trained("k", k, Matrix.zeros(1, keys), keys);
+        Heads heads = new Heads(shape, HeadOrder.SEPARATE, new HeadNorms(new Norm.Rms(query, 1, EPS), new Norm.Rms(key, 1, EPS), true), null, null);
+        Tensor qkvT = test.activation(qkv), rstd = test.poisoned(DType.F32, rows, 2);
+        test.poisonNext(rows, shape.qkvColumns());
+        Tensor y = test.keep(test.ops().heads(qkvT, heads, rstd)), dQkv = test.activation(dY);
+        test.ops().headsBackward(dQkv, qkvT, heads, rstd);
+        AttentionShape whole = new AttentionShape(1, 1, queries, 0, 1), wholeKeys = new AttentionShape(1, 1, keys, 0, 1);
+        Matrix ones = Matrix.filled(1, queries, 1), onesOfKeys = Matrix.filled(1, keys, 1);
+        Matrix ofQueries = three(qkv.columns(0, queries)), ofKeys = three(qkv.columns(queries, keys)), dQueries = three(dY.columns(0, queries)), dKeys = three(dY.columns(queries, keys));
+        Matrix expected = qkv.scaled(1), dExpected = dY.scaled(1);
+        expected.put(0, 0, ReferenceNorm.headForward(ofQueries, whole, q.plus(ones), q.plus(ones), EPS).columns(0, queries));
+        expected.put(0, queries, ReferenceNorm.headForward(ofKeys, wholeKeys, k.plus(onesOfKeys), k.plus(onesOfKeys), EPS).columns(0, keys));
+        dExpected.put(0, 0, ReferenceNorm.headInputGradient(dQueries, ofQueries, whole, q.plus(ones), q.plus(ones), EPS).columns(0, queries));
+        dExpected.put(0, queries, ReferenceNorm.headInputGradient(dKeys, ofKeys, wholeKeys, k.plus(onesOfKeys), k.plus(onesOfKeys), EPS).columns(0, keys));
+        test.assertNear("y", y, expected, UNITS);
+        test.assertNear("dQkv", dQkv, dExpected, UNITS);
+        test.assertNear("dQ weight", query.gradient(), ReferenceNorm.headWeightGradient(true, dQueries, ofQueries, whole, EPS), UNITS);
+        test.assertNear("dK weight", key.gradient(), ReferenceNorm.headWeightGradient(true, dKeys, ofKeys, wholeKeys, EPS), UNITS);
+    }
+
+    /** One head's query, key and value, all the same. */
+    private static Matrix three(Matrix head) {
+        Matrix all = Matrix.zeros(head.rows(), 3 * head.columns());
+        for (int i = 0; i < 3; i++) {
+            all.put(0, i * head.columns(), head);
+        }
+        return all;
     }
 
     /** @param back from attention's order to the fused one */

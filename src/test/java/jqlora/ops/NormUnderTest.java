@@ -6,7 +6,7 @@ import jqlora.tensor.Tensor;
 
 /** A normalisation with random weights, and what the reference makes of it. */
 final class NormUnderTest {
-    enum Kind { RMS, RMS_FROM_ONE, LAYER, LAYER_WITHOUT_BIAS }
+    enum Kind { RMS, RMS_FROM_ONE, LAYER, LAYER_WITHOUT_BIAS, LAYER_FROM_ONE }
 
     private static final double EPS = 1e-5f;
 
@@ -22,13 +22,14 @@ final class NormUnderTest {
         Matrix weight = Matrix.random(random, 1, hidden).rounded(weightType);
         dWeight = Matrix.random(random, 1, hidden).rounded(DType.F32);
         dBias = Matrix.random(random, 1, hidden).rounded(DType.F32);
-        bias = kind == Kind.LAYER ? Matrix.random(random, 1, hidden).rounded(weightType) : Matrix.zeros(1, hidden);
-        factors = kind == Kind.RMS_FROM_ONE ? weight.map(value -> value + 1) : weight;
+        bias = kind == Kind.LAYER || kind == Kind.LAYER_FROM_ONE ? Matrix.random(random, 1, hidden).rounded(weightType) : Matrix.zeros(1, hidden);
+        factors = kind == Kind.RMS_FROM_ONE || kind == Kind.LAYER_FROM_ONE ? weight.map(value -> value + 1) : weight;
         Parameter first = trained ? test.trained("norm.weight", weight, dWeight, hidden) : test.frozen("norm.weight", weightType, weight, hidden);
         norm = switch (kind) {
             case RMS -> new Norm.Rms(first, 0, (float) EPS);
             case RMS_FROM_ONE -> new Norm.Rms(first, 1, (float) EPS);
-            case LAYER -> new Norm.Layer(first, trained ? test.trained("norm.bias", bias, dBias, hidden) : test.frozen("norm.bias", weightType, bias, hidden), (float) EPS);
+            case LAYER, LAYER_FROM_ONE -> new Norm.Layer(first, trained ? test.trained("norm.bias", bias, dBias, hidden) : test.frozen("norm.bias", weightType, bias, hidden),
+                    kind == Kind.LAYER ? 0 : 1, (float) EPS);
             case LAYER_WITHOUT_BIAS -> new Norm.Layer(first, null, (float) EPS);
         };
     }

@@ -74,6 +74,7 @@ public final class ReferenceOps {
             case GELU -> x * normalCdf(x);
             case GELU_TANH -> x * sigmoid(2 * tanhArgument(x));
             case RELU -> Math.max(x, 0);
+            case RELU_SQUARED -> Math.max(x, 0) * Math.max(x, 0);
         };
     }
 
@@ -86,6 +87,7 @@ public final class ReferenceOps {
                 yield s + x * s * (1 - s) * 2 * tanhSlope(x);
             }
             case RELU -> x > 0 ? 1 : 0;
+            case RELU_SQUARED -> 2 * Math.max(x, 0);
         };
     }
 
@@ -103,6 +105,7 @@ public final class ReferenceOps {
             case GELU -> normalCdf(x) + x * x / 2 * normalCdf(-Math.abs(x));
             case GELU_TANH -> sigmoid(2 * tanhArgument(x)) * (1 + 2 * Math.abs(tanhArgument(x)) * sigmoid(-2 * tanhArgument(x)));
             case RELU -> 1;
+            case RELU_SQUARED -> Math.abs(x);
         } + SMALLEST;
     }
 
@@ -112,6 +115,7 @@ public final class ReferenceOps {
             case GELU -> gateTerms(x, activation) + Math.abs(x) * density(x) * (1 + x * x / 2);
             case GELU_TANH -> gateTerms(x, activation) * (1 + Math.abs(x) * sigmoid(-2 * tanhArgument(x)) * (1 + 2 * Math.abs(tanhArgument(x))) * 2 * tanhSlope(x));
             case RELU -> 1;
+            case RELU_SQUARED -> 2 * Math.abs(x);
         } + SMALLEST;
     }
 

@@ -9,6 +9,7 @@ import java.io.IOException;
 import java.lang.reflect.Proxy;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.function.UnaryOperator;
@@ -366,6 +367,17 @@ class ResumeTest {
     }
 
     /** A checkpoint as earlier versions wrote it, without what they did not know. */
+    @Test
+    void aFolderThatTheResultCannotGoToIsRefusedBeforeTheFirstStep() throws IOException {
+        Files.writeString(output.resolve("model.safetensors"), "");
+        List<TrainEvent> heard = new ArrayList<>();
+        assertFails(IOException.class, () -> ADAPTER.go(ops, output, heard::add), output + ": holds a model (model.safetensors)");
+        Files.writeString(output.resolve("adapter_config.json"), "{}");
+        assertFails(IOException.class, () -> FULL.go(ops, output, heard::add), output + ": holds an adapter (adapter_config.json)");
+        assertFails(IOException.class, () -> ADAPTER.go(ops, output.resolve("model.safetensors/run"), heard::add), "cannot be made");
+        assertEquals(List.of(), heard);
+    }
+
     @Test
     void aCheckpointOfAnEarlierVersionIsRefusedWithWhatWouldDo() throws IOException {
         stopAfter(ADAPTER, 1);

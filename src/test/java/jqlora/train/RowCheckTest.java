@@ -120,9 +120,9 @@ class RowCheckTest {
                 told.add(notice);
             }
         }
-        assertEquals(List.of("training rows: 1 of 3 rows have no labelled token and are left out",
-                "training rows: 1 rows are longer than the 128 positions that the model was made for (max_position_embeddings), the longest has 130 tokens; a smaller maxLength cuts them",
-                "held-out rows: 1 of 2 rows have no labelled token and are left out"), told);
+        assertEquals(List.of("training rows: 1 of 3 rows has no labelled token and is left out",
+                "training rows: 1 row is longer than the 128 positions that the model was made for (max_position_embeddings), the longest has 130 tokens; a smaller maxLength cuts them",
+                "held-out rows: 1 of 2 rows has no labelled token and is left out"), told);
         assertFalse(events.getFirst() instanceof TrainEvent.Started, "told before the first step");
     }
 }

@@ -32,7 +32,7 @@ final class FalconFamily implements Family {
         AttentionSpec attention = new AttentionSpec(heads, kvHeads, headDim,
                 new Qkv.Fused(new Projection("self_attention.query_key_value", bias), oneKey ? HeadOrder.SEPARATE : HeadOrder.BY_GROUP),
                 new Projection("self_attention.dense", bias), null, FamilyConfig.windows(layers, 0), AttentionSpec.scaleFor(headDim), 0,
-                new Positions.Rotary(config.rope(headDim)), BranchNorms.before(attentionNorm));
+                Positions.Rotary.of(config.rope(headDim), layers), BranchNorms.before(attentionNorm));
         MlpSpec mlp = new MlpSpec(config.positive("ffn_hidden_size", 4 * hidden), config.activation("activation", "gelu"), false,
                 List.of(new Projection("mlp.dense_h_to_4h", bias)), new Projection("mlp.dense_4h_to_h", bias), BranchNorms.before(mlpNorm));
         EmbeddingSpec embedding = new EmbeddingSpec("transformer.word_embeddings", hidden, config.flag("tie_word_embeddings", true), 1, null, null);

@@ -20,8 +20,17 @@ public final class Families {
         BY_TYPE.put("mistral", LlamaFamily::mistral);
         BY_TYPE.put("qwen2", QwenFamily::qwen2);
         BY_TYPE.put("qwen3", QwenFamily::qwen3);
+        BY_TYPE.put("ministral", LlamaFamily::ministral);
+        BY_TYPE.put("smollm3", new SmolLm3Family());
+        BY_TYPE.put("granite", new GraniteFamily());
+        BY_TYPE.put("olmo2", OlmoFamily::olmo2);
+        BY_TYPE.put("glm4", GlmFamily::glm4);
+        BY_TYPE.put("cohere", new CohereFamily());
+        BY_TYPE.put("nemotron", new NemotronFamily());
+        BY_TYPE.put("starcoder2", new StarCoder2Family());
         BY_TYPE.put("gemma", GemmaFamily::gemma);
         BY_TYPE.put("gemma2", GemmaFamily::gemma2);
+        BY_TYPE.put("gemma3_text", GemmaFamily::gemma3);
         BY_TYPE.put("stablelm", new StableLmFamily());
         BY_TYPE.put("phi", PhiFamily::phi);
         BY_TYPE.put("phi3", PhiFamily::phi3);

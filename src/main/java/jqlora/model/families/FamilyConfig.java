@@ -87,7 +87,8 @@ record FamilyConfig(HfConfig config) {
             case "gelu" -> Activation.GELU;
             case "gelu_pytorch_tanh", "gelu_new", "gelu_fast" -> Activation.GELU_TANH;
             case "relu" -> Activation.RELU;
-            default -> throw values().fault(key, "one of silu, swish, gelu, gelu_pytorch_tanh, gelu_new, gelu_fast, relu");
+            case "relu2" -> Activation.RELU_SQUARED;
+            default -> throw values().fault(key, "one of silu, swish, gelu, gelu_pytorch_tanh, gelu_new, gelu_fast, relu, relu2");
         };
     }
 
@@ -125,6 +126,21 @@ record FamilyConfig(HfConfig config) {
     /** Rotary positions of a part of each head. @param factor its share, where the file does not say */
     RopeSpec partialRope(int headDim, double factor) throws IOException {
         return rope(config.rope(DEFAULT_ROPE_THETA, factor), headDim);
+    }
+
+    /**
+     * Rotary positions of the layers of one type: {@code rope_parameters} may have an object for each type, and older files a base under {@code key}.
+     *
+     * @param theta where the file does not say
+     */
+    RopeSpec ropeOf(String layerType, int headDim, double theta, String key) throws IOException {
+        JsonView parameters = values().has("rope_parameters") ? values().object("rope_parameters") : null;
+        if (parameters != null && parameters.has(layerType)) {
+            return new FamilyConfig(config.with("rope_parameters", parameters.object(layerType).toMap()).without("rope_scaling")).rope(headDim);
+        }
+        // the base of this type alone; a scaling that older files name holds for layers that see everything
+        HfConfig plain = config.without("rope_parameters").with("rope_theta", values().number(key, theta));
+        return new FamilyConfig(layerType.equals("full_attention") ? plain : plain.without("rope_scaling")).rope(headDim);
     }
 
     private RopeSpec rope(RopeParameters rope, int headDim) throws IOException {

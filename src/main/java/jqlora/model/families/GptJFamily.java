@@ -31,7 +31,7 @@ final class GptJFamily implements Family {
         Qkv qkv = new Qkv.Separate(new Projection("attn.q_proj", false), new Projection("attn.k_proj", false), new Projection("attn.v_proj", false));
         BranchNorms norms = BranchNorms.before("ln_1");
         AttentionSpec attention = new AttentionSpec(heads, heads, headDim, qkv, new Projection("attn.out_proj", false), null, FamilyConfig.windows(layers, 0),
-                AttentionSpec.scaleFor(headDim), 0, new Positions.Rotary(rope), norms);
+                AttentionSpec.scaleFor(headDim), 0, Positions.Rotary.of(rope, layers), norms);
         MlpSpec mlp = new MlpSpec(config.positive("n_inner", 4 * hidden), config.activation("activation_function", "gelu_new"), false,
                 List.of(new Projection("mlp.fc_in", true)), new Projection("mlp.fc_out", true), norms);
         EmbeddingSpec embedding = new EmbeddingSpec("transformer.wte", hidden, config.flag("tie_word_embeddings", false), 1, null, null);

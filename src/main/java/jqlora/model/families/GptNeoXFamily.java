@@ -27,7 +27,7 @@ final class GptNeoXFamily implements Family {
         boolean bias = config.flag("attention_bias", true);
         AttentionSpec attention = new AttentionSpec(heads, heads, headDim, new Qkv.Fused(new Projection("attention.query_key_value", bias), HeadOrder.BY_GROUP),
                 new Projection("attention.dense", bias), null, FamilyConfig.windows(layers, 0), AttentionSpec.scaleFor(headDim), 0,
-                new Positions.Rotary(config.partialRope(headDim, ROTARY_FACTOR)), BranchNorms.before("input_layernorm"));
+                Positions.Rotary.of(config.partialRope(headDim, ROTARY_FACTOR), layers), BranchNorms.before("input_layernorm"));
         MlpSpec mlp = new MlpSpec(config.positive("intermediate_size", 4 * hidden), config.activation("hidden_act", "gelu"), false,
                 List.of(new Projection("mlp.dense_h_to_4h", true)), new Projection("mlp.dense_4h_to_h", true), BranchNorms.before("post_attention_layernorm"));
         Residual residual = config.flag("use_parallel_residual", true) ? Residual.PARALLEL : Residual.SEQUENTIAL;

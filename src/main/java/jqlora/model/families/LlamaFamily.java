@@ -1,6 +1,7 @@
 package jqlora.model.families;
 
 import java.io.IOException;
+import java.util.Collections;
 import java.util.List;
 import jqlora.model.AttentionSpec;
 import jqlora.model.BranchNorms;
@@ -32,6 +33,12 @@ final class LlamaFamily {
         return decoder(config, FamilyConfig.windows(config.positive("num_hidden_layers"), config.positive("sliding_window", 0)));
     }
 
+    /** Mistral with a window, or none, for each layer. */
+    static DecoderSpec ministral(FamilyConfig config) throws IOException {
+        int layers = config.positive("num_hidden_layers"), window = config.positive("sliding_window", 0);
+        return decoder(config, window == 0 ? FamilyConfig.windows(layers, 0) : config.windowsByType(layers, window, Collections.nCopies(layers, "sliding_attention")));
+    }
+
     private static DecoderSpec decoder(FamilyConfig config, List<Integer> windows) throws IOException {
         config.requireOff("use_parallel_residual", "qk_layernorm", "use_bidirectional_attention");
         boolean bias = config.flag("attention_bias", false);
@@ -48,7 +55,12 @@ final class LlamaFamily {
     }
 
     static NormSpec rms(FamilyConfig config) throws IOException {
-        return new NormSpec(NormSpec.Kind.RMS, config.number("rms_norm_eps", 1e-6));
+        return rms(config, 1e-6);
+    }
+
+    /** @param eps where the file does not say */
+    static NormSpec rms(FamilyConfig config, double eps) throws IOException {
+        return new NormSpec(NormSpec.Kind.RMS, config.number("rms_norm_eps", eps));
     }
 
     static EmbeddingSpec embedding(FamilyConfig config, boolean tiedByDefault, float scale) throws IOException {
@@ -60,7 +72,7 @@ final class LlamaFamily {
         int heads = config.positive("num_attention_heads");
         Qkv qkv = new Qkv.Separate(new Projection("self_attn.q_proj", qkvBias), new Projection("self_attn.k_proj", qkvBias), new Projection("self_attn.v_proj", qkvBias));
         return new AttentionSpec(heads, config.kvHeads("num_key_value_heads", heads), headDim, qkv, new Projection("self_attn.o_proj", outputBias), headNorms, windows,
-                AttentionSpec.scaleFor(headDim), 0, new Positions.Rotary(rope), ATTENTION_NORMS);
+                AttentionSpec.scaleFor(headDim), 0, Positions.Rotary.of(rope, windows.size()), ATTENTION_NORMS);
     }
 
     static MlpSpec gatedMlp(FamilyConfig config, boolean bias, Activation activation, BranchNorms norms) throws IOException {

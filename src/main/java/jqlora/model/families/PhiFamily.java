@@ -24,9 +24,8 @@ final class PhiFamily {
         config.requireOff("qk_layernorm");
         int hidden = config.positive("hidden_size"), layers = config.positive("num_hidden_layers"), headDim = config.headDim("num_attention_heads", hidden);
         BranchNorms norms = BranchNorms.before("input_layernorm");
-        AttentionSpec like = LlamaFamily.attention(config, headDim, true, true, null, FamilyConfig.windows(layers, 0), config.partialRope(headDim, 0.5));
-        AttentionSpec attention = new AttentionSpec(like.numAttentionHeads(), like.numKeyValueHeads(), headDim, like.qkv(), new Projection("self_attn.dense", true), null,
-                like.slidingWindows(), like.scale(), 0, like.positions(), norms);
+        AttentionSpec attention = LlamaFamily.attention(config, headDim, true, true, null, FamilyConfig.windows(layers, 0), config.partialRope(headDim, 0.5))
+                .withOutput(new Projection("self_attn.dense", true)).withNorms(norms);
         MlpSpec mlp = new MlpSpec(config.positive("intermediate_size", 4 * hidden), config.activation("hidden_act", "gelu_new"), false, List.of(new Projection("mlp.fc1", true)),
                 new Projection("mlp.fc2", true), norms);
         return new DecoderSpec(config.config().modelType(), config.positive("vocab_size"), hidden, layers, LlamaFamily.embedding(config, false, 1),
@@ -35,12 +34,12 @@ final class PhiFamily {
     }
 
     static DecoderSpec phi3(FamilyConfig config) throws IOException {
-        int heads = config.positive("num_attention_heads"), headDim = config.headDim("num_attention_heads", config.positive("hidden_size"));
+        int heads = config.positive("num_attention_heads"), layers = config.positive("num_hidden_layers"), headDim = config.headDim("num_attention_heads", config.positive("hidden_size"));
         RopeSpec rope = config.partialRope(headDim, 1);
         AttentionSpec attention = new AttentionSpec(heads, config.kvHeads("num_key_value_heads", heads), headDim,
                 new Qkv.Fused(new Projection("self_attn.qkv_proj", false), HeadOrder.SEPARATE), new Projection("self_attn.o_proj", false), null,
-                FamilyConfig.windows(config.positive("num_hidden_layers"), config.positive("sliding_window", 0)), AttentionSpec.scaleFor(headDim), 0,
-                new Positions.Rotary(rope), LlamaFamily.ATTENTION_NORMS);
+                FamilyConfig.windows(layers, config.positive("sliding_window", 0)), AttentionSpec.scaleFor(headDim), 0,
+                Positions.Rotary.of(rope, layers), LlamaFamily.ATTENTION_NORMS);
         MlpSpec mlp = new MlpSpec(config.positive("intermediate_size"), config.activation("hidden_act", "silu"), true, List.of(new Projection("mlp.gate_up_proj", false)),
                 new Projection("mlp.down_proj", false), LlamaFamily.MLP_NORMS);
         NormSpec norm = new NormSpec(NormSpec.Kind.RMS, config.number("rms_norm_eps", 1e-5));

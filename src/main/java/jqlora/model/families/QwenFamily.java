@@ -16,7 +16,7 @@ final class QwenFamily {
 
     static DecoderSpec qwen3(FamilyConfig config) throws IOException {
         boolean bias = config.flag("attention_bias", false);
-        return decoder(config, bias, bias, new AttentionSpec.HeadNormNames("self_attn.q_norm", "self_attn.k_norm"));
+        return decoder(config, bias, bias, new AttentionSpec.HeadNormNames("self_attn.q_norm", "self_attn.k_norm", false));
     }
 
     private static DecoderSpec decoder(FamilyConfig config, boolean qkvBias, boolean outputBias, AttentionSpec.HeadNormNames headNorms) throws IOException {

@@ -79,6 +79,7 @@ final class CpuActivations {
             case GELU -> ops.math().gelu(in, gate, gate + n, out, at, n);
             case GELU_TANH -> ops.math().geluTanh(in, gate, gate + n, out, at, n);
             case RELU -> ops.math().relu(in, gate, gate + n, out, at, n);
+            case RELU_SQUARED -> ops.math().reluSquared(in, gate, gate + n, out, at, n);
         }
     }
 
@@ -88,6 +89,7 @@ final class CpuActivations {
             case GELU -> ops.math().geluBackward(dIn, in, gate, gate + n, dOut, at, n);
             case GELU_TANH -> ops.math().geluTanhBackward(dIn, in, gate, gate + n, dOut, at, n);
             case RELU -> ops.math().reluBackward(dIn, in, gate, gate + n, dOut, at, n);
+            case RELU_SQUARED -> ops.math().reluSquaredBackward(dIn, in, gate, gate + n, dOut, at, n);
         }
     }
 }

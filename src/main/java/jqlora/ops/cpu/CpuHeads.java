@@ -26,7 +26,7 @@ final class CpuHeads {
     Tensor forward(Tensor fused, Heads heads, Tensor rstd) {
         Tensor qkv = heads.order() == HeadOrder.SEPARATE ? fused : arranged(fused, heads, false);
         if (heads.norms() != null) {
-            Tensor normed = norms.headForward(qkv, heads.shape(), heads.norms().query().value(), heads.norms().key().value(), heads.norms().eps(), rstd);
+            Tensor normed = norms.headForward(qkv, heads.shape(), heads.norms(), rstd);
             closeUnless(qkv, fused);
             qkv = normed;
         }
@@ -43,7 +43,7 @@ final class CpuHeads {
         boolean separate = heads.order() == HeadOrder.SEPARATE;
         if (heads.norms() != null) {
             Tensor qkv = separate ? fused : arranged(fused, heads, false);
-            norms.headBackward(dQkv, qkv, heads.shape(), heads.norms().query(), heads.norms().key(), rstd);
+            norms.headBackward(dQkv, qkv, heads.shape(), heads.norms(), rstd);
             closeUnless(qkv, fused);
         }
         return separate ? dQkv : arranged(dQkv, heads, true);

@@ -36,7 +36,7 @@ final class CpuLayerNorm {
     Tensor again(Tensor x, Norm.Layer norm, Tensor statistics) {
         int hidden = (int) x.shape().dim(1);
         Tensor y = ops.allocate(DType.F32, x.shape().toArray());
-        try (Tensor weight = ops.asFloats(norm.weight().value()); Tensor bias = norm.bias() == null ? null : ops.asFloats(norm.bias().value())) {
+        try (Tensor weight = CpuNorm.factors(ops, norm); Tensor bias = norm.bias() == null ? null : ops.asFloats(norm.bias().value())) {
             MemorySegment in = CpuTensor.memory(x), out = CpuTensor.memory(y), w = CpuTensor.memory(weight), b = bias == null ? null : CpuTensor.memory(bias);
             ops.workers().ranges(x.shape().dim(0), CpuNorm.GRAIN, (from, to) -> {
                 for (long row = from; row < to; row++) {
@@ -52,7 +52,7 @@ final class CpuLayerNorm {
         MemorySegment in = CpuTensor.memory(x), dIn = CpuTensor.memory(dX), dOut = CpuTensor.memory(dY);
         // before dX: that may be dY
         addWeightGradients(dOut, in, norm, statistics, x.shape().dim(0), hidden);
-        try (Tensor floats = ops.asFloats(norm.weight().value())) {
+        try (Tensor floats = CpuNorm.factors(ops, norm)) {
             MemorySegment w = CpuTensor.memory(floats);
             ops.workers().ranges(x.shape().dim(0), CpuNorm.GRAIN, (from, to) -> {
                 RowMath math = ops.math();

@@ -3,7 +3,9 @@ package jqlora.ops.cpu;
 import static jqlora.tensor.TensorView.FLOAT;
 
 import java.lang.foreign.MemorySegment;
+import java.util.List;
 import jqlora.ops.AttentionShape;
+import jqlora.ops.HeadNorms;
 import jqlora.ops.Norm;
 import jqlora.ops.Parameter;
 import jqlora.tensor.DType;
@@ -50,7 +52,7 @@ final class CpuNorm {
     private Tensor again(Tensor x, Norm.Rms norm, Tensor rstd) {
         int hidden = (int) x.shape().dim(1);
         Tensor y = ops.allocate(DType.F32, x.shape().toArray());
-        try (Tensor floats = factors(norm)) {
+        try (Tensor floats = factors(ops, norm)) {
             MemorySegment in = CpuTensor.memory(x), out = CpuTensor.memory(y), w = CpuTensor.memory(floats), inverse = CpuTensor.memory(rstd);
             ops.workers().ranges(x.shape().dim(0), GRAIN, (from, to) -> {
                 for (long row = from; row < to; row++) {
@@ -62,7 +64,7 @@ final class CpuNorm {
     }
 
     /** {@code weightOffset + weight} as F32. */
-    private Tensor factors(Norm.Rms norm) {
+    static Tensor factors(CpuOps ops, Norm norm) {
         Tensor weight = norm.weight().value();
         if (norm.weightOffset() == 0) {
             return ops.asFloats(weight);
@@ -87,7 +89,7 @@ final class CpuNorm {
         if (norm.isTrained()) {
             addWeightGradient(norm.weight().gradient(), dY, x, rstd);
         }
-        try (Tensor floats = factors(norm)) {
+        try (Tensor floats = factors(ops, norm)) {
             MemorySegment w = CpuTensor.memory(floats), in = CpuTensor.memory(x), dIn = CpuTensor.memory(dX), dOut = CpuTensor.memory(dY);
             ops.workers().ranges(x.shape().dim(0), GRAIN, (from, to) -> {
                 MemorySegment weighted = ops.rowScratch(hidden);
@@ -117,66 +119,79 @@ final class CpuNorm {
 
     // ---- heads: queries and keys are normalised, values are copied
 
-    Tensor headForward(Tensor qkv, AttentionShape shape, Tensor qWeight, Tensor kWeight, float eps, Tensor rstd) {
-        int heads = shape.numAttentionHeads() + shape.numKeyValueHeads(), dim = shape.headDim(), columns = shape.qkvColumns();
+    /** Vectors that share a norm: {@code heads} of {@code dim} elements from a column on, and where their statistics begin. */
+    private record Part(int column, int heads, int dim, Norm.Rms norm, int statistic) { }
+
+    private static List<Part> parts(AttentionShape shape, HeadNorms norms) {
+        int queries = shape.numAttentionHeads(), keys = shape.numKeyValueHeads(), dim = shape.headDim();
+        return norms.acrossHeads() ? List.of(new Part(0, 1, shape.queryColumns(), norms.query(), 0), new Part(shape.queryColumns(), 1, shape.keyColumns(), norms.key(), 1))
+                : List.of(new Part(0, queries, dim, norms.query(), 0), new Part(shape.queryColumns(), keys, dim, norms.key(), queries));
+    }
+
+    Tensor headForward(Tensor qkv, AttentionShape shape, HeadNorms norms, Tensor rstd) {
+        int columns = shape.qkvColumns(), statistics = (int) rstd.shape().dim(1);
         Tensor y = ops.allocate(DType.F32, qkv.shape().toArray());
         ops.copyInto(y, qkv);
-        try (Tensor q = ops.asFloats(qWeight); Tensor k = ops.asFloats(kWeight)) {
-            MemorySegment in = CpuTensor.memory(qkv), out = CpuTensor.memory(y), inverse = CpuTensor.memory(rstd);
-            ops.workers().ranges(qkv.shape().dim(0), GRAIN, (from, to) -> {
-                for (long row = from; row < to; row++) {
-                    for (int head = 0; head < heads; head++) {
-                        long at = row * columns + (long) head * dim;
-                        float deviation = inverseDeviation(in, at, dim, eps);
-                        inverse.set(FLOAT, (row * heads + head) * 4, deviation);
-                        Tensor weight = head < shape.numAttentionHeads() ? q : k;
-                        ops.math().scale(in, at, deviation, CpuTensor.memory(weight), out, at, dim);
+        MemorySegment in = CpuTensor.memory(qkv), out = CpuTensor.memory(y), inverse = CpuTensor.memory(rstd);
+        for (Part part : parts(shape, norms)) {
+            try (Tensor factors = factors(ops, part.norm)) {
+                MemorySegment weight = CpuTensor.memory(factors);
+                ops.workers().ranges(qkv.shape().dim(0), GRAIN, (from, to) -> {
+                    for (long row = from; row < to; row++) {
+                        for (int head = 0; head < part.heads; head++) {
+                            long at = row * columns + part.column + (long) head * part.dim;
+                            float deviation = inverseDeviation(in, at, part.dim, part.norm.eps());
+                            inverse.set(FLOAT, (row * statistics + part.statistic + head) * 4, deviation);
+                            ops.math().scale(in, at, deviation, weight, out, at, part.dim);
+                        }
                     }
-                }
-            });
+                });
+            }
         }
         return y;
     }
 
-    void headBackward(Tensor dQkv, Tensor qkv, AttentionShape shape, Parameter qWeight, Parameter kWeight, Tensor rstd) {
-        int heads = shape.numAttentionHeads() + shape.numKeyValueHeads(), dim = shape.headDim(), columns = shape.qkvColumns();
-        if (qWeight.isTrained() || kWeight.isTrained()) {
-            addHeadWeightGradients(dQkv, qkv, shape, qWeight, kWeight, rstd);
-        }
-        try (Tensor q = ops.asFloats(qWeight.value()); Tensor k = ops.asFloats(kWeight.value())) {
-            MemorySegment in = CpuTensor.memory(qkv), gradient = CpuTensor.memory(dQkv), inverse = CpuTensor.memory(rstd);
-            ops.workers().ranges(qkv.shape().dim(0), GRAIN, (from, to) -> {
-                MemorySegment dHead = ops.rowScratch(3L * dim), x = dHead.asSlice(4L * dim), weighted = dHead.asSlice(8L * dim);
-                for (long row = from; row < to; row++) {
-                    for (int head = 0; head < heads; head++) {
-                        long at = row * columns + (long) head * dim;
-                        float deviation = inverse.get(FLOAT, (row * heads + head) * 4);
-                        MemorySegment weight = CpuTensor.memory(head < shape.numAttentionHeads() ? q : k);
-                        MemorySegment.copy(gradient, at * 4, dHead, 0, dim * 4L);
-                        MemorySegment.copy(in, at * 4, x, 0, dim * 4L);
-                        gradient.asSlice(at * 4, dim * 4L).fill((byte) 0);
-                        ops.math().scale(dHead, 0, 1f, weight, weighted, 0, dim);
-                        float mean = ops.math().dot(weighted, 0, x, 0, dim) * deviation / dim;
-                        ops.math().normBackward(gradient.asSlice(at * 4, dim * 4L), dHead, x, 0, weight, deviation, mean, dim);
+    void headBackward(Tensor dQkv, Tensor qkv, AttentionShape shape, HeadNorms norms, Tensor rstd) {
+        int columns = shape.qkvColumns(), statistics = (int) rstd.shape().dim(1);
+        MemorySegment in = CpuTensor.memory(qkv), gradient = CpuTensor.memory(dQkv), inverse = CpuTensor.memory(rstd);
+        for (Part part : parts(shape, norms)) {
+            int dim = part.dim;
+            addHeadWeightGradient(dQkv, qkv, part, rstd);
+            try (Tensor factors = factors(ops, part.norm)) {
+                MemorySegment weight = CpuTensor.memory(factors);
+                ops.workers().ranges(qkv.shape().dim(0), GRAIN, (from, to) -> {
+                    MemorySegment dHead = ops.rowScratch(3L * dim), x = dHead.asSlice(4L * dim), weighted = dHead.asSlice(8L * dim);
+                    for (long row = from; row < to; row++) {
+                        for (int head = 0; head < part.heads; head++) {
+                            long at = row * columns + part.column + (long) head * dim;
+                            float deviation = inverse.get(FLOAT, (row * statistics + part.statistic + head) * 4);
+                            MemorySegment.copy(gradient, at * 4, dHead, 0, dim * 4L);
+                            MemorySegment.copy(in, at * 4, x, 0, dim * 4L);
+                            gradient.asSlice(at * 4, dim * 4L).fill((byte) 0);
+                            ops.math().scale(dHead, 0, 1f, weight, weighted, 0, dim);
+                            float mean = ops.math().dot(weighted, 0, x, 0, dim) * deviation / dim;
+                            ops.math().normBackward(gradient.asSlice(at * 4, dim * 4L), dHead, x, 0, weight, deviation, mean, dim);
+                        }
                     }
-                }
-            });
+                });
+            }
         }
     }
 
-    private void addHeadWeightGradients(Tensor dQkv, Tensor qkv, AttentionShape shape, Parameter qWeight, Parameter kWeight, Tensor rstd) {
-        int heads = shape.numAttentionHeads() + shape.numKeyValueHeads(), dim = shape.headDim(), columns = shape.qkvColumns();
-        ops.columns(dim, (from, count) -> {
-            MemorySegment part = ops.rowScratch(count);
+    private void addHeadWeightGradient(Tensor dQkv, Tensor qkv, Part part, Tensor rstd) {
+        Parameter weight = part.norm.weight();
+        if (!weight.isTrained()) {
+            return;
+        }
+        long columns = qkv.shape().dim(1), statistics = rstd.shape().dim(1);
+        ops.columns(part.dim, (from, count) -> {
+            MemorySegment products = ops.rowScratch(count);
             for (long row = 0; row < qkv.shape().dim(0); row++) {
-                for (int head = 0; head < heads; head++) {
-                    Parameter weight = head < shape.numAttentionHeads() ? qWeight : kWeight;
-                    if (weight.isTrained()) {
-                        long at = row * columns + (long) head * dim + from;
-                        float deviation = CpuTensor.memory(rstd).get(FLOAT, (row * heads + head) * 4);
-                        ops.math().scale(CpuTensor.memory(qkv), at, deviation, CpuTensor.memory(dQkv).asSlice(at * 4, count * 4L), part, 0, count);
-                        ops.math().add(part, 0, CpuTensor.memory(weight.gradient()), from, count);
-                    }
+                for (int head = 0; head < part.heads; head++) {
+                    long at = row * columns + part.column + (long) head * part.dim + from;
+                    float deviation = CpuTensor.memory(rstd).get(FLOAT, (row * statistics + part.statistic + head) * 4);
+                    ops.math().scale(CpuTensor.memory(qkv), at, deviation, CpuTensor.memory(dQkv).asSlice(at * 4, count * 4L), products, 0, count);
+                    ops.math().add(products, 0, CpuTensor.memory(weight.gradient()), from, count);
                 }
             }
         });

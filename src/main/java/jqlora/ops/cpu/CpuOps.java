@@ -280,10 +280,17 @@ public final class CpuOps implements Ops {
     }
 
     @Override
-    public void addInPlace(Tensor x, Tensor y) {
+    public void addInPlace(Tensor x, float factor, Tensor y) {
         OpsArguments.add(x, y, DType.F32);
-        MemorySegment to = CpuTensor.memory(x), from = CpuTensor.memory(y);
-        workers.ranges(x.shape().size(), COPY_GRAIN, (first, last) -> math.add(from, first, to, first, (int) (last - first)));
+        MemorySegment to = CpuTensor.memory(x), from = y == null ? null : CpuTensor.memory(y);
+        workers.ranges(x.shape().size(), COPY_GRAIN, (first, last) -> {
+            if (factor != 1) {
+                math.scale(to, first, factor, null, to, first, (int) (last - first));
+            }
+            if (from != null) {
+                math.add(from, first, to, first, (int) (last - first));
+            }
+        });
     }
 
     // ---- embedding

@@ -86,6 +86,23 @@ interface RowMath {
         }
     }
 
+    /** out[i] = max(gate[i], 0)^2 up[i] */
+    default void reluSquared(MemorySegment gate, long gateAt, long upAt, MemorySegment out, long outAt, int count) {
+        for (long i = 0; i < count; i++) {
+            float positive = Math.max(gate.get(FLOAT, (gateAt + i) * 4), 0f);
+            out.set(FLOAT, (outAt + i) * 4, positive * positive * gate.get(FLOAT, (upAt + i) * 4));
+        }
+    }
+
+    /** As {@link #siluBackward}. */
+    default void reluSquaredBackward(MemorySegment dGateUp, MemorySegment gateUp, long gateAt, long upAt, MemorySegment dY, long dYAt, int count) {
+        for (long i = 0; i < count; i++) {
+            float positive = Math.max(gateUp.get(FLOAT, (gateAt + i) * 4), 0f), up = gateUp.get(FLOAT, (upAt + i) * 4), d = dY.get(FLOAT, (dYAt + i) * 4);
+            dGateUp.set(FLOAT, (upAt + i) * 4, d * (positive * positive));
+            dGateUp.set(FLOAT, (gateAt + i) * 4, d * up * (2f * positive));
+        }
+    }
+
     /** The rotation of {@code count} pairs of neighbours, from {@code at} on; see {@link #rotate}. */
     static void rotateNeighbours(MemorySegment x, long at, MemorySegment cos, MemorySegment sin, long angleAt, int count, float direction) {
         for (long i = 0; i < count; i++) {

@@ -84,6 +84,7 @@ final class CudaActivations {
             case GELU -> "gelu";
             case GELU_TANH -> "gelu_tanh";
             case RELU -> "relu";
+            case RELU_SQUARED -> "relu_squared";
         };
     }
 

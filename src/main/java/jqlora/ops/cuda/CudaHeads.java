@@ -21,8 +21,7 @@ final class CudaHeads {
     CudaTensor forward(CudaTensor fused, Heads heads, Tensor rstd) {
         CudaTensor qkv = heads.order() == HeadOrder.SEPARATE ? fused : arranged(fused, heads.shape(), false);
         if (heads.norms() != null) {
-            CudaTensor query = CudaTensor.of(heads.norms().query().value()), key = CudaTensor.of(heads.norms().key().value());
-            CudaTensor normed = norms.headForward(qkv, heads.shape(), query, key, heads.norms().eps(), rstd);
+            CudaTensor normed = norms.headForward(qkv, heads.shape(), heads.norms(), rstd);
             closeUnless(qkv, fused);
             qkv = normed;
         }
@@ -35,7 +34,7 @@ final class CudaHeads {
         boolean separate = heads.order() == HeadOrder.SEPARATE;
         if (heads.norms() != null) {
             CudaTensor qkv = separate ? fused : arranged(fused, heads.shape(), false);
-            norms.headBackward(dQkv, qkv, heads.shape(), heads.norms().query(), heads.norms().key(), rstd);
+            norms.headBackward(dQkv, qkv, heads.shape(), heads.norms(), rstd);
             closeUnless(qkv, fused);
         }
         return separate ? dQkv : arranged(dQkv, heads.shape(), true);

@@ -30,14 +30,14 @@ final class CudaLayerNorm {
     CudaTensor forward(CudaTensor x, Norm.Layer norm, Tensor statistics) {
         CudaTensor y = ops.matrix(x.rows(), x.columns());
         ops.kernel(SOURCE, "layer_norm").matrix(y).address(statistics).matrix(x).address(weight(norm)).address(bias(norm)).real(norm.eps()).integer(x.columns())
-                .integer(weight(norm).type()).integer(biasType(norm)).launch(x.rows(), THREADS);
+                .integer(weight(norm).type()).integer(biasType(norm)).real(norm.weightOffset()).launch(x.rows(), THREADS);
         return y;
     }
 
     CudaTensor again(CudaTensor x, Norm.Layer norm, Tensor statistics) {
         CudaTensor y = ops.matrix(x.rows(), x.columns());
         ops.kernel(SOURCE, "layer_norm_again").matrix(y).address(statistics).matrix(x).address(weight(norm)).address(bias(norm)).integer(x.columns())
-                .integer(weight(norm).type()).integer(biasType(norm)).launch(x.rows(), THREADS);
+                .integer(weight(norm).type()).integer(biasType(norm)).real(norm.weightOffset()).launch(x.rows(), THREADS);
         return y;
     }
 
@@ -49,6 +49,6 @@ final class CudaLayerNorm {
                     .address(statistics).number(x.rows()).integer(x.columns()).launch(Math.ceilDiv(x.columns(), 32L), 1, 32, 8);
         }
         ops.kernel(SOURCE, "layer_norm_backward").matrix(dX).matrix(dY).matrix(x).address(weight(norm)).address(bias(norm)).address(statistics).integer(x.columns())
-                .integer(weight(norm).type()).integer(biasType(norm)).integer(again ? 1 : 0).launch(x.rows(), THREADS);
+                .integer(weight(norm).type()).integer(biasType(norm)).real(norm.weightOffset()).integer(again ? 1 : 0).launch(x.rows(), THREADS);
     }
 }

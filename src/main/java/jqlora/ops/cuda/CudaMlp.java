@@ -1,5 +1,6 @@
 package jqlora.ops.cuda;
 
+import java.util.Set;
 import java.util.function.Predicate;
 import jqlora.ops.Activation;
 import jqlora.ops.Dropout;
@@ -17,6 +18,7 @@ import jqlora.ops.cuda.Matmul.Mat;
  */
 final class CudaMlp {
     private static final String SOURCE = "gated";
+    private static final Set<Activation> WITH_ADAPTERS = Set.of(Activation.SILU, Activation.GELU, Activation.GELU_TANH);
     /** As in the source: columns of a block, rows at once, and elements between the rows of its tiles. */
     private static final int SPAN = 64, STEP = 32, PITCH = SPAN + 8, FACTORS = 3, TILE = 16;
     private static final int THREADS = 256, MOST_RANK = 64, MOST_PARTS = 8, FEWEST_ROWS = 256;
@@ -36,7 +38,7 @@ final class CudaMlp {
         long n = mlp.gateLayer().weight().outFeatures();
         boolean readsActivation = mlp.downLayer().weight() instanceof Weight.Dense(var parameter) && parameter.isTrained();
         LinearGroup gateUp = mlp.gateUp().group(), down = mlp.down().group();
-        return mlp.activation() != Activation.RELU && !gateUp.isDropped(dropout) && !down.isDropped(dropout) && !isInFp8.test(gateUp) && !isInFp8.test(down)
+        return WITH_ADAPTERS.contains(mlp.activation()) && !gateUp.isDropped(dropout) && !down.isDropped(dropout) && !isInFp8.test(gateUp) && !isInFp8.test(down)
                 && n == mlp.upLayer().weight().outFeatures() && n % SPAN == 0 && !readsActivation
                 && rank(mlp.gateLayer()) <= MOST_RANK && rank(mlp.upLayer()) <= MOST_RANK && rank(mlp.downLayer()) <= MOST_RANK
                 && (isTrained(mlp.gateLayer(), false) || isTrained(mlp.upLayer(), false) || isTrained(mlp.downLayer(), true));

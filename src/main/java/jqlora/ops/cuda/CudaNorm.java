@@ -2,6 +2,7 @@ package jqlora.ops.cuda;
 
 import java.util.List;
 import jqlora.ops.AttentionShape;
+import jqlora.ops.HeadNorms;
 import jqlora.ops.LinearGroup;
 import jqlora.ops.LinearWeights;
 import jqlora.ops.Norm;
@@ -109,28 +110,53 @@ final class CudaNorm {
         }
     }
 
-    CudaTensor headForward(CudaTensor qkv, AttentionShape shape, CudaTensor qWeight, CudaTensor kWeight, float eps, Tensor rstd) {
+    // ---- heads: queries and keys are normalised, values are copied
+
+    /** Vectors of {@code dim} elements that the kernels take for heads: queries, then keys, from a column on; and where their statistics begin. */
+    private record Part(long column, int queries, int keys, int dim, Norm.Rms query, Norm.Rms key, long statistics) { }
+
+    /** All heads at once; or, across heads, queries as one head and keys as another. */
+    private static List<Part> parts(AttentionShape shape, HeadNorms norms, Tensor rstd) {
+        int queries = shape.numAttentionHeads(), keys = shape.numKeyValueHeads();
+        long statistics = CudaTensor.of(rstd).address();
+        return !norms.acrossHeads() ? List.of(new Part(0, queries, keys, shape.headDim(), norms.query(), norms.key(), statistics))
+                : List.of(new Part(0, 1, 0, shape.queryColumns(), norms.query(), norms.query(), statistics),
+                        new Part(shape.queryColumns(), 1, 0, shape.keyColumns(), norms.key(), norms.key(), statistics + 4 * rstd.shape().dim(0)));
+    }
+
+    CudaTensor headForward(CudaTensor qkv, AttentionShape shape, HeadNorms norms, Tensor rstd) {
         CudaTensor y = ops.matrix(qkv.rows(), qkv.columns());
-        int heads = shape.numAttentionHeads() + 2 * shape.numKeyValueHeads();
-        ops.kernel(SOURCE, "head_norm").matrix(y).address(rstd).matrix(qkv).address(qWeight).address(kWeight).real(eps).number(qkv.rows())
-                .integer(shape.numAttentionHeads()).integer(shape.numKeyValueHeads()).integer(shape.headDim()).integer(qWeight.type()).integer(kWeight.type())
-                .launch(Math.ceilDiv(qkv.rows() * heads, WARPS), THREADS);
+        if (norms.acrossHeads()) {
+            ops.copyInto(y, qkv);
+        }
+        for (Part part : parts(shape, norms, rstd)) {
+            CudaTensor query = CudaTensor.of(part.query.weight().value()), key = CudaTensor.of(part.key.weight().value());
+            ops.kernel(SOURCE, "head_norm").number(y.address() + 2 * part.column).number(y.stride()).number(part.statistics).number(qkv.address() + 2 * part.column).number(qkv.stride())
+                    .address(query).address(key).real(part.query.weightOffset()).real(part.query.eps()).number(qkv.rows()).integer(part.queries).integer(part.keys).integer(part.dim)
+                    .integer(query.type()).integer(key.type()).launch(Math.ceilDiv(qkv.rows() * (part.queries + 2L * part.keys), WARPS), THREADS);
+        }
         return y;
     }
 
-    void headBackward(Tensor dQkv, CudaTensor qkv, AttentionShape shape, Parameter qWeight, Parameter kWeight, Tensor rstd) {
-        int queries = shape.numAttentionHeads(), keys = shape.numKeyValueHeads(), heads = queries + keys;
-        weightGradient(qWeight, dQkv, qkv, rstd, 0, queries, heads, shape.headDim());
-        weightGradient(kWeight, dQkv, qkv, rstd, queries, keys, heads, shape.headDim());
-        CudaTensor q = CudaTensor.of(qWeight.value()), k = CudaTensor.of(kWeight.value());
-        ops.kernel(SOURCE, "head_norm_backward").matrix(dQkv).matrix(qkv).address(q).address(k).address(rstd).number(qkv.rows()).integer(queries).integer(keys)
-                .integer(shape.headDim()).integer(q.type()).integer(k.type()).launch(Math.ceilDiv(qkv.rows() * heads, WARPS), THREADS);
+    void headBackward(CudaTensor dQkv, CudaTensor qkv, AttentionShape shape, HeadNorms norms, Tensor rstd) {
+        for (Part part : parts(shape, norms, rstd)) {
+            int heads = part.queries + part.keys;
+            weightGradient(part.query.weight(), dQkv, qkv, part, 0, part.queries);
+            if (part.keys > 0) {
+                weightGradient(part.key.weight(), dQkv, qkv, part, part.queries, part.keys);
+            }
+            CudaTensor query = CudaTensor.of(part.query.weight().value()), key = CudaTensor.of(part.key.weight().value());
+            ops.kernel(SOURCE, "head_norm_backward").number(dQkv.address() + 2 * part.column).number(dQkv.stride()).number(qkv.address() + 2 * part.column).number(qkv.stride())
+                    .address(query).address(key).real(part.query.weightOffset()).number(part.statistics).number(qkv.rows()).integer(part.queries).integer(part.keys)
+                    .integer(part.dim).integer(query.type()).integer(key.type()).launch(Math.ceilDiv(qkv.rows() * heads, (long) WARPS), THREADS);
+        }
     }
 
-    private void weightGradient(Parameter weight, Tensor dY, CudaTensor x, Tensor rstd, int firstHead, int heads, int allHeads, int headDim) {
+    private void weightGradient(Parameter weight, CudaTensor dY, CudaTensor x, Part part, int firstHead, int heads) {
         if (weight.isTrained()) {
-            ops.kernel(SOURCE, "head_norm_weight_gradient").address(weight.gradient()).matrix(dY).matrix(x).address(rstd).number(x.rows()).integer(firstHead).integer(heads)
-                    .integer(allHeads).integer(headDim).launch(headDim, THREADS);
+            ops.kernel(SOURCE, "head_norm_weight_gradient").address(weight.gradient()).number(dY.address() + 2 * part.column).number(dY.stride())
+                    .number(x.address() + 2 * part.column).number(x.stride()).number(part.statistics).number(x.rows()).integer(firstHead).integer(heads)
+                    .integer(part.queries + part.keys).integer(part.dim).launch(part.dim, THREADS);
         }
     }
 }

@@ -301,9 +301,9 @@ public final class CudaOps implements Ops {
     }
 
     @Override
-    public void addInPlace(Tensor x, Tensor y) {
+    public void addInPlace(Tensor x, float factor, Tensor y) {
         OpsArguments.add(x, y, DType.BF16);
-        rows.add(x, x, y);
+        rows.add(x, factor, y);
     }
 
     // ---- embedding

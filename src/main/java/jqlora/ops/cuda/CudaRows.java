@@ -14,13 +14,14 @@ final class CudaRows {
         this.ops = ops;
     }
 
-    /** {@code z = x + y}; z may be x. */
-    void add(Tensor z, Tensor x, Tensor y) {
-        CudaTensor out = CudaTensor.toChange(z);
+    /** {@code x = factor x + y}; y may be null. */
+    void add(Tensor x, float factor, Tensor y) {
+        CudaTensor out = CudaTensor.toChange(x);
         if (x.dtype() == DType.F32) {
-            ops.kernel(SOURCE, "add_floats").address(z).address(x).address(y).number(x.shape().size()).launchFor(x.shape().size());
+            ops.kernel(SOURCE, "add_floats").address(x).real(factor).address(y).number(x.shape().size()).launchFor(x.shape().size());
         } else {
-            ops.kernel(SOURCE, "add_rows").matrix(z).matrix(x).matrix(y).number(out.rows()).integer(out.columns())
+            CudaTensor added = CudaTensor.orNull(y);
+            ops.kernel(SOURCE, "add_rows").matrix(x).real(factor).number(CudaTensor.address(added)).number(added == null ? 0 : added.stride()).number(out.rows()).integer(out.columns())
                     .launch(Math.ceilDiv(out.columns(), 8L * THREADS), (int) Math.min(out.rows(), ROWS_OF_A_GRID), THREADS, 1);
         }
     }

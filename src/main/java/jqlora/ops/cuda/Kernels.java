@@ -15,7 +15,7 @@ import org.bytedeco.javacpp.BytePointer;
 /** The kernels of a device, loaded at first use. */
 final class Kernels implements AutoCloseable {
     /** Kernels that wait themselves for what they need of the one before, see {@code wait_for_previous} in the sources. */
-    private static final Set<String> WAITING = Set.of("rms_norm", "rms_norm8", "head_norm", "rope", "rope8", "silu", "silu8", "gelu", "gelu8", "gelu_tanh", "gelu_tanh8", "relu", "relu8",
+    private static final Set<String> WAITING = Set.of("rms_norm", "rms_norm8", "head_norm", "rope", "rope8", "silu", "silu8", "gelu", "gelu8", "gelu_tanh", "gelu_tanh8", "relu", "relu8", "relu_squared", "relu_squared8",
             "layer_norm", "gather_rows", "four_bit_few_rows", "four_bit_nested_few_rows", "bf16_few_rows", "any_few_rows", "inner_few_rows", "decode_attention", "highest_token",
             "scores_that_stay", "random_token");
 

@@ -45,6 +45,15 @@ struct Relu {
     }
 };
 
+struct ReluSquared {
+    static __device__ __forceinline__ float value(float g) { return fmaxf(g, 0.f) * fmaxf(g, 0.f); }
+    static __device__ __forceinline__ float value(float g, float* slope) {
+        float positive = fmaxf(g, 0.f);
+        *slope = 2.f * positive;
+        return positive * positive;
+    }
+};
+
 template <class Activation> __device__ __forceinline__ void gradients(float d, float g, float u, float* dg, float* du, float* y) {
     float slope, value = Activation::value(g, &slope);
     *y = value * u;
@@ -123,6 +132,7 @@ KERNELS(silu, Silu)
 KERNELS(gelu, Gelu)
 KERNELS(gelu_tanh, GeluTanh)
 KERNELS(relu, Relu)
+KERNELS(relu_squared, ReluSquared)
 
 // y = a(x) without a gate.  Launch: a thread 8 columns of a row
 template <class Activation> __device__ __forceinline__ void plain(bf16* y, i64 y_stride, const bf16* x, i64 stride, i64 rows, int n) {
@@ -166,6 +176,8 @@ PLAIN_KERNELS(silu, Silu)
 PLAIN_KERNELS(gelu, Gelu)
 PLAIN_KERNELS(gelu_tanh, GeluTanh)
 PLAIN_KERNELS(relu, Relu)
+PLAIN_KERNELS(relu_squared, ReluSquared)
+
 
 #if __CUDA_ARCH__ >= 890
 #define HELD 7
@@ -259,6 +271,7 @@ template <class Activation> __device__ __forceinline__ void gated_backward_rows_
 KERNELS_E4M3(silu, Silu, 2)
 KERNELS_E4M3(gelu, Gelu, 2)
 KERNELS_E4M3(relu, Relu, 2)
+KERNELS_E4M3(relu_squared, ReluSquared, 2)
 KERNELS_E4M3(gelu_tanh, GeluTanh, 1)  // it needs a register more than two blocks leave
 #endif
 

@@ -210,7 +210,7 @@ extern "C" __global__ void rms_norm_weight_gradient(float* dweight, const bf16* 
 }
 
 // Queries and keys head by head, values copied. Launch: block 256, a warp a head of a row; heads counts queries, keys and values
-extern "C" __global__ void head_norm(bf16* y, i64 y_stride, float* rstd, const bf16* x, i64 x_stride, const void* q_weight, const void* k_weight, float eps,
+extern "C" __global__ void head_norm(bf16* y, i64 y_stride, float* rstd, const bf16* x, i64 x_stride, const void* q_weight, const void* k_weight, float offset, float eps,
                                      i64 rows, int q_heads, int kv_heads, int dim, int q_type, int k_type) {
     let_next_begin();
     wait_for_previous();
@@ -230,11 +230,11 @@ extern "C" __global__ void head_norm(bf16* y, i64 y_stride, float* rstd, const b
     if (lane == 0) rstd[row * (q_heads + kv_heads) + head] = r;
     const void* weight = head < q_heads ? q_weight : k_weight;
     int type = head < q_heads ? q_type : k_type;
-    for (int i = lane; i < dim; i += 32) y[i] = to_bf16(to_float(x[i]) * r * read(weight, i, type));
+    for (int i = lane; i < dim; i += 32) y[i] = to_bf16(to_float(x[i]) * r * (offset + read(weight, i, type)));
 }
 
 // dqkv: gradient of the result, overwritten with that of x; values keep theirs. Launch: as head_norm, over queries and keys
-extern "C" __global__ void head_norm_backward(bf16* dqkv, i64 d_stride, const bf16* x, i64 x_stride, const void* q_weight, const void* k_weight, const float* rstd,
+extern "C" __global__ void head_norm_backward(bf16* dqkv, i64 d_stride, const bf16* x, i64 x_stride, const void* q_weight, const void* k_weight, float offset, const float* rstd,
                                               i64 rows, int q_heads, int kv_heads, int dim, int q_type, int k_type) {
     i64 warp = ((i64)blockIdx.x * blockDim.x + threadIdx.x) >> 5;
     int heads = q_heads + kv_heads, lane = threadIdx.x & 31;
@@ -245,9 +245,9 @@ extern "C" __global__ void head_norm_backward(bf16* dqkv, i64 d_stride, const bf
     const void* weight = head < q_heads ? q_weight : k_weight;
     int type = head < q_heads ? q_type : k_type;
     float r = rstd[row * heads + head], product = 0.f;
-    for (int i = lane; i < dim; i += 32) product += to_float(dqkv[i]) * read(weight, i, type) * to_float(x[i]);
+    for (int i = lane; i < dim; i += 32) product += to_float(dqkv[i]) * (offset + read(weight, i, type)) * to_float(x[i]);
     float c = warp_sum(product) / dim * r * r;
-    for (int i = lane; i < dim; i += 32) dqkv[i] = to_bf16(r * (to_float(dqkv[i]) * read(weight, i, type) - to_float(x[i]) * c));
+    for (int i = lane; i < dim; i += 32) dqkv[i] = to_bf16(r * (to_float(dqkv[i]) * (offset + read(weight, i, type)) - to_float(x[i]) * c));
 }
 
 // dweight[i] += sum over rows and heads of dy x rstd, before head_norm_backward overwrites dy. Launch: a block of 256 for each i < dim

@@ -1,23 +1,23 @@
 // rows.cu: sums, and rows that are gathered, scattered or added into a table.  Oracle: TransferTest, MlpAndEmbeddingTest; CPU twin CpuOps
 #include "common.cuh"
 
-// z = x + y. Launch: a thread 8 columns of a row; grid.y rows
-extern "C" __global__ void add_rows(bf16* z, i64 z_stride, const bf16* x, i64 x_stride, const bf16* y, i64 y_stride, i64 rows, int columns) {
+// x = factor x + y; y may be 0. Launch: a thread 8 columns of a row; grid.y rows
+extern "C" __global__ void add_rows(bf16* x, i64 x_stride, float factor, const bf16* y, i64 y_stride, i64 rows, int columns) {
     int at = (blockIdx.x * blockDim.x + threadIdx.x) * 8;
     for (i64 row = blockIdx.y; row < rows && at < columns; row += gridDim.y) {
-        float a[8], b[8];
+        float a[8], b[8] = {0.f, 0.f, 0.f, 0.f, 0.f, 0.f, 0.f, 0.f};
         load_some(x + row * x_stride + at, a, columns - at);
-        load_some(y + row * y_stride + at, b, columns - at);
+        if (y) load_some(y + row * y_stride + at, b, columns - at);
 #pragma unroll
-        for (int k = 0; k < 8; k++) a[k] += b[k];
-        store_some(z + row * z_stride + at, a, columns - at);
+        for (int k = 0; k < 8; k++) a[k] = factor * a[k] + b[k];
+        store_some(x + row * x_stride + at, a, columns - at);
     }
 }
 
 // Launch: a thread an element
-extern "C" __global__ void add_floats(float* z, const float* x, const float* y, i64 n) {
+extern "C" __global__ void add_floats(float* x, float factor, const float* y, i64 n) {
     i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x;
-    if (i < n) z[i] = x[i] + y[i];
+    if (i < n) x[i] = factor * x[i] + (y ? y[i] : 0.f);
 }
 
 extern "C" __global__ void convert_to_float(float* out, const void* x, i64 stride, i64 rows, i64 columns, int type) {
