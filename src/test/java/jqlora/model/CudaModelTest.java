@@ -61,10 +61,12 @@ class CudaModelTest {
     private static final double VALUES = 0.02, GRADIENTS = 0.04;
     private static final int PRODUCTS_OF_A_LAYER = 7;
     /**
-     * Where scores are not scaled, or a gradient is 0 but for rounding (a bias of keys without rotation), one rounding moves a gradient further. How far is measured in float32 with
-     * weights rounded to bfloat16: of a product weight, input, result and the gradients of each are rounded, some nine roundings of which the weight's is one, and they add up as a root.
+     * Where scores are not scaled, one rounding moves a gradient further. How far is measured in float32 with weights rounded to bfloat16: of a product weight,
+     * input, result and the gradients of each are rounded, some nine roundings of which the weight's is one, and they add up as a root.
      */
     private static final double ROUNDINGS = 3;
+    /** A gradient that is so small a part of another one is 0 but for the rounding of float32. */
+    private static final double NOTHING = 1e-6;
     private static CudaOps ops;
 
     @BeforeAll
@@ -134,12 +136,19 @@ class CudaModelTest {
             assertEquals(expected, ops.download(sum).data().get(TensorView.DOUBLE, 0) / labelled, 2e-3 * expected, "loss of the training step");
             List<float[]> kept = new ArrayList<>();
             Map<String, Double> moved = movedByRoundedWeights(folder, batch);
+            double longest = 0;
             for (Parameter parameter : model.parameters()) {
                 kept.add(ops.download(parameter.gradient()).toFloats());
                 if (FamiliesTest.isTrimmed(folder, file, parameter)) {
                     continue;
                 }
-                assertNear(parameter.name(), kept.getLast(), FamiliesTest.expected(model, file, parameter), Math.max(GRADIENTS, ROUNDINGS * moved.get(parameter.name())));
+                float[] exact = FamiliesTest.expected(model, file, parameter);
+                longest = Math.max(longest, Distance.length(exact));
+                if (Distance.length(exact) < NOTHING * longest) {        // a bias of keys without rotation: the softmax takes it off again
+                    assertTrue(Distance.length(kept.getLast()) <= GRADIENTS * longest, parameter.name());
+                } else {
+                    assertNear(parameter.name(), kept.getLast(), exact, Math.max(GRADIENTS, ROUNDINGS * moved.get(parameter.name())));
+                }
             }
             ops.zeroGradients(model.parameters());
             model.forwardBackward(batch.tokens(), 1.0 / labelled, sum, 0, ActivationBudget.recomputeAll());
@@ -165,8 +174,8 @@ class CudaModelTest {
                 for (int fed = prompt.length; past + fed < tokens.length; fed = 1) {
                     float[] scores = model.decode(Arrays.copyOfRange(tokens, past, past + fed), jqlora.ops.Sequences.continuing(new int[] {fed}, new int[] {past}), cache)[0];
                     past += fed;
-                    // both are rounded, each in its own way: few rows take the weights as they are stored, many in bfloat16
-                    assertNear("scores after " + past, scores, Arrays.copyOfRange(all, (past - 1) * vocab, past * vocab), 1.5 * VALUES);
+                    // both are rounded, each in its own way, since few rows take the weights as they are stored, many in bfloat16: each may be off by so much
+                    assertNear("scores after " + past, scores, Arrays.copyOfRange(all, (past - 1) * vocab, past * vocab), 2 * VALUES);
                 }
             }
         }
