@@ -39,10 +39,12 @@ doctor_java() {
   else
     missing "JDK 25" "$(jdk_advice), or let ./jqlora --yes run fetch one"
   fi
-  if command -v mvn >/dev/null; then
-    found Maven "$(command -v mvn)"
-  else
+  if ! find_maven; then
     missing Maven "$(maven_advice)"
+  elif [ "$MAVEN" = "$JQLORA_HOME/mvnw" ]; then
+    noted Maven "./mvnw, which fetches one (10 MB) at its first use; one of the system: $(maven_advice)"
+  else
+    found Maven "$MAVEN"
   fi
 }
 

@@ -8,6 +8,8 @@ why_failed() {
     printf 'the disk is full (%s); df -h %s shows how full' "$(trimmed "$said")" "$JQLORA_HOME"
   elif said=$(grep -E '^fetch_jdk: ' "$log" | tail -n 1) && [ -n "$said" ]; then
     printf '%s' "${said#fetch_jdk: }"
+  elif said=$(sed -nE 's/^(wget|curl): Failed to fetch (.*)/\2/p' "$log" | tail -n 1) && [ -n "$said" ]; then
+    printf 'Maven itself cannot be fetched from %s; connect to the network, name a mirror of Maven Central in MVNW_REPOURL, or install it: %s' "$said" "$(maven_advice)"
   elif grep -qE 'from versions: none|No matching distribution|NewConnectionError|ConnectTimeoutError|ProxyError|Max retries exceeded' "$log"; then
     said=$(sed -nE 's/.*No matching distribution found for ([^ ]+).*/\1/p' "$log" | head -n 1)
     printf 'pip found no index of packages that has %s; connect to the network, or name an index that can be reached in PIP_INDEX_URL' "${said:-them}"

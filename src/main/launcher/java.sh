@@ -64,10 +64,15 @@ need_jdk() {
 
 maven_advice() { for_system "sudo apt-get install maven" "sudo dnf install maven" "brew install maven" "https://maven.apache.org/download.cgi"; }
 
-# need_maven: sets MAVEN
-need_maven() {
+# find_maven: sets MAVEN to the system's, or else to the project's wrapper, which fetches one at its first use; or fails
+find_maven() {
   MAVEN=$(command -v mvn || true)
-  [ -n "$MAVEN" ] || die "Maven (mvn), which builds this project, was not found; to get it: $(maven_advice)"
+  [ -n "$MAVEN" ] || MAVEN=$JQLORA_HOME/mvnw
+  [ -x "$MAVEN" ]
+}
+
+need_maven() {
+  find_maven || die "Maven (mvn), which builds this project, was not found; to get it: $(maven_advice)"
 }
 
 # maven ARGUMENT...: Maven on whatever Java it likes, with our JDK offered to its toolchains

@@ -111,6 +111,9 @@ class FailureTest(InFolder):
                  "[ERROR] Could not transfer artifact ai.djl:api:jar:0.36.0 from/to central: Unknown host\n")
         for log, reason in ((pip, "pip found no index of packages that has anyio==4.16.0; connect to the network, or name an index that can be reached in PIP_INDEX_URL"),
                             (maven, f"Maven cannot fetch ai.djl:api:jar:0.36.0; connect to the network, or name a mirror that can be reached in {os.environ['HOME']}/.m2/settings.xml"),
+                            ("curl: (6) Could not resolve host: a\ncurl: Failed to fetch https://a/apache-maven-3.9.11-bin.zip\n",
+                             "Maven itself cannot be fetched from https://a/apache-maven-3.9.11-bin.zip; connect to the network, name a mirror of Maven Central in MVNW_REPOURL, "
+                             f"or install it: {shell('maven_advice').stdout.strip()}"),
                             ("x\nfetch_jdk: no server; do that\n", "no server; do that"),
                             ("[ERROR] /a/B.java:[3,4] ';' expected\n[ERROR] more\n", "/a/B.java:[3,4] ';' expected"),
                             ("npm error code ENOTFOUND\n", "npm cannot reach its registry; connect to the network, or name one that can be reached in npm_config_registry"),
@@ -132,6 +135,18 @@ class FailureTest(InFolder):
                              env=os.environ | {"JQLORA_ADOPTIUM": "http://127.0.0.1:9"})
         self.assertRegex(jdk.stderr, r"\Afetch_jdk: http://127.0.0.1:9 cannot be reached \(.*refused.*\); connect to the network, name a mirror in JQLORA_ADOPTIUM, or .*\n\Z")
 
+    def test_the_wrapper_is_the_one_without_a_jar(self):
+        with open(os.path.join(HOME, ".mvn", "wrapper", "maven-wrapper.properties"), encoding="utf-8") as file:
+            self.assertIn("distributionType=only-script\n", file.read())
+        self.assertEqual(os.listdir(os.path.join(HOME, ".mvn", "wrapper")), ["maven-wrapper.properties"])
+        self.assertTrue(os.access(os.path.join(HOME, "mvnw"), os.X_OK))
+
+    def test_doctor_tells_which_maven_it_takes(self):
+        code = '. "$LAUNCHER/doctor.sh"; find_jdk() { false; }\nPROBLEMS=0; doctor_java; echo "$PROBLEMS"'
+        for find, said in (('MAVEN="$JQLORA_HOME/mvnw"', r"  note     Maven      \./mvnw, which fetches one .*\n1\n\Z"),
+                           ("MAVEN=/usr/bin/mvn", r"  ok       Maven      /usr/bin/mvn\n1\n\Z"), ("false", r"  MISSING  Maven      .+\n2\n\Z")):
+            self.assertRegex(shell(f"find_maven() {{ {find}; }}\n{code}").stdout, said)
+
     def test_no_jdk_maven_or_python(self):
         os.mkdir(self.path("bin"))
         for tool in ("bash", "uname", "dirname", "cat", "grep", "sed", "awk", "locale", "readlink"):
@@ -139,7 +154,8 @@ class FailureTest(InFolder):
         without = {"PATH": self.path("bin"), "HOME": self.folder}
         hidden = "jdk_candidates() { :; }\n"
         self.assertRegex(shell(hidden + "need_jdk", **without).stderr, r"\Ajqlora: no JDK 25 was found .*; to get one: .+, or \./jqlora --yes setup, .*\n\Z")
-        self.assertRegex(shell("need_maven", **without).stderr, r"\Ajqlora: Maven \(mvn\), .* was not found; to get it: .+\n\Z")
+        self.assertEqual(shell('need_maven; printf %s "$MAVEN"', **without).stdout, os.path.join(HOME, "mvnw"))
+        self.assertRegex(shell('JQLORA_HOME="$1"\nneed_maven', self.folder, **without).stderr, r"\Ajqlora: Maven \(mvn\), .* was not found; to get it: .+\n\Z")
         self.assertRegex(shell("is_python() { false; }\nneed_python", **without).stderr, r"\Ajqlora: no Python 3.11 or newer .*; to get it: .+\n\Z")
 
 

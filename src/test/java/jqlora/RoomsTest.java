@@ -3,7 +3,14 @@ package jqlora;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.sun.source.tree.CompilationUnitTree;
+import com.sun.source.tree.MethodTree;
+import com.sun.source.util.JavacTask;
+import com.sun.source.util.SourcePositions;
+import com.sun.source.util.TreeScanner;
+import com.sun.source.util.Trees;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -15,13 +22,20 @@ import java.util.TreeSet;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
+import javax.tools.JavaCompiler;
+import javax.tools.StandardJavaFileManager;
+import javax.tools.ToolProvider;
 import org.junit.jupiter.api.Test;
 
 /** Who may use what: a room uses lower rooms only, and each outside library has its rooms. Full names within the code count, comments do not. */
 class RoomsTest {
     private static final Path MAIN = Path.of("src/main/java"), TESTS = Path.of("src/test/java");
-    private static final int LONGEST_FILE = 500;
+    private static final int LONGEST_FILE = 500, LONGEST_METHOD = 60, LONGEST_LINE = 140;
+
+    /** Files that still have longer lines, one name a line; it only ever gets shorter. */
+    private static final Path LONG_LINES = Path.of("src/test/resources/rooms/long-lines.txt");
 
     /** From the lowest to the highest; {@code *} for all rooms above it in this list. */
     private static final Map<String, Set<String>> ALLOWED = new LinkedHashMap<>();
@@ -68,6 +82,8 @@ class RoomsTest {
 
     private static final Pattern LINK = Pattern.compile("\\{@link (jqlora\\.[\\w.]*\\.[A-Z]\\w*)");
     private static final Pattern MAY_IMPORT = Pattern.compile("(?s)<p>May import: ([^.]+)\\.");
+
+    private static final Pattern ROW = Pattern.compile("(?m)^\\| `(\\w+)` \\| ((?:`\\w+`(?:, )?)+|nothing|all above) \\|");
 
     private record Source(Path path, String packageName, String code) {
         String room() {
@@ -200,6 +216,18 @@ class RoomsTest {
         assertNone("package-info.java", violations);
     }
 
+    /** Contributors read the table there. */
+    @Test
+    void contributorsAreToldTheTable() throws IOException {
+        Map<String, Set<String>> told = new LinkedHashMap<>();
+        for (Matcher row = ROW.matcher(Files.readString(Path.of("CONTRIBUTING.md"))); row.find(); ) {
+            String may = row.group(2).replace("`", "");
+            told.put(row.group(1), may.equals("nothing") ? Set.of() : new TreeSet<>(may.equals("all above") ? told.keySet() : Set.of(may.split(", "))));
+        }
+        assertEquals(ALLOWED, told);
+        assertEquals(List.copyOf(ALLOWED.keySet()), List.copyOf(told.keySet()), "their order");
+    }
+
     @Test
     void noFileIsTooLong() throws IOException {
         List<String> violations = new ArrayList<>();
@@ -212,5 +240,56 @@ class RoomsTest {
             }
         }
         assertNone("length of files", violations);
+    }
+
+    @Test
+    void noMethodIsTooLong() throws IOException {
+        List<String> violations = new ArrayList<>();
+        JavaCompiler compiler = ToolProvider.getSystemJavaCompiler();
+        try (StandardJavaFileManager files = compiler.getStandardFileManager(null, null, StandardCharsets.UTF_8)) {
+            JavacTask task = (JavacTask) compiler.getTask(null, files, null, List.of("-proc:none"), null, files.getJavaFileObjectsFromPaths(javaFiles(MAIN)));
+            SourcePositions positions = Trees.instance(task).getSourcePositions();
+            int methods = 0;
+            for (CompilationUnitTree unit : task.parse()) {
+                methods += new TreeScanner<Integer, Void>() {
+                    @Override
+                    public Integer visitMethod(MethodTree method, Void nothing) {
+                        long first = unit.getLineMap().getLineNumber(positions.getStartPosition(unit, method));
+                        long lines = unit.getLineMap().getLineNumber(positions.getEndPosition(unit, method)) - first + 1;
+                        if (lines > LONGEST_METHOD) {
+                            violations.add(unit.getSourceFile().getName() + ": " + method.getName() + " has " + lines + " lines, at most " + LONGEST_METHOD);
+                        }
+                        return reduce(1, super.visitMethod(method, nothing));
+                    }
+
+                    @Override
+                    public Integer reduce(Integer one, Integer other) {
+                        return (one == null ? 0 : one) + (other == null ? 0 : other);
+                    }
+                }.scan(unit, null);
+            }
+            assertTrue(methods > 1000, "only " + methods + " methods found in " + MAIN.toAbsolutePath());
+        }
+        assertNone("length of methods", violations);
+    }
+
+    @Test
+    void noLineIsTooLong() throws IOException {
+        List<String> listed = Files.readAllLines(LONG_LINES), violations = new ArrayList<>();
+        Set<String> left = new TreeSet<>(listed);
+        assertTrue(List.copyOf(left).equals(listed), LONG_LINES + " must be sorted, with each name once");
+        for (Path file : javaFiles(MAIN)) {
+            String name = MAIN.relativize(file).toString().replace('\\', '/');
+            boolean isListed = left.remove(name);
+            List<String> lines = Files.readAllLines(file);
+            List<Integer> tooLong = IntStream.range(0, lines.size()).filter(i -> lines.get(i).length() > LONGEST_LINE).mapToObj(i -> i + 1).toList();
+            if (!isListed && !tooLong.isEmpty()) {
+                violations.add(name + ": lines " + tooLong + " have more than " + LONGEST_LINE + " characters");
+            } else if (isListed && tooLong.isEmpty()) {
+                violations.add(name + " has no such line any more; take it off " + LONG_LINES);
+            }
+        }
+        left.forEach(name -> violations.add(name + " is not there any more; take it off " + LONG_LINES));
+        assertNone("length of lines", violations);
     }
 }

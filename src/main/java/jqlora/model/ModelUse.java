@@ -20,7 +20,7 @@ public final class ModelUse {
     /**
      * What messages call it, and how to get it again after it was closed.
      *
-     * @param wayBack such as {@code open it again with openModel(...)}
+     * @param newWayBack such as {@code open it again with openModel(...)}
      */
     public synchronized void named(String newName, String newWayBack) {
         name = newName;
