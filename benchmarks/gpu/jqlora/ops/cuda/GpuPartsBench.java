@@ -193,7 +193,7 @@ public final class GpuPartsBench {
         }
         byte[] bytes = new byte[2 * bits.length];
         java.nio.ByteBuffer.wrap(bytes).order(java.nio.ByteOrder.LITTLE_ENDIAN).asShortBuffer().put(bits);
-        ops.reserveRoom(64);
+        ops.stage().reserveRoom(64);
         try (var qkv = ops.upload(new TensorView(DType.BF16, Shape.of(rows, shape.qkvColumns()), java.lang.foreign.MemorySegment.ofArray(bytes)));
                 var logSumExp = ops.allocate(DType.F32, rows, 32); var dQkv = ops.allocate(DType.BF16, rows, shape.qkvColumns());
                 var y = ops.attention(qkv, shape, sequences, logSumExp)) {

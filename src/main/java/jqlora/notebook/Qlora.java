@@ -51,6 +51,7 @@ public final class Qlora {
 
     /**
      * Shows {@code value} below the cell: a table, a chart, an array, one of our reports, or anything else as text.
+     *
      * <pre>{@code
      * show(model.memory());
      * }</pre>
@@ -61,6 +62,7 @@ public final class Qlora {
 
     /**
      * Shows {@code table} in at most {@code rows} rows.
+     *
      * <pre>{@code
      * show(dataSet("en-wiki-questions").train(), 5);
      * }</pre>
@@ -71,6 +73,7 @@ public final class Qlora {
 
     /**
      * Shows {@code value} like {@link #show(Object)} and returns the handle that replaces it.
+     *
      * <pre>{@code
      * Display state = display("waiting");
      * state.update("done");
@@ -82,6 +85,7 @@ public final class Qlora {
 
     /**
      * Takes away what the cell has shown and printed so far.
+     *
      * <pre>{@code
      * clearOutput();
      * }</pre>
@@ -92,12 +96,12 @@ public final class Qlora {
 
     /**
      * A progress bar for {@code total} pieces of work; close it at the end.
+     *
      * <pre>{@code
      * try (Progress bar = progress("steps", 3)) {
      *     for (int i = 0; i < 3; i++) bar.step();
      * }
      * }</pre>
-     *
      * @param total at least 1
      */
     public static Progress progress(String label, long total) {
@@ -106,6 +110,7 @@ public final class Qlora {
 
     /**
      * {@code items} for a for-each loop, with a bar that moves as they are taken.
+     *
      * <pre>{@code
      * for (String text : progress("texts", texts)) count(text);
      * }</pre>
@@ -116,6 +121,7 @@ public final class Qlora {
 
     /**
      * A line chart that grows as points are added to it; close it at the end.
+     *
      * <pre>{@code
      * try (LiveChart loss = liveChart("Loss", "step", "loss")) {
      *     loss.add("train", 1, 4.2);
@@ -148,7 +154,6 @@ public final class Qlora {
      * <pre>{@code
      * useDevice("cpu");
      * }</pre>
-     *
      * @throws IllegalStateException if the backend is open already on another device
      * @throws IllegalArgumentException for another name
      * @throws RuntimeException if a GPU that is asked for by name cannot be used; the message says what is missing
@@ -171,10 +176,10 @@ public final class Qlora {
 
     /**
      * Gigabytes as bytes, in powers of ten.
+     *
      * <pre>{@code
      * gigabytes(7.5)
      * }</pre>
-     *
      * @param gigabytes above 0, at most a thousand million
      */
     public static long gigabytes(double gigabytes) {
@@ -186,6 +191,7 @@ public final class Qlora {
 
     /**
      * What this machine has: processor, cores, memory, GPU, and what models compute on. Opens the backend, as {@link #ops}.
+     *
      * <pre>{@code
      * machine()
      * }</pre>
@@ -198,6 +204,7 @@ public final class Qlora {
 
     /**
      * The folder of the model that {@code ./jqlora run --model} names, or of the small one that ships with jqlora.
+     *
      * <pre>{@code
      * OpenModel opened = openModel(chosenModel());
      * }</pre>
@@ -208,6 +215,7 @@ public final class Qlora {
 
     /**
      * Whether {@code folder} is the small model that ships with jqlora.
+     *
      * <pre>{@code
      * int steps = isEmbedded(chosenModel()) ? 60 : 20;
      * }</pre>
@@ -223,7 +231,6 @@ public final class Qlora {
      * <pre>{@code
      * OpenModel model = openModel("jqlora-tiny");
      * }</pre>
-     *
      * @throws IOException if it is nothing of these, or cannot be downloaded or read; the message says what would do
      */
     public static OpenModel openModel(String model) throws IOException {
@@ -232,6 +239,7 @@ public final class Qlora {
 
     /**
      * As {@link #openModel(String)}, with other options.
+     *
      * <pre>{@code
      * openModel("jqlora-tiny", LoadOptions.asStored())
      * }</pre>
@@ -243,6 +251,7 @@ public final class Qlora {
 
     /**
      * Opens the model in {@code folder} in 4 bits, as {@link #openModel(String)}.
+     *
      * <pre>{@code
      * openModel(chosenModel())
      * }</pre>
@@ -253,6 +262,7 @@ public final class Qlora {
 
     /**
      * Opens a model, with a bar that shows what is being read.
+     *
      * <pre>{@code
      * openModel(chosenModel(), LoadOptions.defaults())
      * }</pre>
@@ -282,7 +292,6 @@ public final class Qlora {
      * <pre>{@code
      * plan(chosenModel(), LoadOptions.defaults(), LoraConfig.defaults(), SftConfig.defaults().withBatchSize(4), 512, 2048)
      * }</pre>
-     *
      * @param folder a folder with a config.json
      * @param lengths tokens of a row
      * @throws IOException if there is no config.json, or it is of a family that is not known
@@ -293,10 +302,10 @@ public final class Qlora {
 
     /**
      * As {@link #plan}, for an NVIDIA GPU that need not be here.
+     *
      * <pre>{@code
      * planOnGpu(gigabytes(24), chosenModel(), LoadOptions.defaults(), LoraConfig.defaults(), SftConfig.defaults().withBatchSize(4), 512, 2048)
      * }</pre>
-     *
      * @param gpuBytes of its memory that may be taken; of a card of 24 GB the system may keep some
      * @param folder a folder with a config.json
      * @param lengths tokens of a row
@@ -317,6 +326,7 @@ public final class Qlora {
 
     /**
      * A data set that ships with jqlora, such as {@code en-wiki-questions}, {@code zh-riddles} or {@code ja-phrases}.
+     *
      * <pre>{@code
      * dataSet("zh-riddles").train().getFirst()
      * }</pre>
@@ -334,7 +344,6 @@ public final class Qlora {
      * Files.write(file, List.of("{'instruction': 'a', 'output': 'b'}".replace('\'', '"'), "{'instruction': 'c', 'output': 'd'}".replace('\'', '"')));
      * InstructionSet mine = dataSet(file, 1);
      * }</pre>
-     *
      * @param testRows 0 to the number of rows less one
      * @return a set with the file's name, less its ending
      * @throws IOException if the file cannot be read, or a row is not as it must be; the message names the row
@@ -353,7 +362,6 @@ public final class Qlora {
      * Path halved = editedModel(chosenModel(), "fewer-digits", (name, weight) -> Int8Rows.of(weight).toFloats());
      * openModel(halved, LoadOptions.asStored()).loss(dataSet("en-wiki-questions").test())
      * }</pre>
-     *
      * @throws IOException if a file cannot be read or written, or the model's weights are in 4 bits already
      */
     public static Path editedModel(Path folder, String name, EditedWeights edit) throws IOException {
@@ -362,6 +370,7 @@ public final class Qlora {
 
     /**
      * An empty folder for what this notebook writes.
+     *
      * <pre>{@code
      * Path output = freshFolder("my-run");
      * }</pre>
@@ -372,6 +381,7 @@ public final class Qlora {
 
     /**
      * {@code row} as it is trained on: what is read, and what is learned.
+     *
      * <pre>{@code
      * preview(model, english.train().getFirst())
      * }</pre>
@@ -382,6 +392,7 @@ public final class Qlora {
 
     /**
      * {@code row}, whose mask may be your own, as it is trained on.
+     *
      * <pre>{@code
      * preview(model, model.tokenize(english.train()).rows().getFirst())
      * }</pre>
@@ -428,7 +439,6 @@ public final class Qlora {
      * run.stop();                                    // after the step, saved; run.resume() goes on
      * TrainResult result = run.await();
      * }</pre>
-     *
      * @throws IllegalStateException if the model is closed, or trained already
      * @throws IOException if the folder holds a model
      */
@@ -439,6 +449,7 @@ public final class Qlora {
 
     /**
      * Shows a run that is not started by {@link #fineTune}.
+     *
      * <pre>{@code
      * TrainListener view = trainingView("my training");
      * }</pre>
@@ -449,6 +460,7 @@ public final class Qlora {
 
     /**
      * Shows the runs of an experiment.
+     *
      * <pre>{@code
      * ExperimentListener view = experimentView();
      * }</pre>
@@ -459,11 +471,11 @@ public final class Qlora {
 
     /**
      * Trains the cells that the folder of {@code grid} does not hold yet, with one bar for all of them. A cell that is stopped can be run again: it goes on.
+     *
      * <pre>{@code
      * TargetGrid grid = new TargetGrid(model.model(), model.rows(), sets, lora, config, freshFolder("my-grid"));
      * GridResult found = runGrid(grid, grid.cells(List.of(TargetModules.names("q_proj"), new TargetModules.AllLinear()), 1e-3, 5e-3));
      * }</pre>
-     *
      * @param cells at least one
      * @throws IOException as {@link TargetGrid#run}
      */

@@ -23,7 +23,8 @@ import jqlora.tensor.TensorView;
 import jqlora.tensor.Workers;
 
 /**
- * What the parts of this backend stand on: memory, threads, products, the arithmetic of rows; and the tensors of {@link Store}. No part knows {@link CpuOps}, which puts them together.
+ * What the parts of this backend stand on: memory, threads, products, the arithmetic of rows; and the tensors of {@link Store}. No part
+ * knows {@link CpuOps}, which puts them together.
  */
 final class CpuStage implements Store {
     static final long COPY_GRAIN = 1 << 14;               // elements of what memory alone holds up: some ten microseconds
@@ -152,7 +153,7 @@ final class CpuStage implements Store {
         void accept(int from, int count);
     }
 
-    /** Runs {@code body} on ranges of columns, for sums over rows, whose order the ranges leave as it is. A range begins at a cache line. */
+    /** Runs {@code body} on ranges of columns, for sums over rows, whose order stays as it is. A range begins at a cache line. */
     void columns(int columns, Columns body) {
         workers.ranges(Math.ceilDiv(columns, LINE), 2, (first, last) -> {
             int from = (int) first * LINE;

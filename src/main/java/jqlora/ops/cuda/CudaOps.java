@@ -177,6 +177,11 @@ public final class CudaOps implements Ops {
         device.close();
     }
 
+    /** For benchmarks of parts. */
+    CudaStage stage() {
+        return stage;
+    }
+
     /** How many plans of attention cuDNN has compiled. */
     int attentionPlans() {
         return attention.plans();

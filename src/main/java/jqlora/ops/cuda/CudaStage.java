@@ -4,7 +4,10 @@ import jqlora.tensor.DType;
 import jqlora.tensor.Shape;
 import jqlora.tensor.Tensor;
 
-/** What the parts of this backend stand on: kernels, and memory for what they make. No part knows {@link CudaOps}, which puts them together. */
+/**
+ * What the parts of this backend stand on: kernels, and memory for what they make. No part knows {@link CudaOps}, which puts them
+ * together.
+ */
 final class CudaStage {
     private final DeviceMemory memory;
     private final Kernels kernels;
