@@ -8,6 +8,7 @@ import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.stream.Stream;
 import jqlora.format.BitsAndBytesConfig;
 import jqlora.format.BitsAndBytesState;
 import jqlora.format.CheckpointWriter;
@@ -130,7 +131,9 @@ public record ModelWriter(Path source, DType dtype) {
                     + " the checkpoint's numbers with one quantization, or merge by ONTO_BASE, which gives numbers");
         }
         FourBitFormat format = formats.getFirst();
-        List<String> skipped = model.linears().values().stream().filter(linear -> !(linear.weight() instanceof Weight.FourBit)).map(Linear::name).toList();
+        Stream<String> numbers = model.linears().values().stream().filter(linear -> !(linear.weight() instanceof Weight.FourBit)).map(Linear::name);
+        // the module that GPT-NeoX's files call embed_out is lm_head in transformers 5
+        List<String> skipped = numbers.flatMap(name -> name.equals("embed_out") ? Stream.of(name, "lm_head") : Stream.of(name)).toList();
         return config.withQuantization(BitsAndBytesConfig.defaults().withQuantType(format.type()).withDoubleQuantization(format.doubleQuantization())
                 .withComputeDtype(dtype).withSkipModules(skipped));
     }

@@ -23,7 +23,6 @@ public interface DecodingOps extends Store {
      * @param positions I32 [sequences]: how many tokens of each sequence lie in the cache
      */
     default Tensor cachedAttention(Tensor qkv, AttentionShape shape, Tensor positions, KvCache cache, int layer) {
-        OpsArguments.cachedAttention(qkv, shape, positions, cache, layer);
         int[] past = download(positions).toInts(), one = new int[past.length];
         Arrays.fill(one, 1);
         return cachedAttention(qkv, shape, Sequences.continuing(one, past), cache, layer);
@@ -38,7 +37,6 @@ public interface DecodingOps extends Store {
      * @param uniform F64 [sequences, positions]: the number in [0, 1) that decides what follows each position; null where the sampler needs none
      */
     default void nextTokens(Tensor ids, Tensor positions, Tensor logits, Sampler sampler, Tensor uniform) {
-        OpsArguments.nextTokens(ids, positions, logits, sampler, uniform);
         int vocab = Math.toIntExact(logits.shape().dim(1));
         int[] at = download(positions).toInts(), chosen = new int[at.length];
         float[] scores = download(logits).toFloats();

@@ -10,7 +10,7 @@ import jqlora.tensor.Processors;
  * whether it is overwritten or added into; null for a gradient means that nobody wants it.
  *
  * <p>Arguments of another shape or type than the ones given fail with a {@link jqlora.tensor.ShapeException} or another
- * {@link IllegalArgumentException} before anything is computed; {@link OpsArguments} holds these checks.
+ * {@link IllegalArgumentException} before anything is computed; {@link CheckedOps} sees to that for every backend.
  */
 public interface Ops extends Store, LayerOps, DecodingOps, UpdateOps, AutoCloseable {
     /** Such as {@code cpu}. */

@@ -9,6 +9,8 @@ import jqlora.model.MemoryPlan;
 import jqlora.model.MemoryPlanner;
 import jqlora.model.TokenBatch;
 import jqlora.ops.Ops;
+import jqlora.tensor.DType;
+import jqlora.tensor.Tensor;
 
 /** How a training fits into the backend's memory, before its first step. */
 final class TrainingMemory {
@@ -62,7 +64,11 @@ final class TrainingMemory {
     MemoryPlanner planner(boolean paged) {
         return new MemoryPlanner(weights.model(), ops -> {
             AdamW adamW = optimizer(ops, paged);
-            return () -> adamW.step(1, 0, null);
+            return () -> {
+                try (Tensor norm = ops.zeros(DType.F64, 1)) {
+                    adamW.step(1, 0, norm);
+                }
+            };
         });
     }
 }

@@ -8,6 +8,7 @@ import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
 import ai.djl.training.GradientCollector;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -39,10 +40,30 @@ class AutogradTest {
 
     // ---- PyTorch
 
-    private record Result(Matrix y, Map<String, Matrix> gradients) { }
+    private static final int MOST_REPETITIONS = 5;
+
+    private record Result(Matrix y, Map<String, Matrix> gradients) {
+        boolean isSame(Result other) {
+            return Arrays.equals(y.toArray(), other.y.toArray())
+                    && gradients.keySet().stream().allMatch(name -> Arrays.equals(gradients.get(name).toArray(), other.gradients.get(name).toArray()));
+        }
+    }
 
     /** {@code f} of the inputs, and the gradient of {@code sum of dY f} for each. */
+    /** What PyTorch makes twice: through DJL it gives a gradient of random memory once in some hundred runs, which is no oracle. */
     private static Result torch(Map<String, Matrix> inputs, Matrix dY, Function<Map<String, NDArray>, NDArray> f) {
+        Result first = once(inputs, dY, f);
+        for (int i = 0; i < MOST_REPETITIONS; i++) {
+            Result second = once(inputs, dY, f);
+            if (first.isSame(second)) {
+                return first;
+            }
+            first = second;
+        }
+        throw new AssertionError("PyTorch gives other numbers each time");
+    }
+
+    private static Result once(Map<String, Matrix> inputs, Matrix dY, Function<Map<String, NDArray>, NDArray> f) {
         Engine engine = Engine.getEngine("PyTorch");
         try (NDManager manager = engine.newBaseManager(Device.cpu())) {
             Map<String, NDArray> arrays = new LinkedHashMap<>();

@@ -1,59 +1,19 @@
 package jqlora.ops.cpu;
 
-import java.io.IOException;
-import java.util.List;
-import jqlora.ops.AdamW8bitState;
-import jqlora.ops.AdamWState;
-import jqlora.ops.AdamWStep;
-import jqlora.ops.AttentionShape;
-import jqlora.ops.Dropout;
-import jqlora.ops.Heads;
-import jqlora.ops.Input;
-import jqlora.ops.KvCache;
-import jqlora.ops.Link;
-import jqlora.ops.LoraFactors;
-import jqlora.ops.MemoryUse;
-import jqlora.ops.MergedStorage;
+import jqlora.ops.CheckedOps;
 import jqlora.ops.Ops;
-import jqlora.ops.OpsArguments;
-import jqlora.ops.OutputHead;
-import jqlora.ops.Parameter;
-import jqlora.ops.Rehearsal;
-import jqlora.ops.Sequences;
-import jqlora.ops.Weight;
 import jqlora.quant.FourBitCodec;
-import jqlora.quant.FourBitFormat;
-import jqlora.tensor.ByteSink;
-import jqlora.tensor.DType;
 import jqlora.tensor.Processors;
-import jqlora.tensor.Tensor;
-import jqlora.tensor.TensorView;
 import jqlora.tensor.Workers;
 
 /**
  * {@link Ops} on the processor: float32 activations in memory outside the Java heap, 4-bit weights decoded while a product reads them.
  */
-public final class CpuOps implements Ops {
-    private final CpuStage stage;
-    private final CpuEmbedding embeddings;
-    private final CpuInputs inputs;
-    private final CpuHeads heads;
-    private final CpuAttention attention;
-    private final CpuLoss loss;
-    private final CpuOptimizer optimizer;
-    private final CpuMerge merge;
+public final class CpuOps implements CheckedOps {
+    private final CpuBackend backend;
 
     private CpuOps(CpuStage stage) {
-        this.stage = stage;
-        embeddings = new CpuEmbedding(stage);
-        CpuLinear linear = new CpuLinear(stage);
-        CpuNorm norms = new CpuNorm(stage);
-        inputs = new CpuInputs(stage, linear, norms, new CpuActivations(stage));
-        heads = new CpuHeads(stage, norms);
-        attention = new CpuAttention(stage);
-        loss = new CpuLoss(stage, linear);
-        optimizer = new CpuOptimizer(stage);
-        merge = new CpuMerge(stage, stage.codec());
+        backend = new CpuBackend(stage);
     }
 
     /** The fastest products that this JVM can run. */
@@ -80,211 +40,7 @@ public final class CpuOps implements Ops {
     }
 
     @Override
-    public String name() {
-        return "cpu";
-    }
-
-    @Override
-    public String description() {
-        return stage.product().description();
-    }
-
-    @Override
-    public int threads() {
-        return stage.workers().size();
-    }
-
-    @Override
-    public MemoryUse memory() {
-        return stage.pool().use();
-    }
-
-    @Override
-    public void resetPeak() {
-        stage.pool().resetPeak();
-    }
-
-    @Override
-    public Rehearsal rehearsal() {
-        return new Rehearsal(new CpuAccount(stage.pool().use()));
-    }
-
-    @Override
-    public void close() {
-        stage.close();
-    }
-
-    // ---- tensors
-
-    @Override
-    public DType computeType() {
-        return stage.computeType();
-    }
-
-    @Override
-    public Tensor allocate(DType dtype, long... dims) {
-        return stage.allocate(dtype, dims);
-    }
-
-    @Override
-    public Tensor upload(TensorView host) {
-        return stage.upload(host);
-    }
-
-    @Override
-    public Tensor upload(int[] values) {
-        return stage.upload(values);
-    }
-
-    @Override
-    public Weight.FourBit quantize(TensorView host, FourBitFormat format) {
-        OpsArguments.quantize(host);
-        return stage.quantize(host, format);
-    }
-
-    @Override
-    public TensorView download(Tensor tensor) {
-        return stage.download(tensor);
-    }
-
-    @Override
-    public void download(Tensor tensor, ByteSink sink) throws IOException {
-        stage.download(tensor, sink);
-    }
-
-    @Override
-    public Tensor toFloat(Weight weight) {
-        return stage.toFloat(weight);
-    }
-
-    @Override
-    public void copyInto(Tensor target, Tensor source) {
-        OpsArguments.copyInto(target, source);
-        stage.copyInto(target, source);
-    }
-
-    @Override
-    public void fillZero(Tensor tensor) {
-        stage.fillZero(tensor);
-    }
-
-    @Override
-    public void addInPlace(Tensor x, float factor, Tensor y) {
-        OpsArguments.add(x, y, DType.F32);
-        stage.addInPlace(x, factor, y);
-    }
-
-    @Override
-    public Weight merge(String layer, Weight base, LoraFactors factors, MergedStorage storage) {
-        OpsArguments.merge(base, factors);
-        return merge.merge(layer, base, factors, storage);
-    }
-
-    // ---- embedding
-
-    @Override
-    public Tensor embedding(Tensor table, Tensor ids, int first, float scale) {
-        OpsArguments.embedding(table, ids);
-        return embeddings.forward(table, ids, first, scale);
-    }
-
-    @Override
-    public void embeddingBackward(Tensor dTable, Tensor dY, Tensor ids, int first, float scale) {
-        OpsArguments.embeddingBackward(dTable, dY, ids);
-        embeddings.backward(dTable, dY, ids, first, scale);
-    }
-
-    // ---- layers
-
-    @Override
-    public Tensor compute(Input input) {
-        OpsArguments.compute(input);
-        return inputs.compute(input);
-    }
-
-    @Override
-    public void computeBackward(Tensor dX, Tensor dY, Input input) {
-        OpsArguments.computeBackward(dX, dY, input);
-        inputs.backward(dX, dY, input);
-    }
-
-    @Override
-    public Tensor linear(Link link, Tensor added, Dropout dropout) {
-        OpsArguments.linear(link, added);
-        return inputs.linear(link, added, dropout);
-    }
-
-    @Override
-    public void linearBackward(Tensor dX, Tensor dY, List<Link> chain, Dropout dropout) {
-        OpsArguments.linearBackward(dX, dY, chain);
-        inputs.linearBackward(dX, dY, chain, dropout);
-    }
-
-    @Override
-    public Tensor heads(Tensor fused, Heads heads, Tensor rstd) {
-        OpsArguments.heads(fused, heads, rstd);
-        return this.heads.forward(fused, heads, rstd);
-    }
-
-    @Override
-    public Tensor headsBackward(Tensor dQkv, Tensor fused, Heads heads, Tensor rstd) {
-        OpsArguments.headsBackward(dQkv, fused, heads, rstd);
-        return this.heads.backward(dQkv, fused, heads, rstd);
-    }
-
-    @Override
-    public Tensor attention(Tensor qkv, AttentionShape shape, Sequences sequences, Tensor logSumExp) {
-        OpsArguments.attention(qkv, shape, sequences, logSumExp);
-        return attention.forward(qkv, shape, sequences, logSumExp);
-    }
-
-    @Override
-    public void attentionBackward(Tensor dQkv, Tensor dY, Tensor qkv, Tensor y, Tensor logSumExp, AttentionShape shape, Sequences sequences) {
-        OpsArguments.attentionBackward(dQkv, dY, qkv, y, logSumExp, shape, sequences);
-        attention.backward(dQkv, dY, qkv, y, logSumExp, shape, sequences);
-    }
-
-    @Override
-    public Tensor cachedAttention(Tensor qkv, AttentionShape shape, Sequences sequences, KvCache cache, int layer) {
-        OpsArguments.cachedAttention(qkv, shape, sequences, cache, layer);
-        return attention.cached(qkv, shape, sequences, cache, layer);
-    }
-
-    // ---- loss and optimizer
-
-    @Override
-    public Tensor scores(Tensor x, OutputHead head) {
-        OpsArguments.scores(x, head);
-        return loss.scores(x, head);
-    }
-
-    @Override
-    public void headLoss(Tensor x, OutputHead head, int[] targets, double scale, Tensor lossSum, Tensor dX) {
-        OpsArguments.headLoss(x, head, targets, lossSum, dX);
-        loss.headLoss(x, head, targets, scale, lossSum, dX);
-    }
-
-    @Override
-    public void gradientNorm(List<Parameter> parameters, Tensor norm) {
-        OpsArguments.gradientNorm(parameters, norm);
-        optimizer.gradientNorm(parameters, norm);
-    }
-
-    @Override
-    public void adamW(List<AdamWState> states, AdamWStep step, Tensor norm) {
-        OpsArguments.adamW(states, norm);
-        optimizer.adamW(states, step, norm);
-    }
-
-    @Override
-    public void adamW8bit(List<AdamW8bitState> states, AdamWStep step, Tensor norm) {
-        OpsArguments.adamW8bit(states, norm);
-        optimizer.adamW8bit(states, step, norm);
-    }
-
-    @Override
-    public void zeroGradients(List<Parameter> parameters) {
-        OpsArguments.zeroGradients(parameters);
-        optimizer.zeroGradients(parameters);
+    public Ops unchecked() {
+        return backend;
     }
 }

@@ -1,93 +1,26 @@
 package jqlora.ops.cuda;
 
-import java.io.IOException;
-import java.util.List;
-import jqlora.ops.AdamW8bitState;
-import jqlora.ops.AdamWState;
-import jqlora.ops.AdamWStep;
-import jqlora.ops.AttentionShape;
-import jqlora.ops.Dropout;
-import jqlora.ops.Heads;
-import jqlora.ops.Input;
-import jqlora.ops.KvCache;
-import jqlora.ops.Link;
-import jqlora.ops.LoraFactors;
-import jqlora.ops.MemoryUse;
-import jqlora.ops.MergedStorage;
+import jqlora.ops.CheckedOps;
 import jqlora.ops.Ops;
-import jqlora.ops.OpsArguments;
-import jqlora.ops.OutputHead;
-import jqlora.ops.Parameter;
 import jqlora.ops.Rehearsal;
-import jqlora.ops.Sampler;
-import jqlora.ops.Sequences;
-import jqlora.ops.Weight;
-import jqlora.quant.FourBitFormat;
-import jqlora.quant.QuantizedTensor;
-import jqlora.tensor.ByteSink;
-import jqlora.tensor.DType;
-import jqlora.tensor.Shape;
-import jqlora.tensor.Tensor;
-import jqlora.tensor.TensorView;
 
 /**
- * {@link Ops} on an NVIDIA GPU: bfloat16 activations, float32 sums, adapters and gradients. Operations are put on a stream and return at once; only
- * {@code download} waits. Not for several threads at once; any thread may call.
+ * {@link Ops} on an NVIDIA GPU: bfloat16 activations, float32 sums, adapters and gradients. Operations are put on a stream and return
+ * at once; only {@code download} waits. Not for several threads at once; any thread may call.
  */
-public final class CudaOps implements Ops {
-    /** Part of the free memory that is left to the driver and the libraries. */
-    private static final int LEFT_FREE = 20;
-
-    private final CudaDevice device;
-    private final DeviceMemory memory;
-    private final Kernels kernels;
-    private final Transfers transfers;
-    private final HostTensors hostTensors;
-    private final FourBitDecoder fourBit;
-    private final Matmul matmul;
-    private final Operands operands;
-    private final CudaStage stage;
-    private final CudaRows rows;
-    private final CudaInputs inputs;
-    private final CudaHeads heads;
-    private final CudaAttention attention;
-    private final NextTokens nextTokens;
-    private final CudaLoss loss;
-    private final CudaOptimizer optimizer;
-    private final CudaOptions.Products products;
-    private final CudaMerge merge;
+public final class CudaOps implements CheckedOps {
+    private final CudaBackend backend;
 
     private CudaOps(CudaOptions options, CudaDevice device, boolean scalesApart) {
-        this.device = device;
-        long budget = options.budgetBytes() > 0 ? options.budgetBytes() : device.freeBytes() / LEFT_FREE * (LEFT_FREE - 1);
-        memory = new DeviceMemory(device, budget);
-        kernels = new Kernels(device, new CubinCache(Nvrtc.open(options.libraries()), options.cache(), device.name() + " " + device.driverVersion()));
-        transfers = new Transfers(device);
-        hostTensors = new HostTensors(device, memory);
-        fourBit = new FourBitDecoder(memory, kernels, transfers);
-        matmul = new Matmul(device, memory, options.tuning());
-        operands = new Operands(device, memory, kernels, fourBit, options.residentBytes());
-        products = options.products();
-        stage = new CudaStage(memory, kernels, transfers, products == CudaOptions.Products.FP8);
-        CudaDropout dropout = new CudaDropout(stage, matmul, transfers);
-        CudaFewRows fewRows = new CudaFewRows(stage, device, fourBit);
-        Fp8Linear fp8 = products == CudaOptions.Products.FP8 ? new Fp8Linear(stage, memory, matmul, operands, dropout, scalesApart || !matmul.scalesRows()) : null;
-        rows = new CudaRows(stage);
-        inputs = new CudaInputs(stage, new CudaLinear(stage, matmul, operands, fewRows, dropout, fp8));
-        heads = new CudaHeads(stage, inputs.norms());
-        attention = new CudaAttention(stage, device, memory, transfers, options.attention());
-        nextTokens = new NextTokens(stage, memory, transfers);
-        loss = new CudaLoss(stage, new CudaLinear(stage, matmul, operands, fewRows, dropout, null), rows, transfers);
-        optimizer = new CudaOptimizer(stage, device, memory, transfers, hostTensors);
-        merge = new CudaMerge(stage, memory, transfers, fourBit);
+        backend = new CudaBackend(options, device, scalesApart);
     }
 
     /**
-     * Takes a GPU. The JVM should run with {@code -Dorg.bytedeco.javacpp.maxphysicalbytes=0}: the bindings otherwise count the pages of mapped files
-     * against four times the Java heap, and refuse to work beyond.
+     * Takes a GPU. The JVM should run with {@code -Dorg.bytedeco.javacpp.maxphysicalbytes=0}: the bindings otherwise count the pages of
+     * mapped files against four times the Java heap, and refuse to work beyond.
      *
-     * @throws CudaException if the driver or a library is missing, the message says which and how to install it, or the device cannot be used
-     *     or has no FP8 where {@code options} want it
+     * @throws CudaException if the driver or a library is missing, the message says which and how to install it, or the device cannot
+     *     be used or has no FP8 where {@code options} want it
      */
     public static CudaOps open(CudaOptions options) {
         return open(options, false);
@@ -108,300 +41,33 @@ public final class CudaOps implements Ops {
         }
     }
 
-    @Override
-    public String name() {
-        return "cuda";
-    }
-
-    @Override
-    public String description() {
-        return device + inFp8();
-    }
-
-    @Override
-    public String arithmetic() {
-        return computeType() + inFp8();
-    }
-
-    private String inFp8() {
-        return products == CudaOptions.Products.FP8 ? ", products with 4-bit weights in FP8 (e4m3)" : "";
-    }
-
-    @Override
-    public DType computeType() {
-        return DType.BF16;
-    }
-
-    @Override
-    public MemoryUse memory() {
-        return memory.use(hostTensors.reservedBytes());
-    }
-
-    @Override
-    public void resetPeak() {
-        memory.resetPeak();
-    }
-
     /**
      * A rehearsal of a GPU that need not be there.
      *
      * @param bytes of its memory that may be taken
      */
     public static Rehearsal rehearsalOf(long bytes) {
-        return new Rehearsal(CudaAccount.ofEmpty(bytes, (shape, sequences, room, backward) -> CudaAttention.estimatedNeeds(bytes, shape, sequences, room, backward)));
-    }
-
-    @Override
-    public Rehearsal rehearsal() {
-        return new Rehearsal(CudaAccount.of(memory, hostTensors.reservedBytes(), operands, attention::needs, products == CudaOptions.Products.FP8, stage.room()));
+        return new Rehearsal(CudaAccount.ofEmpty(bytes, (shape, sequences, room, backward) ->
+                CudaAttention.estimatedNeeds(bytes, shape, sequences, room, backward)));
     }
 
     /** Waits until all that was called has been computed, for measuring. */
     public void synchronize() {
-        device.synchronize();
-    }
-
-    @Override
-    public void close() {
-        device.synchronize();
-        optimizer.close();
-        nextTokens.close();
-        attention.close();
-        operands.close();
-        matmul.close();
-        fourBit.close();
-        hostTensors.close();
-        transfers.close();
-        kernels.close();
-        memory.close();
-        device.close();
+        backend.device().synchronize();
     }
 
     /** For benchmarks of parts. */
     CudaStage stage() {
-        return stage;
+        return backend.stage();
     }
 
     /** How many plans of attention cuDNN has compiled. */
     int attentionPlans() {
-        return attention.plans();
-    }
-
-    // ---- memory
-
-    @Override
-    public Tensor allocate(DType dtype, long... dims) {
-        return stage.allocate(dtype, dims);
+        return backend.attentionPlans();
     }
 
     @Override
-    public Tensor upload(TensorView host) {
-        CudaTensor tensor = CudaTensor.allocate(memory, host.dtype(), host.shape(), 0);
-        transfers.upload(host, tensor);
-        return tensor;
-    }
-
-    @Override
-    public CudaTensor upload(int[] values) {
-        return stage.upload(values);
-    }
-
-    @Override
-    public Weight.FourBit upload(QuantizedTensor host) {
-        Weight.FourBit weight = Ops.super.upload(host);
-        device.decodeAfterThis();
-        return weight;
-    }
-
-    @Override
-    public Weight.FourBit quantize(TensorView host, FourBitFormat format) {
-        OpsArguments.quantize(host);
-        Weight.FourBit weight = fourBit.encode(host, format);
-        device.decodeAfterThis();
-        return weight;
-    }
-
-    @Override
-    public TensorView download(Tensor tensor) {
-        return transfers.download(CudaTensor.of(tensor));
-    }
-
-    @Override
-    public void download(Tensor tensor, ByteSink sink) throws IOException {
-        transfers.download(CudaTensor.of(tensor), sink);
-    }
-
-    @Override
-    public Weight merge(String layer, Weight base, LoraFactors factors, MergedStorage storage) {
-        OpsArguments.merge(base, factors);
-        Weight merged = merge.merge(layer, base, factors, storage);
-        device.decodeAfterThis();
-        return merged;
-    }
-
-    @Override
-    public Tensor toFloat(Weight weight) {
-        CudaTensor floats = stage.floats(weight.outFeatures(), weight.inFeatures());
-        switch (weight) {
-            case Weight.FourBit packed -> fourBit.decode(packed, floats);
-            case Weight.Dense(Parameter parameter) -> rows.convert(floats, CudaTensor.of(parameter.value()));
-        }
-        return floats;
-    }
-
-    @Override
-    public void offload(List<Tensor> tensors) {
-        hostTensors.offload(tensors);
-    }
-
-    @Override
-    public void fetch(List<Tensor> tensors) {
-        hostTensors.fetch(tensors);
-    }
-
-    @Override
-    public void copyInto(Tensor target, Tensor source) {
-        OpsArguments.copyInto(target, source);
-        stage.copyInto(target, source);
-    }
-
-    @Override
-    public void fillZero(Tensor tensor) {
-        transfers.fillZero(CudaTensor.toChange(tensor));
-    }
-
-    @Override
-    public void addInPlace(Tensor x, float factor, Tensor y) {
-        OpsArguments.add(x, y, DType.BF16);
-        rows.add(x, factor, y);
-    }
-
-    // ---- embedding
-
-    @Override
-    public Tensor embedding(Tensor table, Tensor ids, int first, float scale) {
-        OpsArguments.embedding(table, ids);
-        CudaTensor y = stage.matrix(ids.shape().size(), table.shape().dim(1));
-        rows.gather(y, CudaTensor.of(table), CudaTensor.of(ids), first, scale);
-        return y;
-    }
-
-    @Override
-    public void embeddingBackward(Tensor dTable, Tensor dY, Tensor ids, int first, float scale) {
-        OpsArguments.embeddingBackward(dTable, dY, ids);
-        rows.addTo(CudaTensor.of(dTable), CudaTensor.of(dY), CudaTensor.of(ids), first, scale);
-    }
-
-    // ---- layers
-
-    @Override
-    public Tensor compute(Input input) {
-        OpsArguments.compute(input);
-        return inputs.compute(input);
-    }
-
-    @Override
-    public void computeBackward(Tensor dX, Tensor dY, Input input) {
-        OpsArguments.computeBackward(dX, dY, input);
-        inputs.backward(dX, dY, input);
-    }
-
-    @Override
-    public Tensor linear(Link link, Tensor added, Dropout dropout) {
-        OpsArguments.linear(link, added);
-        return inputs.linear(link, added, dropout);
-    }
-
-    @Override
-    public void linearBackward(Tensor dX, Tensor dY, List<Link> chain, Dropout dropout) {
-        OpsArguments.linearBackward(dX, dY, chain);
-        inputs.linearBackward(dX, dY, chain, dropout);
-    }
-
-    @Override
-    public Tensor heads(Tensor fused, Heads heads, Tensor rstd) {
-        OpsArguments.heads(fused, heads, rstd);
-        return this.heads.forward(heads.isInPlace() ? CudaTensor.toChange(fused) : CudaTensor.of(fused), heads, rstd);
-    }
-
-    @Override
-    public Tensor headsBackward(Tensor dQkv, Tensor fused, Heads heads, Tensor rstd) {
-        OpsArguments.headsBackward(dQkv, fused, heads, rstd);
-        return this.heads.backward(CudaTensor.toChange(dQkv), CudaTensor.orNull(fused), heads, rstd);
-    }
-
-    @Override
-    public Tensor attention(Tensor qkv, AttentionShape shape, Sequences sequences, Tensor logSumExp) {
-        OpsArguments.attention(qkv, shape, sequences, logSumExp);
-        return attention.forward(CudaTensor.of(qkv), shape, sequences, logSumExp);
-    }
-
-    @Override
-    public void attentionBackward(Tensor dQkv, Tensor dY, Tensor qkv, Tensor y, Tensor logSumExp, AttentionShape shape, Sequences sequences) {
-        OpsArguments.attentionBackward(dQkv, dY, qkv, y, logSumExp, shape, sequences);
-        attention.backward(CudaTensor.toChange(dQkv), CudaTensor.of(dY), CudaTensor.of(qkv), CudaTensor.of(y), logSumExp, shape, sequences);
-    }
-
-    @Override
-    public Tensor cachedAttention(Tensor qkv, AttentionShape shape, Sequences sequences, KvCache cache, int layer) {
-        OpsArguments.cachedAttention(qkv, shape, sequences, cache, layer);
-        return attention.cached(CudaTensor.of(qkv), shape, sequences, cache, layer);
-    }
-
-    // ---- decoding
-
-    @Override
-    public Tensor cachedAttention(Tensor qkv, AttentionShape shape, Tensor positions, KvCache cache, int layer) {
-        OpsArguments.cachedAttention(qkv, shape, positions, cache, layer);
-        return attention.cached(CudaTensor.of(qkv), shape, positions, cache, layer);
-    }
-
-    @Override
-    public void nextTokens(Tensor ids, Tensor positions, Tensor logits, Sampler sampler, Tensor uniform) {
-        OpsArguments.nextTokens(ids, positions, logits, sampler, uniform);
-        nextTokens.choose(ids, positions, CudaTensor.of(logits), sampler, uniform);
-    }
-
-    @Override
-    public CudaRepetition repeat(int times, Tensor watched, Runnable operations) {
-        return new CudaRepetition(device, memory, times, CudaTensor.of(watched), operations);
-    }
-
-    // ---- loss and optimizer
-
-    @Override
-    public Tensor scores(Tensor x, OutputHead head) {
-        OpsArguments.scores(x, head);
-        return loss.scores(CudaTensor.of(x), head);
-    }
-
-    @Override
-    public void headLoss(Tensor x, OutputHead head, int[] targets, double scale, Tensor lossSum, Tensor dX) {
-        OpsArguments.headLoss(x, head, targets, lossSum, dX);
-        loss.headLoss(CudaTensor.of(x), head, targets, (float) scale, lossSum, dX == null ? null : CudaTensor.toChange(dX));
-    }
-
-    @Override
-    public void gradientNorm(List<Parameter> parameters, Tensor norm) {
-        OpsArguments.gradientNorm(parameters, norm);
-        optimizer.gradientNorm(parameters, norm);
-    }
-
-    @Override
-    public void adamW(List<AdamWState> states, AdamWStep step, Tensor norm) {
-        OpsArguments.adamW(states, norm);
-        optimizer.adamW(states, step, norm);
-    }
-
-    @Override
-    public void adamW8bit(List<AdamW8bitState> states, AdamWStep step, Tensor norm) {
-        OpsArguments.adamW8bit(states, norm);
-        optimizer.adamW8bit(states, step, norm);
-    }
-
-    @Override
-    public void zeroGradients(List<Parameter> parameters) {
-        OpsArguments.zeroGradients(parameters);
-        optimizer.zeroGradients(parameters);
+    public Ops unchecked() {
+        return backend;
     }
 }

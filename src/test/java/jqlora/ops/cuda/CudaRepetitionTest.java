@@ -41,7 +41,7 @@ class CudaRepetitionTest {
     @Test
     void deviceWorkBecomesAGraph() {
         try (Tensor logits = logits(); Tensor ids = ops.upload(new int[] {0}); Tensor positions = ops.upload(new int[] {0});
-                CudaRepetition repetition = ops.repeat(9, positions, () -> ops.nextTokens(ids, positions, logits, new Sampler.Greedy(), null))) {
+                CudaRepetition repetition = (CudaRepetition) ops.repeat(9, positions, () -> ops.nextTokens(ids, positions, logits, new Sampler.Greedy(), null))) {
             for (int i = 1; i <= 9; i++) {
                 assertArrayEquals(new int[] {i}, repetition.next());
                 assertTrue(repetition.isRecorded(), "the second time is begun with the first");
@@ -53,7 +53,7 @@ class CudaRepetitionTest {
     @Test
     void whatTheHostTakesPartInDoesNot() {
         int[] calls = {0};
-        try (Tensor number = ops.upload(new int[] {0}); CudaRepetition repetition = ops.repeat(5, number, () -> {
+        try (Tensor number = ops.upload(new int[] {0}); CudaRepetition repetition = (CudaRepetition) ops.repeat(5, number, () -> {
             try (Tensor next = ops.upload(new int[] {++calls[0]})) {
                 ops.copyInto(number, next);
             }
