@@ -20,8 +20,10 @@ import jqlora.format.HubAccess;
 import jqlora.format.PeftAdapterFiles;
 import jqlora.generate.Assistant;
 import jqlora.lora.LoraAdapter;
+import jqlora.lora.TargetTable;
 import jqlora.model.CausalLm;
 import jqlora.model.LoadListener;
+import jqlora.model.MemoryPlanner;
 import jqlora.model.ModelLoader;
 import jqlora.notebook.Home;
 import jqlora.notebook.NamedModel;
@@ -69,11 +71,12 @@ final class TrainRun {
         }
         Path folder = NamedModel.folder(settings.model(), home.resolve(Home.EMBEDDED),
                 () -> HubAccess.standard(System.getenv(), Path.of(System.getProperty("user.home"))), Screen.current(), out::say);
-        HfConfig.read(folder);
+        HfConfig config = HfConfig.read(folder);
         if (!notice.isEmpty()) {
             out.say(notice);
         }
         try (Ops ops = settings.machine().open(out::say); TextTokenizer tokenizer = TextTokenizer.open(folder)) {
+            requireTargets(config, ops);
             tokenizer.notices().forEach(out::say);
             SupervisedTokenizer rows = settings.data().tokenizer(tokenizer);
             List<TokenizedRow> train = settings.run().train() ? tokens(rows, "training rows", set.train()) : List.of();
@@ -107,6 +110,13 @@ final class TrainRun {
             throw new IOException("--output_dir is " + output
                     + ", which holds an adapter and no checkpoint of the run that made it; give another folder,"
                     + " or --overwrite_output_dir, which removes that adapter");
+        }
+    }
+
+    /** Layers that get an adapter, found in a model without numbers: a name that matches none is told before the weights are read. */
+    private void requireTargets(HfConfig config, Ops ops) throws IOException {
+        try (CausalLm planned = MemoryPlanner.plannedModel(config, settings.load(), ops)) {
+            Refused.orTaken("--lora_modules", settings.lora().targetModules().text(), names -> TargetTable.of(planned, settings.lora()));
         }
     }
 

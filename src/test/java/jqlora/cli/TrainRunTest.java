@@ -190,6 +190,10 @@ class TrainRunTest {
         refused("\"nowhere\" is no folder here, and no name on the Hub", words(output, "--model_name_or_path", "nowhere"));
         refused("config.json: does not exist", words(output, "--model_name_or_path", folder.toString()));
         refused("--model_name_or_path is empty", words(output, "--model_name_or_path", ""));
+        CommandLines ran = run(words(output, "--lora_modules", "q_proj", "w_proj"));
+        assertEquals(2, ran.status(), ran.out());
+        assertTrue(ran.err().startsWith("train: --lora_modules is q_proj, w_proj; targetModules: \"w_proj\" matches no linear layer of the model")
+                && ran.err().contains("near it: \"q_proj\"") && !ran.out().contains("jqlora-tiny: llama"), ran.err());
         assertFalse(Files.exists(output), "nothing is written");
     }
 }
