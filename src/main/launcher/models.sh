@@ -1,5 +1,15 @@
 # shellcheck shell=bash
-# ./jqlora pretrain | bench: programs without a notebook
+# ./jqlora train | pretrain | bench: programs without a notebook
+
+# command_train OPTION...: the program itself explains its options; it takes the place of this shell, so that a signal to end reaches it
+command_train() {
+  [ "${1:-}" != -h ] || set -- --help
+  need_build >&2
+  export_cuda
+  export QLORA_HOME=$JQLORA_HOME
+  exec "$JDK/bin/java" "${JAVA_FLAGS[@]}" -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -cp "$(cat "$CLASS_PATH_FILE")" jqlora.cli.Main train \
+    --kernel-cache "$STATE/cubins" "$@"
+}
 
 pretrain_usage() {
   cat <<'EOF'

@@ -48,7 +48,7 @@ class InFolder(unittest.TestCase):
 
 
 class WordsTest(unittest.TestCase):
-    COMMANDS = "run lab test notebooks kernel setup doctor pretrain bench".split()
+    COMMANDS = "run train lab test notebooks kernel setup doctor pretrain bench".split()
 
     def near(self, word, names):
         return shell('near_name "$@"', word, *names).stdout.strip()

@@ -198,7 +198,7 @@ class InstallTest(InFolder):
         self.assertIn('JQLORA_JAVA_HOME is "/no/jdk", it must be the folder of a JDK 25', answer.stderr)
 
     def test_every_command_explains_itself(self):
-        for command in ("run", "lab", "test", "notebooks", "kernel", "setup", "doctor", "pretrain", "bench"):
+        for command in ("run", "train", "lab", "test", "notebooks", "kernel", "setup", "doctor", "pretrain", "bench"):
             answer = self.jqlora(command, "--help")
             self.assertEqual(answer.returncode, 0, command)
             self.assertIn(f"usage: ./jqlora {command}", answer.stdout)

@@ -64,17 +64,18 @@ class RoomsTest {
     }
 
     /** Packages that begin so may be used in these of ours, and what lies below them, only. */
-    private static final Map<String, Set<String>> OUTSIDE = Map.of(
-            "jdk.incubator.vector", Set.of("jqlora.quant", "jqlora.ops.cpu"),
-            "ai.djl.huggingface", Set.of("jqlora.data"),
-            "ai.djl", Set.of("jqlora.ops.cpu", "jqlora.data", "jqlora.notebook"),
-            "org.bytedeco", Set.of("jqlora.ops.cuda"),
-            "com.google.gson", Set.of("jqlora.format"),
-            "tech.tablesaw", Set.of("jqlora.inspect", "jqlora.experiment", "jqlora.notebook"),
-            "org.knowm.xchart", Set.of("jqlora.inspect", "jqlora.experiment", "jqlora.notebook"),
-            "org.apache.spark", Set.of("jqlora.experiment"),
-            "org.dflib.jjava", Set.of("jqlora.notebook", "jqlora.kernel"),
-            "picocli", Set.of("jqlora.cli"));
+    private static final Map<String, Set<String>> OUTSIDE = Map.ofEntries(
+            Map.entry("jdk.incubator.vector", Set.of("jqlora.quant", "jqlora.ops.cpu")),
+            Map.entry("ai.djl.huggingface", Set.of("jqlora.data")),
+            Map.entry("ai.djl", Set.of("jqlora.ops.cpu", "jqlora.data", "jqlora.notebook")),
+            Map.entry("org.bytedeco", Set.of("jqlora.ops.cuda")),
+            Map.entry("com.google.gson", Set.of("jqlora.format")),
+            Map.entry("tech.tablesaw", Set.of("jqlora.inspect", "jqlora.experiment", "jqlora.notebook")),
+            Map.entry("org.knowm.xchart", Set.of("jqlora.inspect", "jqlora.experiment", "jqlora.notebook")),
+            Map.entry("org.apache.spark", Set.of("jqlora.experiment")),
+            Map.entry("org.dflib.jjava", Set.of("jqlora.notebook", "jqlora.kernel")),
+            Map.entry("org.snakeyaml.engine", Set.of("jqlora.cli")),
+            Map.entry("picocli", Set.of("jqlora.cli")));
 
     private static final Pattern OURS = Pattern.compile("\\bjqlora\\.([a-z]+)\\b");
     private static final Pattern PACKAGE = Pattern.compile("(?m)^package ([\\w.]+);");

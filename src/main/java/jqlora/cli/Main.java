@@ -6,7 +6,7 @@ import picocli.CommandLine;
 import picocli.CommandLine.Command;
 
 /** Entry of the command line. A refused option or file ends with a message and status 2, without a stack trace. */
-@Command(name = "jqlora", description = "QLoRA for Java.", mixinStandardHelpOptions = true, subcommands = {PretrainCommand.class, CpuCommand.class, GpuCommand.class})
+@Command(name = "jqlora", description = "QLoRA for Java.", mixinStandardHelpOptions = true, subcommands = {TrainCommand.class, PretrainCommand.class, CpuCommand.class, GpuCommand.class})
 public final class Main {
     private Main() { }
 
@@ -23,6 +23,15 @@ public final class Main {
                 return 2;
             }
             throw thrown;
+        });
+        CommandLine.IParameterExceptionHandler withUsage = line.getParameterExceptionHandler();
+        line.setParameterExceptionHandler((wrong, words) -> {
+            CommandLine command = wrong.getCommandLine();
+            if (!(command.getCommand() instanceof TrainCommand)) {
+                return withUsage.handleParseException(wrong, words);
+            }
+            wrong.getMessage().lines().forEach(problem -> command.getErr().println(command.getCommandName() + ": " + problem));
+            return CommandLine.ExitCode.USAGE;
         });
         return line;
     }

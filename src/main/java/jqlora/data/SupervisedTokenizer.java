@@ -9,16 +9,18 @@ import java.util.List;
  * writes itself is not written again. Earlier turns of a row are its prompt, each answer with the end token behind it, as the model will
  * have ended it. Which tokens are labelled follows from whose words they are, never from a pad id.
  *
- * @param learned which answers of a row with earlier turns are trained on
+ * @param learned what of a row is trained on
  * @see <a href="https://github.com/artidoro/qlora/blob/7f4e95a/qlora.py">qlora.py:448-505, DataCollatorForCausalLM</a>
  */
 public record SupervisedTokenizer(TextTokenizer tokenizer, PromptTemplate template, LengthLimits limits, Learned learned) {
-    /** Which answers of a row with earlier turns are trained on. */
+    /** What of a row is trained on. */
     public enum Learned {
         /** The row's own, the last. */
         LAST_ANSWER,
         /** The earlier ones too, as LLaMA-Factory does unless it is told {@code mask_history}. */
-        EVERY_ANSWER
+        EVERY_ANSWER,
+        /** Every token, the prompt's too, as qlora.py's {@code train_on_source}. */
+        EVERY_TOKEN
     }
 
     public SupervisedTokenizer(TextTokenizer tokenizer, PromptTemplate template, LengthLimits limits) {
@@ -104,14 +106,15 @@ public record SupervisedTokenizer(TextTokenizer tokenizer, PromptTemplate templa
         MaskedTokens tokens = MaskedTokens.EMPTY;
         for (Segment segment : template.segments(row)) {
             tokens = switch (segment.kind()) {
-                case PROMPT -> tokens.and(MaskedTokens.of(tokenizer.encode(segment.text()), false));
-                case EARLIER_ANSWER -> tokens.and(ended(tokenizer.encode(segment.text()), learned == Learned.EVERY_ANSWER));
+                case PROMPT -> tokens.and(MaskedTokens.of(tokenizer.encode(segment.text()), learned == Learned.EVERY_TOKEN));
+                case EARLIER_ANSWER -> tokens.and(ended(tokenizer.encode(segment.text()), learned != Learned.LAST_ANSWER));
                 case ANSWER -> tokens;
             };
         }
         List<Integer> beginning = tokenizer.beginning();
         boolean written = beginning.isEmpty() || tokens.length() > 0 && tokens.id(0) == beginning.getFirst();
-        return written ? tokens : MaskedTokens.of(beginning.stream().mapToInt(Integer::intValue).toArray(), false).and(tokens);
+        return written ? tokens
+                : MaskedTokens.of(beginning.stream().mapToInt(Integer::intValue).toArray(), learned == Learned.EVERY_TOKEN).and(tokens);
     }
 
     /** {@code answer} with the end token behind it, unless it has that already. */

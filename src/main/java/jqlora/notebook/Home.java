@@ -13,15 +13,15 @@ import jqlora.device.Nvidia;
 import jqlora.ops.cpu.CpuOptions;
 
 /** Where a notebook finds what ships with jqlora, and where it may write. */
-final class Home {
+public final class Home {
     private static final String HOME = "QLORA_HOME", MODEL = "JQLORA_MODEL", DEVICE = "JQLORA_DEVICE", THREADS = "JQLORA_THREADS", CUDA = "JQLORA_CUDA";
     /** The small model, within jqlora's folder. */
-    static final String EMBEDDED = "models/jqlora-tiny";
+    public static final String EMBEDDED = "models/jqlora-tiny";
 
     private Home() { }
 
     /** jqlora's own folder: the environment variable QLORA_HOME, which our kernel sets, or the nearest folder above that has the embedded model. */
-    static Path folder() {
+    public static Path folder() {
         String given = System.getenv(HOME);
         if (given != null && !given.isBlank()) {
             return Path.of(given);

@@ -14,12 +14,12 @@ import jqlora.format.HubRepository;
 import jqlora.tensor.NearNames;
 
 /** A model by the name that a user writes: a folder, the model that ships with jqlora, or one on the Hub. */
-final class NamedModel {
+public final class NamedModel {
     private NamedModel() { }
 
     /** Access that is only looked at when a model of the Hub is asked for. */
     @FunctionalInterface
-    interface Hub {
+    public interface Hub {
         HubAccess access() throws IOException;
     }
 
@@ -31,7 +31,7 @@ final class NamedModel {
      * @param notice hears what a user should know
      * @throws IOException if it is nothing of these; the message says what it could be
      */
-    static Path folder(String model, Path embedded, Hub hub, Screen screen, Consumer<String> notice) throws IOException {
+    public static Path folder(String model, Path embedded, Hub hub, Screen screen, Consumer<String> notice) throws IOException {
         Path folder = path(model);
         if (folder != null && Files.isDirectory(folder)) {
             return folder;

@@ -4,7 +4,7 @@ import java.util.Locale;
 import jqlora.inspect.NumberText;
 
 /** Numbers as short as a reader needs them. */
-final class ShortNumber {
+public final class ShortNumber {
     private static final int DIGITS = 6;
 
     private ShortNumber() { }
@@ -15,7 +15,7 @@ final class ShortNumber {
     }
 
     /** Bytes as 134 MB or 8.0 GB, in powers of ten. */
-    static String bytes(long bytes) {
+    public static String bytes(long bytes) {
         return bytes >= 9_950_000_000L ? String.format(Locale.ROOT, "%.1f GB", bytes / 1e9)
                 : bytes >= 1_000_000_000L ? String.format(Locale.ROOT, "%.2f GB", bytes / 1e9)
                 : bytes >= 9_950_000 ? String.format(Locale.ROOT, "%.0f MB", bytes / 1e6)
@@ -29,7 +29,7 @@ final class ShortNumber {
     }
 
     /** A duration in seconds as 8.1 s, 2:05 or 1:02:03. */
-    static String seconds(double seconds) {
+    public static String seconds(double seconds) {
         if (seconds < 10) {
             return String.format(Locale.ROOT, "%.1f s", seconds);
         }

@@ -9,7 +9,7 @@ import java.util.OptionalDouble;
  * first: they do not count, and nothing is said before a few steps and seconds have been seen. An estimate is the middle one of the last steps, and as many
  * evaluations as there were so far for each step.
  */
-final class TimeLeft {
+public final class TimeLeft {
     private static final int WARM_UP = 2, FEWEST = 3, WINDOW = 25;
     private static final double FEWEST_SECONDS = 2;
 
@@ -20,7 +20,7 @@ final class TimeLeft {
     private int evaluations;
 
     /** A step has ended. */
-    void step(double seconds) {
+    public void step(double seconds) {
         if (++seen <= WARM_UP) {
             return;
         }
@@ -32,7 +32,7 @@ final class TimeLeft {
     }
 
     /** An evaluation has ended; the one before the first step does not come again. */
-    void evaluation(double seconds) {
+    public void evaluation(double seconds) {
         if (seen > 0) {
             evaluations++;
             evaluationSeconds = seconds;
@@ -40,7 +40,7 @@ final class TimeLeft {
     }
 
     /** Seconds for {@code remaining} steps; empty as long as nothing sensible can be said. */
-    OptionalDouble seconds(long remaining) {
+    public OptionalDouble seconds(long remaining) {
         if (steps.size() < FEWEST || counted < FEWEST_SECONDS && seen < WARM_UP + WINDOW) {
             return OptionalDouble.empty();
         }

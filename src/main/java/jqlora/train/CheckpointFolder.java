@@ -91,7 +91,7 @@ public record CheckpointFolder(Path output) {
     }
 
     /** Removes all checkpoints, and {@code result}, the files that a finished run wrote beside them. */
-    void removeRun(List<String> result) throws IOException {
+    public void removeRun(List<String> result) throws IOException {
         for (Path checkpoint : all()) {
             delete(checkpoint);
         }

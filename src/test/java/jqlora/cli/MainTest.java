@@ -1,23 +1,18 @@
 package jqlora.cli;
 
+import static jqlora.cli.CommandLines.run;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
-import java.io.ByteArrayOutputStream;
 import java.io.IOException;
-import java.io.PrintStream;
-import java.io.PrintWriter;
-import java.io.StringWriter;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
-import java.util.function.Consumer;
 import jqlora.Oracle;
 import jqlora.model.CausalLm;
 import jqlora.model.LoadListener;
@@ -34,42 +29,15 @@ class MainTest {
     @TempDir
     Path temp;
 
-    /** What a command line did. */
-    private record Ran(int status, String out, String err) { }
-
-    private static Ran run(String... args) {
-        return run(line -> { }, args);
-    }
-
-    /** @param listener hears each line that is printed, on the thread that prints it */
-    private static Ran run(Consumer<String> listener, String... args) {
-        StringWriter out = new StringWriter(), err = new StringWriter();
-        ByteArrayOutputStream printed = new ByteArrayOutputStream();
-        PrintStream before = System.out;
-        System.setOut(new PrintStream(printed, true, StandardCharsets.UTF_8) {
-            @Override
-            public void println(String line) {
-                super.println(line);
-                listener.accept(line);
-            }
-        });
-        try {
-            int status = Main.commandLine().setOut(new PrintWriter(out, true)).setErr(new PrintWriter(err, true)).execute(args);
-            return new Ran(status, out + printed.toString(StandardCharsets.UTF_8), err.toString());
-        } finally {
-            System.setOut(before);
-        }
-    }
-
     @Test
     void helpNamesTheCommandsAndTheirDefaults() {
-        Ran main = run("--help");
-        assertEquals(0, main.status);
-        assertTrue(main.out.contains("Usage: jqlora") && main.out.contains("pretrain") && main.out.contains("from random weights"), main.out);
-        Ran pretrain = run("pretrain", "--help");
-        assertEquals(0, pretrain.status);
+        CommandLines main = run("--help");
+        assertEquals(0, main.status());
+        assertTrue(main.out().contains("Usage: jqlora") && main.out().contains("pretrain") && main.out().contains("from random weights"), main.out());
+        CommandLines pretrain = run("pretrain", "--help");
+        assertEquals(0, pretrain.status());
         for (String part : List.of("--base=", "--corpus=", "--output=", "--epochs=", "Default: 9.47", "--learning-rate=", "Default: 0.003")) {
-            assertTrue(pretrain.out.contains(part), part + " is not in " + pretrain.out);
+            assertTrue(pretrain.out().contains(part), part + " is not in " + pretrain.out());
         }
     }
 
@@ -79,27 +47,27 @@ class MainTest {
         refused("Missing required option: '--output=<output>'", "Usage: jqlora pretrain", "pretrain", "--base", "a", "--corpus", "b");
         refused("Invalid value for option '--length': 'long' is not an int", "Usage: jqlora pretrain", "pretrain", "--base", "a", "--corpus", "b", "--output", "c", "--length", "long");
         refused("Missing required subcommand", "Usage: jqlora");
-        refused("Unmatched argument at index 0: 'pretain'", "Did you mean: jqlora pretrain?", "pretain");
+        refused("Unmatched argument at index 0: 'pretain'", "Did you mean: jqlora pretrain or jqlora train?", "pretain");
     }
 
     @Test
     void aMissingGpuIsSaid() {
         assumeTrue(CudaLibraries.ofSystem().devices() == 0, "this machine has a GPU");
-        assertEquals(new Ran(1, "no NVIDIA GPU with a working driver\n", ""), run("gpu"));
+        assertEquals(new CommandLines(1, "no NVIDIA GPU with a working driver\n", ""), run("gpu"));
     }
 
     @Test
     void theNumberOfThreadsIsSaidWithItsReason() {
-        assertEquals(new Ran(0, "3 threads as asked for on " + Processors.ofProcess() + "\n", ""), run("cpu", "--threads", "3"));
-        assertEquals(new Ran(0, "1 thread as asked for on " + Processors.ofProcess() + "\n", ""), run("cpu", "--threads", "1"));
-        assertEquals(new Ran(2, "", "cpu: --threads is \"none\", it must be a number of threads, 1 to 4096; without it there is one for each processor\n"),
+        assertEquals(new CommandLines(0, "3 threads as asked for on " + Processors.ofProcess() + "\n", ""), run("cpu", "--threads", "3"));
+        assertEquals(new CommandLines(0, "1 thread as asked for on " + Processors.ofProcess() + "\n", ""), run("cpu", "--threads", "1"));
+        assertEquals(new CommandLines(2, "", "cpu: --threads is \"none\", it must be a number of threads, 1 to 4096; without it there is one for each processor\n"),
                 run("cpu", "--threads", "none"));
     }
 
     private static void refused(String message, String hint, String... args) {
-        Ran ran = run(args);
-        assertEquals(CommandLine.ExitCode.USAGE, ran.status, ran.err);
-        assertTrue(ran.err.contains(message) && ran.err.contains(hint), message + " and " + hint + " are not in " + ran.err);
+        CommandLines ran = run(args);
+        assertEquals(CommandLine.ExitCode.USAGE, ran.status(), ran.err());
+        assertTrue(ran.err().contains(message) && ran.err().contains(hint), message + " and " + hint + " are not in " + ran.err());
     }
 
     // ---- pretrain
@@ -137,26 +105,26 @@ class MainTest {
     @Test
     void aStoppedPretrainingGoesOnAndEndsAsAnUninterruptedOne() throws IOException {
         Path whole = temp.resolve("whole"), stopped = temp.resolve("stopped");
-        Ran uninterrupted = run(pretrain(whole));
-        assertEquals(0, uninterrupted.status, uninterrupted.err);
-        assertTrue(uninterrupted.out.contains("14 rows of 16 tokens, 8 steps") && uninterrupted.out.contains("from step 1") && uninterrupted.out.contains("done after"), uninterrupted.out);
-        assertTrue(uninterrupted.out.contains("wrote " + whole + "; " + whole.resolve(".training") + " may be deleted"), uninterrupted.out);
-        assertEquals(4, evaluations(uninterrupted.out).size(), "at 0, 3, 6 and 8");
+        CommandLines uninterrupted = run(pretrain(whole));
+        assertEquals(0, uninterrupted.status(), uninterrupted.err());
+        assertTrue(uninterrupted.out().contains("14 rows of 16 tokens, 8 steps") && uninterrupted.out().contains("from step 1") && uninterrupted.out().contains("done after"), uninterrupted.out());
+        assertTrue(uninterrupted.out().contains("wrote " + whole + "; " + whole.resolve(".training") + " may be deleted"), uninterrupted.out());
+        assertEquals(4, evaluations(uninterrupted.out()).size(), "at 0, 3, 6 and 8");
 
-        Ran first = run(line -> {
+        CommandLines first = run(line -> {
             if (line.contains("checkpoint-3")) {
                 Thread.currentThread().interrupt();
             }
         }, pretrain(stopped));
         assertTrue(Thread.interrupted(), "the flag stays set");
-        assertEquals(1, first.status, first.err);
-        assertTrue(first.out.contains("interrupted after"), first.out);
+        assertEquals(1, first.status(), first.err());
+        assertTrue(first.out().contains("interrupted after"), first.out());
         assertFalse(Files.exists(stopped.resolve("model.safetensors")), "no model is written yet");
 
-        Ran second = run(pretrain(stopped));
-        assertEquals(0, second.status, second.err);
-        assertTrue(second.out.contains("from step 5"), "step 4 was finished and saved: " + second.out);
-        assertEquals(evaluations(uninterrupted.out).subList(2, 4), evaluations(second.out));
+        CommandLines second = run(pretrain(stopped));
+        assertEquals(0, second.status(), second.err());
+        assertTrue(second.out().contains("from step 5"), "step 4 was finished and saved: " + second.out());
+        assertEquals(evaluations(uninterrupted.out()).subList(2, 4), evaluations(second.out()));
         assertArrayEquals(Files.readAllBytes(whole.resolve("model.safetensors")), Files.readAllBytes(stopped.resolve("model.safetensors")), "weights");
         try (CpuOps ops = CpuOps.create(); CausalLm model = ModelLoader.load(stopped, LoadOptions.asStored(), ops, LoadListener.SILENT)) {
             assertEquals("llama, 2 layers, hidden 64 on " + ops.name(), model.toString());
@@ -183,8 +151,8 @@ class MainTest {
     }
 
     private static void ended(String message, String... args) {
-        Ran ran = run(args);
-        assertEquals(2, ran.status, ran.err);
-        assertTrue(ran.err.startsWith("pretrain: ") && ran.err.contains(message) && ran.err.lines().count() == 1, ran.err);
+        CommandLines ran = run(args);
+        assertEquals(2, ran.status(), ran.err());
+        assertTrue(ran.err().startsWith("pretrain: ") && ran.err().contains(message) && ran.err().lines().count() == 1, ran.err());
     }
 }

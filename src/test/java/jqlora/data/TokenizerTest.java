@@ -223,6 +223,10 @@ class TokenizerTest {
         TokenizedRow every = rows.withLearned(SupervisedTokenizer.Learned.EVERY_ANSWER).tokenize(List.of(TALK)).rows().getFirst();
         assertArrayEquals(expected, every.ids());
         assertEquals(answer + tokenizer.encode("Hallo").length + 1 + tokenizer.encode("Hoi").length + 1, every.labelledTokens());
+        TokenizedRow whole = rows.withLearned(SupervisedTokenizer.Learned.EVERY_TOKEN).tokenize(List.of(TALK)).rows().getFirst();
+        assertArrayEquals(expected, whole.ids());
+        assertEquals(0, whole.labelledFrom());
+        assertEquals(expected.length - 1, whole.labelledTokens(), "all but the first, which nothing predicts");
         StringBuilder learned = new StringBuilder();
         for (int i = 0; i < every.length(); i++) {
             assertEquals(every.isLearned(i) ? every.ids()[i] : TokenizedRow.IGNORE, every.labels()[i]);
