@@ -30,7 +30,9 @@ class TrainTest(unittest.TestCase):
     def stopped(self, number):
         """Starts a run, sends the signal after its second step, and returns the status and what was printed."""
         printed = []
-        with subprocess.Popen(self.command("--output_dir", "stopped"), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=self.folder) as process:
+        # tests that a shell runs in the background are born with SIGINT ignored, and so would be what they start
+        with subprocess.Popen(self.command("--output_dir", "stopped"), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=self.folder,
+                              preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) as process:
             for line in process.stdout:
                 printed.append(line)
                 if line.startswith("step 2/8, "):
